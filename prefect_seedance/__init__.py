@@ -1,0 +1,1 @@
+"""Storyboards become Seedance clips on Runpod, and no failure pays twice."""
