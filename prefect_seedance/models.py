@@ -36,7 +36,7 @@ class LastFrame(Frozen):
 
 
 class Request(Frozen):
-    """The exact thing asked of the API. Equal requests have equal keys and are paid once, on any machine, in any run."""
+    """What is asked of the API. Equal requests have equal keys and are paid once, in any run, on any machine."""
 
     model: str = Field(description="The endpoint's slug, for example seedance-1-0-pro.")
     prompt: str

@@ -1,0 +1,418 @@
+"""The HTTP API: submit, status, cancel, download. The only file that knows URLs and JSON of the API.
+
+What is known of the API, and from where, is in the catalog and in the comments here; answers are read leniently, since
+the live ones differ from the documented ones, and only what is sure is called sure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import ipaddress
+import json
+import re
+import ssl
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from prefect_seedance.errors import (
+    ApiUnreachable,
+    BadInput,
+    DownloadFailed,
+    JobGone,
+    LinkDead,
+    NeedsAttention,
+    Refused,
+    SubmissionUnclear,
+    TooLate,
+    TryAgainLater,
+)
+from prefect_seedance.fingerprint import account_fingerprint
+
+BASE_URL = "https://api.runpod.ai/v2"
+ANSWER_SECONDS = 30.0
+"""How long the answer to a POST may take; /run usually answers within one or two."""
+STATUS_PER_SECOND = 90.0
+"""Of one process; Runpod takes 2000 status calls in 10 s per user and endpoint (its send-requests page)."""
+
+NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+"""Raised before a byte of the request left: nothing was accepted."""
+NOBODY_KNOWS = (
+    httpx.ReadTimeout,
+    httpx.WriteTimeout,
+    httpx.ReadError,
+    httpx.WriteError,
+    httpx.CloseError,
+    httpx.LocalProtocolError,
+    httpx.RemoteProtocolError,
+)
+"""Raised when the request may have arrived: it may have been accepted and charged."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """An API key and the address it is for. The key goes there and nowhere else."""
+
+    api_key: str
+    base_url: str = BASE_URL
+
+    def __repr__(self) -> str:
+        return f"Account(base_url={self.base_url!r})"
+
+    @property
+    def fingerprint(self) -> str:
+        return account_fingerprint(self.api_key, self.base_url)
+
+    @property
+    def kind(self) -> Literal["real", "pretend"]:
+        """An API on this machine is a pretend one: its clips must never pass for paid ones."""
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            return "pretend" if ipaddress.ip_address(host).is_loopback else "real"
+        except ValueError:
+            return "pretend" if host == "localhost" or host.endswith(".localhost") else "real"
+
+    def check(self) -> None:
+        """Raise `BadInput` for a key or an address that can't work."""
+        problems = []
+        if not self.api_key.strip() or not self.api_key.isascii() or re.search(r"\s", self.api_key.strip()):
+            problems.append("There is no usable Runpod API key; set RUNPOD_API_KEY or name a saved one with --account.")
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            problems.append(f"{self.base_url!r} is not an address; RUNPOD_BASE_URL is usually {BASE_URL}.")
+        elif parts.scheme == "http" and self.kind == "real":
+            problems.append(f"{self.base_url} would send the API key unencrypted; use https.")
+        if problems:
+            raise BadInput(*problems)
+
+
+Ended = Literal["completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API says of a job. `ended` is None while it goes on."""
+
+    job_id: str
+    ended: Ended | None
+    body: dict[str, Any]
+    retry_after: float | None = None
+
+
+def classify(word: object) -> Ended | None:
+    """How a job has ended by its status word; None for words that mean it goes on, and for unknown ones."""
+    match word.upper() if isinstance(word, str) else word:
+        case "COMPLETED":
+            return "completed"
+        case "FAILED" | "TIMED_OUT":
+            return "failed"
+        case "CANCELLED":
+            return "cancelled"
+        case _:
+            return None
+
+
+class RunpodClient:
+    """One account's API, with one connection pool and one budget of status calls. Open it with `async with`."""
+
+    def __init__(self, account: Account, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self.account = account
+        self.answer_seconds = answer_seconds
+        self._next_look = 0.0
+
+    async def __aenter__(self) -> RunpodClient:
+        limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+        timeout = httpx.Timeout(15.0, pool=None)
+        self._api = httpx.AsyncClient(verify=_certificates(), timeout=timeout, limits=limits, headers=self._headers)
+        # A client of its own, so that neither the key nor a cookie can reach the media host.
+        self._media = httpx.AsyncClient(
+            verify=_certificates(),
+            timeout=30.0,
+            limits=httpx.Limits(max_connections=20),
+            follow_redirects=True,
+            headers={"Accept-Encoding": "identity"},  # the length and the rest of a file are counted in its own bytes
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._api.aclose()
+        await self._media.aclose()
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.account.api_key}", "Accept": "application/json"}
+
+    def _url(self, slug: str, *parts: str) -> str:
+        return "/".join([self.account.base_url.rstrip("/"), quote(slug, safe=""), *(quote(p, safe="") for p in parts)])
+
+    async def submit(
+        self,
+        slug: str,
+        fields: dict[str, Any],
+        *,
+        late: Callable[[], bool] = lambda: False,
+        wait_seconds: float | None = None,
+    ) -> Answer:
+        """The only line that costs money: POST /run once, or /runsync where *wait_seconds* are given.
+
+        Opens a new connection and asks *late* when nothing is sent yet, so that a process that was suspended past its
+        claim sends nothing. Raises `TryAgainLater`, `Refused` or `TooLate` when surely nothing was accepted, and
+        `SubmissionUnclear` for everything else. Nothing is repeated and no redirect is followed.
+        """
+
+        async def last_look(event: str, _: dict[str, Any]) -> None:
+            if event.endswith("send_request_headers.started") and late():
+                raise TooLate("The claim grew old before anything was sent; nothing was charged.")
+
+        url = self._url(slug, "run") if wait_seconds is None else self._url(slug, "runsync")
+        query = {} if wait_seconds is None else {"wait": str(int(wait_seconds * 1000))}
+        patience = self.answer_seconds + (wait_seconds or 0)
+        try:
+            async with (
+                httpx.AsyncClient(verify=_certificates(), headers=self._headers, timeout=patience) as fresh,
+                asyncio.timeout(patience * 2),
+            ):
+                response = await fresh.post(url, params=query, json={"input": fields}, extensions={"trace": last_look})
+        except NEVER_LEFT as error:
+            raise TryAgainLater(f"{self.account.base_url} was not reached ({error}); nothing was charged.") from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            what = str(error) or type(error).__name__
+            raise SubmissionUnclear(f"The answer to the POST was lost: {what}") from error
+        return _submitted(response)
+
+    async def status(self, slug: str, job_id: str) -> Answer | None:
+        """What the API says of a job; None when it says nothing usable this time (transport, 429, 5xx, half answers).
+
+        Raises `JobGone` for "job not found", `NeedsAttention` for 401, 403 and an endpoint that is no more.
+        """
+        await self._turn()
+        try:
+            response = await self._api.get(self._url(slug, "status", job_id))
+        except httpx.HTTPError:
+            return None
+        body = _json(response)
+        detail = _message(body, response).lower()
+        match response.status_code:
+            case 200 if isinstance(body, dict) and isinstance(body.get("status"), str):
+                return Answer(job_id, classify(body["status"]), without_input(body), _retry_after(response))
+            case 401 | 403:
+                raise NeedsAttention(
+                    f"The API does not take this key ({response.status_code}); the job {job_id} goes on and its id is "
+                    "kept; correct the key and run again."
+                )
+            case 404 if "endpoint not found" in detail:
+                raise NeedsAttention(f"The endpoint {slug} is not there (404); the job id {job_id} is kept.")
+            case 404 if "job not found" in detail:
+                raise JobGone(f"{job_id}: {detail}")
+            case _:
+                return Answer(job_id, None, {}, _retry_after(response)) if _retry_after(response) else None
+
+    async def _turn(self) -> None:
+        """Space the status calls of this client, so that thousands of waits stay below the API's limit."""
+        now = time.monotonic()
+        self._next_look = max(now, self._next_look + 1 / STATUS_PER_SECOND)
+        if self._next_look > now:
+            await asyncio.sleep(self._next_look - now)
+
+    async def cancel(self, slug: str, job_id: str) -> bool:
+        """Ask the API to cancel a job; it may still be charged. False when the API did not take the request."""
+        try:
+            response = await self._api.post(self._url(slug, "cancel", job_id))
+        except httpx.HTTPError:
+            return False
+        return response.status_code == httpx.codes.OK
+
+    async def check(self, slug: str) -> None:
+        """For nothing: does the API answer, take this key and know *slug*? Inconclusive answers pass.
+
+        Asks for the status of a job that can't exist (a published observation of the live API: "job not found" means
+        that key and slug are good, "endpoint not found" that the slug is withdrawn, 401 that the key is bad).
+        """
+        try:
+            response = await self._api.get(self._url(slug, "status", f"{uuid.uuid4()}-u1"))
+        except NEVER_LEFT as error:
+            raise ApiUnreachable(
+                f"{self.account.base_url} can't be reached ({error}); nothing was submitted; check the network and "
+                "RUNPOD_BASE_URL."
+            ) from error
+        except httpx.HTTPError:
+            return
+        if response.status_code in (401, 403):
+            raise BadInput(
+                f"The API at {self.account.base_url} refuses this key ({response.status_code}); nothing was submitted; "
+                "set another RUNPOD_API_KEY."
+            )
+        if response.status_code == 404 and "endpoint not found" in _message(_json(response), response).lower():
+            raise BadInput(
+                f"The endpoint {slug} does not exist at {self.account.base_url}; nothing was submitted; it may have "
+                "been withdrawn: choose another model."
+            )
+
+    async def download(self, link: str, path: Path) -> str:
+        """Stream the clip at *link* to *path* and return its sha256, resuming where the host allows it.
+
+        Raises `LinkDead` when the host has it no longer and `DownloadFailed` when it could not be had this time. Memory
+        does not grow with the file. The API key is never sent there.
+        """
+        digest, tag, have = hashlib.sha256(), None, 0
+        with path.open("wb") as file:
+            for _ in range(5):
+                # If-Range: the rest only of the very same file, otherwise all of it again.
+                resume = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
+                try:
+                    async with self._media.stream("GET", link, headers=resume) as response:
+                        if response.status_code in (403, 404, 410):
+                            raise LinkDead(f"The media host answers {response.status_code}.")
+                        whole = response.status_code == 200
+                        if not whole and not _continues(response, have):
+                            tag = None
+                            await asyncio.sleep(min(_retry_after(response) or 1.0, 10.0))
+                            continue
+                        if whole:
+                            file.seek(0)
+                            file.truncate()
+                            digest, have = hashlib.sha256(), 0
+                        tag = _strong_tag(response)
+                        async for piece in response.aiter_bytes(256 * 1024):
+                            await asyncio.to_thread(file.write, piece)
+                            digest.update(piece)
+                            have += len(piece)
+                except httpx.InvalidURL as error:
+                    raise LinkDead(f"The answer holds no usable link ({error}).") from error
+                except httpx.HTTPError:
+                    await asyncio.sleep(0.5)
+                    continue
+                if have:
+                    return digest.hexdigest()
+        raise DownloadFailed(f"The clip could not be fetched whole from {urlsplit(link).hostname}; it will be again.")
+
+
+def _submitted(response: httpx.Response) -> Answer:
+    """Read the answer to a POST: an id means accepted, a 4xx surely not; all else is unclear."""
+    body, code = _json(response), response.status_code
+    if code == 429:
+        raise TryAgainLater("The API is too busy (429); nothing was charged.", _retry_after(response))
+    if 400 <= code < 500:
+        raise Refused(f"The API refused it ({code}): {_message(body, response)}", code)
+    if not 200 <= code < 300:
+        raise SubmissionUnclear(f"The POST was answered with {code}, which says nothing about acceptance")
+    job_id = body.get("id") if isinstance(body, dict) else None
+    if not isinstance(job_id, str) or not job_id:
+        raise SubmissionUnclear(f"The POST was answered with {code} and no job id")
+    return Answer(job_id, classify(body.get("status")), without_input(body))
+
+
+def without_input(body: dict[str, Any]) -> dict[str, Any]:
+    """An answer without what it echoes of the request: pictures' links are secrets while they live."""
+    return {name: value for name, value in body.items() if name not in ("input", "webhook", "webhookV2", "s3Config")}
+
+
+def link_in(body: dict[str, Any], *, http: bool = False) -> str | None:
+    """The clip's link in a final answer: `video_url`, `result`, `url` or a bare string, only inside `output`.
+
+    The documented key is video_url; live endpoints answer with the others too. https only, unless *http* (emulator).
+    """
+    output = body.get("output")
+    found = [output] if isinstance(output, str) else []
+    if isinstance(output, dict):
+        found = [output.get(name) for name in ("video_url", "result", "url")]
+    schemes = ("https://", "http://") if http else ("https://",)
+    return next((link for link in found if isinstance(link, str) and link.startswith(schemes)), None)
+
+
+def failure_of(body: dict[str, Any]) -> tuple[str, str]:
+    """(kind, message) of a failed job: moderated input, moderated output, bad parameter, timeout or other."""
+    message = _message(body, None)
+    lowered = message.lower()
+    if re.search(r"outputvideosensitive|outputaudiosensitive", lowered):
+        return "moderated output", message
+    if re.search(r"sensitivecontent|moderat|content policy|inappropriate|nsfw", lowered):
+        return "moderated input", message
+    if body.get("status") == "TIMED_OUT" or re.search(r"timed? ?out|executiontimeout", lowered):
+        return "timeout", message
+    if re.search(r"invalid|must be|\b400\b|unsupported", lowered):
+        return "bad parameter", message
+    return "other", message
+
+
+def _message(body: Any, response: httpx.Response | None) -> str:
+    """The text of an error, however deep: a string, a JSON string (with words before it), or an object."""
+    for _ in range(5):
+        if isinstance(body, dict):
+            names = ("error", "message", "detail", "title", "output")
+            body = next((body[name] for name in names if body.get(name)), "")
+        elif isinstance(body, list):
+            body = body[0] if body else ""
+        elif isinstance(body, str) and (start := body.find("{")) >= 0:
+            try:
+                inner = json.loads(body[start:])
+            except ValueError:
+                break
+            code = inner.get("code") if isinstance(inner.get("code"), str) else ""
+            body = f"{code} {_message(inner, None)}".strip()
+        else:
+            break
+    text = " ".join(str(body or "").split())
+    if not text and response is not None:
+        text = " ".join(re.sub(r"<[^>]*>", " ", response.text[:2000]).split())
+    return text[:300] or "no reason given"
+
+
+def _json(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds of a Retry-After header; dates are not used by this API and are ignored."""
+    try:
+        seconds = float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < 86400 else None
+
+
+def _continues(response: httpx.Response, have: int) -> bool:
+    """Is this the rest of a file of which *have* bytes are there?"""
+    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+
+
+def _strong_tag(response: httpx.Response) -> str | None:
+    tag: str | None = response.headers.get("ETag")
+    return tag if tag and not tag.startswith("W/") else None
+
+
+@functools.cache
+def _certificates() -> ssl.SSLContext:
+    """Loaded once: a fresh client costs 46 ms of CPU otherwise."""
+    return httpx.create_ssl_context()
+
+
+_shared: dict[tuple[asyncio.AbstractEventLoop, Account], tuple[RunpodClient, int]] = {}
+
+
+@asynccontextmanager
+async def open_client(account: Account) -> AsyncIterator[RunpodClient]:
+    """The client of *account* on this loop, shared by all who have it open: one pool, one budget of status calls."""
+    place = (asyncio.get_running_loop(), account)
+    client, users = _shared.get(place) or (await RunpodClient(account).__aenter__(), 0)
+    _shared[place] = (client, users + 1)
+    try:
+        yield client
+    finally:
+        client, users = _shared.pop(place)
+        if users > 1:
+            _shared[place] = (client, users - 1)
+        else:
+            await client.__aexit__()

@@ -1,0 +1,437 @@
+"""From a request to a stored clip: carries out what `lifecycle` decides. The whole story in one place, no Prefect.
+
+A `Run` is safe to repeat at any point, in any process, on any machine: each part reads the ledger, does the next legal
+step and writes it down. The claim, the POST and its outcome run in a thread of their own, so that once begun neither a
+cancellation nor SIGTERM nor a first Ctrl-C can come between the money and its record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import logging
+import random
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prefect_seedance import lifecycle, media
+from prefect_seedance.catalog import KNOWN, Catalog, input_of
+from prefect_seedance.client import Answer, RunpodClient, failure_of, link_in
+from prefect_seedance.errors import (
+    ClipDamaged,
+    DownloadFailed,
+    JobGone,
+    LinkDead,
+    LostRace,
+    NeedsAttention,
+    Refused,
+    StillRunning,
+    StoreUnavailable,
+    SubmissionUnclear,
+    TooLate,
+    TryAgainLater,
+)
+from prefect_seedance.fingerprint import key_of
+from prefect_seedance.ledger import Ledger, new_claim_id, rescue, this_writer
+from prefect_seedance.lifecycle import History, Record, Step
+from prefect_seedance.models import Footage, Request
+from prefect_seedance.pricing import cost_of, estimate, upper
+from prefect_seedance.purse import Purse
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SENDERS = ThreadPoolExecutor(32, thread_name_prefix="send")
+SEND_WITHIN = 30.0
+"""Seconds from the claim to the POST; later than that the claim is given up unsent."""
+RETRIES_WHEN_BUSY = 5
+"""New claims in one run after a 429 or a failed connection: those surely cost nothing."""
+LINK_SECONDS = 24 * 3600
+"""How long the provider can fetch a picture: longer than a job may queue."""
+
+
+async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run *work* on a loop of its own: once begun, no cancellation, SIGTERM or first Ctrl-C stops it."""
+    return await asyncio.wrap_future(SENDERS.submit(lambda: asyncio.run(work())))
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How to wait for a job: when to look first, how the pauses grow, when to stop looking. All in seconds."""
+
+    first: float | None = None
+    """Before the first look; None for half of the model's usual time."""
+    pause: float = 3.0
+    growth: float = 1.4
+    longest: float = 15.0
+    deadline: float = 3600.0
+    grace: float = lifecycle.GRACE_SECONDS
+
+    @classmethod
+    def at(cls, kind: str) -> Waiting:
+        """For the real API, or for a pretend one on this machine, which is looked at more often."""
+        return cls() if kind == "real" else cls(first=0.2, pause=0.2, growth=1.3, longest=5.0)
+
+
+@dataclass
+class Run:
+    """One run over a ledger: what it shares between its shots. Open the client around it."""
+
+    client: RunpodClient
+    ledger: Ledger
+    catalog: Catalog = field(default_factory=lambda: KNOWN)
+    purse: Purse = field(default_factory=Purse)
+    waiting: Waiting | None = None
+    max_in_flight: int = 10
+    retry_failed: int = 0
+    flow_run_id: str | None = None
+    on_step: Callable[[Record], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        self.wait_for = self.waiting or Waiting.at(self.client.account.kind)
+        self.claims: set[str] = set()
+        self._slots = asyncio.Semaphore(self.max_in_flight)
+
+    @contextlib.asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """One of the run's places in flight, from before the claim until the job has ended."""
+        async with self._slots:
+            yield
+
+    async def generate(self, request: Request, image: str | None = None, last_image: str | None = None) -> History:
+        """The stored clip of *request*, or the record that says why there is none. Pays at most once, ever.
+
+        *image* and *last_image* are paths in the store or https links. Raises `OverBudget`, `StillRunning`,
+        `NeedsAttention`, `DownloadFailed` or `StoreUnavailable`; calling it again goes on where it stopped.
+        """
+        retries = self.retry_failed
+        while True:
+            async with self.slot():
+                history = await self.submit(request, image, last_image, retry=retries < self.retry_failed)
+                history = await self.wait(history)
+            if history.state is not Step.FAILED or retries == 0:
+                return await self.persist(history)
+            retries -= 1
+
+    async def submit(
+        self, request: Request, image: str | None = None, last_image: str | None = None, *, retry: bool = False
+    ) -> History:
+        """Make sure that a job for *request* was submitted, by whomever. Repeating it never submits twice."""
+        for attempt in range(1_000_000):
+            history = await self.ledger.load(key_of(request))
+            last = history.last
+            sighting = self.ledger.sighting(last) if last else lifecycle.Sighting()
+            match lifecycle.decide(history, _now(), sighting, retry=retry):
+                case lifecycle.Claim():
+                    try:
+                        history = await self._claim_and_post(history, request, image, last_image)
+                    except LostRace:
+                        continue
+                    pause = _pause_before_claiming_again(history.last, attempt)
+                    if pause is None:
+                        return history
+                    await asyncio.sleep(pause)
+                case lifecycle.Watch(seconds):
+                    await asyncio.sleep(min(seconds, 2.0))
+                case lifecycle.CallUnclear() if last is not None:
+                    await self._keep(last, Step.UNCLEAR, reason="its writer ended between the claim and the answer")
+                case _:
+                    return history
+        raise AssertionError("unreachable")
+
+    async def _claim_and_post(
+        self, history: History, request: Request, image: str | None, last_image: str | None
+    ) -> History:
+        model = self.catalog[request.model]
+        fields = input_of(request, model, await self._link(image), await self._link(last_image))
+        await self.purse.extend()
+        claim = self._new_claim(history, request)
+        self.purse.set_aside(claim.claim_id, upper(request, model))
+        self.claims.add(claim.claim_id)
+        try:
+            history = await to_the_end(lambda: self._pay(history, claim, fields))
+        except (LostRace, StoreUnavailable):
+            self.purse.charged.pop(claim.claim_id, None)
+            raise
+        return self._seen(history)
+
+    def _new_claim(self, history: History, request: Request) -> Record:
+        now, last = _now(), history.last
+        return Record(
+            key=history.key,
+            number=history.number + 1,
+            step=Step.CLAIMED,
+            at=now,
+            request=request,
+            estimated_usd=estimate(request, self.catalog[request.model]),
+            attempt=last.attempt + 1 if last else 1,
+            claim_id=new_claim_id(),
+            claimed_at=now,
+            submit_timeout_seconds=SEND_WITHIN + 2 * self.client.answer_seconds,
+            writer=this_writer(self.flow_run_id),
+            reservation=self.purse.reservation.id if self.purse.reservation else None,
+            base_url=self.client.account.base_url,
+            account=self.client.account.fingerprint,
+        )
+
+    async def _pay(self, history: History, claim: Record, fields: dict[str, Any]) -> History:
+        """Write it down, pay, write it down. Runs in a sender thread, on a loop of its own."""
+        wall, monotonic = time.time(), time.monotonic()
+        ends = self.purse.reservation.until.timestamp() if self.purse.reservation else float("inf")
+
+        def late() -> bool:
+            # Two clocks: the monotonic one stands still while a machine sleeps, the other can be set back.
+            return max(time.time() - wall, time.monotonic() - monotonic) >= SEND_WITHIN or time.time() >= ends
+
+        history = await self.ledger.claim(history, claim)
+        try:
+            answer = await self.client.submit(claim.request.model, fields, late=late)
+        except TooLate as error:
+            return await self.ledger.keep(_next(claim, Step.REFUSED, kind="late", reason=str(error)))
+        except TryAgainLater as error:
+            pause = {"retry_after": error.retry_after} if error.retry_after is not None else None
+            return await self.ledger.keep(_next(claim, Step.REFUSED, kind="busy", reason=str(error), answer=pause))
+        except Refused as error:
+            kind = "account" if error.status_code in (401, 402, 403) else "request"
+            return await self.ledger.keep(_next(claim, Step.REFUSED, kind=kind, reason=str(error)))
+        except SubmissionUnclear as error:
+            return await self.ledger.keep(_next(claim, Step.UNCLEAR, reason=str(error)))
+        accepted = _next(claim, Step.ACCEPTED, job_id=answer.job_id, accepted_at=_now())
+        return await self._keep_accepted(accepted, answer)
+
+    async def _keep_accepted(self, accepted: Record, answer: Answer) -> History:
+        """Append *accepted*; while the store is down go on polling, since the API forgets a job 30 minutes after."""
+        keeping = asyncio.create_task(self.ledger.keep(accepted))
+        await asyncio.wait({keeping}, timeout=3)
+        if not keeping.done() and answer.ended is None:
+            async with RunpodClient(self.client.account) as client:
+                while not keeping.done() and answer.ended is None:
+                    with contextlib.suppress(JobGone, NeedsAttention):
+                        answer = await client.status(accepted.request.model, answer.job_id) or answer
+                    await asyncio.wait({keeping}, timeout=self.wait_for.longest)
+        if answer.ended is None:
+            return await keeping
+        ended = _ended(accepted, answer)
+        if not keeping.done():
+            rescue(
+                ended,
+                StoreUnavailable("the job has ended before its acceptance could be recorded."),
+                self.ledger.store.url,
+            )
+        await keeping
+        return await self.ledger.keep(ended)
+
+    async def wait(self, history: History, *, deadline: float | None = None) -> History:
+        """Wait until the job of *history* has ended, or go on waiting where an earlier run stopped. Costs nothing.
+
+        A *deadline* of 0 seconds is one look. Raises `StillRunning` when it has passed, and `NeedsAttention` if the API no
+        longer takes the key: both keep the job.
+        """
+        if history.state is not Step.ACCEPTED or history.last is None:
+            return history
+        record = history.last
+        patience = self.wait_for.deadline if deadline is None else deadline
+        until, gone_since = time.monotonic() + patience, 0.0
+        async for _ in self._looks(record, at_once=deadline == 0):
+            try:
+                answer = await self.client.status(record.request.model, record.job_id or "")
+            except JobGone:
+                known = await self.ledger.load(record.key)
+                if known.last is None or known.last.claim_id != record.claim_id or known.state is not Step.ACCEPTED:
+                    return known
+                self._refuse_foreign(record)
+                gone_since = gone_since or time.monotonic()
+                old = _age(record.accepted_at or record.claimed_at) > self.wait_for.grace
+                if old and time.monotonic() - gone_since >= self.wait_for.grace:
+                    return await self._keep(record, Step.LOST, reason="the API no longer knows the job (404)")
+                continue  # past the deadline too: whether it is lost gets settled within twice the grace
+            if answer and answer.ended:
+                return self._seen(await self._append_or_keep(_ended(record, answer)))
+            gone_since = gone_since if answer is None else 0.0
+            if time.monotonic() >= until:
+                break
+            if answer and answer.retry_after:
+                await asyncio.sleep(min(answer.retry_after, 60.0))
+        raise StillRunning(
+            f"the job {record.job_id} still runs after {patience:.0f} s of waiting; it goes on, and "
+            "`prefect-seedance collect` or the next render brings it home"
+        )
+
+    async def _looks(self, record: Record, *, at_once: bool) -> AsyncIterator[None]:
+        """The moments to look at a job: first after part of its usual time, then with rising, jittered pauses."""
+        first = 0.0 if at_once else self.wait_for.first
+        if first is None:
+            usual = self.catalog[record.request.model].usual_seconds if record.request.model in self.catalog else 60
+            first = max(0.0, usual / 2 - _age(record.accepted_at or record.at))
+        await asyncio.sleep(first)
+        pause = self.wait_for.pause
+        while True:
+            yield
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+            pause = min(pause * self.wait_for.growth, self.wait_for.longest)
+
+    def _refuse_foreign(self, record: Record) -> None:
+        if record.account != self.client.account.fingerprint:
+            raise NeedsAttention(
+                f"the job {record.job_id} was submitted with another API key or address ({record.base_url}); it is "
+                "kept; run again with that one, or settle it"
+            )
+
+    async def persist(self, history: History) -> History:
+        """Bring the clip of a completed job into the store: whole, decoded, hashed, under its own name. Costs nothing.
+
+        A damaged download is tried again, a dead link is asked for again. Raises `DownloadFailed` when it could not be
+        had this time; the next call goes on.
+        """
+        if history.state is not Step.COMPLETED or history.last is None:
+            return history
+        record, damaged, dead, failed = history.last, Counter[str](), 0, 0
+        link = self._link_of(record.answer or {})
+        scratch = self.ledger.store.scratch() / f"{record.key}-{secrets.token_hex(4)}.mp4"
+        try:
+            while True:
+                try:
+                    if link is None:
+                        raise LinkDead("The final answer holds no link.")
+                    sha256 = await self.client.download(link, scratch)
+                    footage = await asyncio.to_thread(media.examine, scratch)
+                    return await self._publish(record, scratch, sha256, footage)
+                except LinkDead as error:
+                    dead += 1
+                    new = await self._ask_for_link(record)
+                    if dead >= 3 and new in (None, link):
+                        return await self._keep(record, Step.LOST, reason=f"the clip's link is dead: {error}")
+                    link = new or link
+                    await asyncio.sleep(dead)
+                except ClipDamaged as error:
+                    damaged[sha256] += 1
+                    if damaged[sha256] == 3:
+                        return await self._keep_unreadable(record, scratch, sha256, str(error))
+                    if damaged.total() >= 10:
+                        raise DownloadFailed(
+                            f"the clip came damaged {damaged.total()} times; it is fetched again later"
+                        ) from error
+                except DownloadFailed:
+                    failed += 1
+                    if failed == 3:
+                        raise
+                    await asyncio.sleep(failed)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    def _link_of(self, answer: dict[str, Any]) -> str | None:
+        return link_in(answer, http=self.client.account.kind == "pretend")
+
+    async def _ask_for_link(self, record: Record) -> str | None:
+        try:
+            answer = await self.client.status(record.request.model, record.job_id or "")
+        except (JobGone, NeedsAttention):
+            return None
+        return self._link_of(answer.body) if answer else None
+
+    async def _publish(self, record: Record, file: Path, sha256: str, footage: Footage) -> History:
+        path = f"clips/{record.key}-{sha256[:12]}.mp4"
+        stored = _next(
+            record,
+            Step.STORED,
+            clip=path,
+            sha256=sha256,
+            bytes=(await asyncio.to_thread(file.stat)).st_size,
+            footage=footage,
+            duration_mismatch=abs(footage.seconds - record.request.duration) > 0.5,
+        )
+        await self._put(file, path, stored)
+        return self._seen(await self._append_or_keep(stored))
+
+    async def _put(self, file: Path, path: str, stored: Record) -> None:
+        """Publish a verified file; while the store is down, repeat it. Only a kill ends this."""
+        pause = 0.0
+        while True:
+            try:
+                return await self.ledger.store.put(file, path, "video/mp4")
+            except StoreUnavailable as error:
+                if not pause:
+                    rescue(stored, error, self.ledger.store.url, file=str(file))
+                pause = min(pause * 2 or 0.5, 15.0)
+                await asyncio.sleep(pause)
+
+    async def _keep_unreadable(self, record: Record, file: Path, sha256: str, why: str) -> History:
+        path = f"clips/{record.key}-{sha256[:12]}.unreadable"
+        size = (await asyncio.to_thread(file.stat)).st_size
+        await self._put(file, path, record)
+        reason = f"unreadable: {why}; kept as {path}"
+        return await self._keep(
+            record, Step.LOST, kind="unreadable", reason=reason, clip=path, sha256=sha256, bytes=size
+        )
+
+    async def _keep(self, record: Record, step: Step, **changed: Any) -> History:
+        return self._seen(await self._append_or_keep(_next(record, step, **changed)))
+
+    async def _append_or_keep(self, record: Record) -> History:
+        """Append a record that must not be lost, then take away the marker of what it closes."""
+        keeping = asyncio.create_task(self.ledger.keep(record))
+        done, _ = await asyncio.wait({keeping}, timeout=5)
+        if done:
+            history = await keeping
+        else:  # the store is down: from here on only a kill may end it
+            keeping.cancel()
+            history = await to_the_end(lambda: self.ledger.keep(record))
+        with contextlib.suppress(StoreUnavailable):
+            await self.ledger.unmark(history)
+        return history
+
+    def _seen(self, history: History) -> History:
+        if history.last is not None:
+            self.purse.correct(history.last)
+            if history.last.kind == "account" and history.state is Step.REFUSED:
+                self.purse.stopped = f"not submitted, since the API had just said: {history.last.reason}"
+            self.on_step(history.last)
+        return history
+
+    async def _link(self, place: str | None) -> str | None:
+        if place is None or "://" in place:
+            return place
+        return await self.ledger.store.link(place, LINK_SECONDS)
+
+
+def _ended(record: Record, answer: Answer) -> Record:
+    """The record of a job's end. What may have been charged is never free to be claimed again."""
+    cost = cost_of(answer.body)
+    if answer.ended == "completed":
+        return _next(record, Step.COMPLETED, answer=answer.body, cost_usd=cost)
+    kind, message = failure_of(answer.body)
+    if answer.ended == "cancelled":
+        return _next(
+            record, Step.LOST, answer=answer.body, cost_usd=cost, kind="cancelled", reason="the job was cancelled"
+        )
+    step = Step.LOST if cost else Step.FAILED
+    return _next(record, step, answer=answer.body, cost_usd=cost, kind=kind, reason=message)
+
+
+def _next(record: Record, step: Step, **changed: Any) -> Record:
+    return record.model_copy(update={"step": step, "at": _now(), "kind": None, "reason": None, **changed})
+
+
+def _pause_before_claiming_again(last: Record | None, attempt: int) -> float | None:
+    """Seconds to wait before a new claim after a refusal that passes by itself; None when it does not, or too often."""
+    if last is None or last.step is not Step.REFUSED or last.kind not in ("busy", "late"):
+        return None
+    if attempt + 1 >= RETRIES_WHEN_BUSY:
+        return None
+    asked = (last.answer or {}).get("retry_after")
+    return min(float(asked), 120.0) if asked is not None else 2.0**attempt * random.uniform(0.5, 1.0)
+
+
+def _age(at: datetime.datetime) -> float:
+    return (_now() - at).total_seconds()
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
