@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import uuid
 from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
@@ -90,6 +91,11 @@ def problem(code: int, detail: str, headers: dict[str, str] | None = None) -> JS
     return JSONResponse({"status": code, "title": title, "detail": detail}, code, headers)
 
 
+def malformed(error: str) -> JSONResponse:
+    """What a POST is answered that the API refuses at once: the body has an id, but there is no job."""
+    return JSONResponse({"id": f"{uuid.uuid4()}-u1", "status": "FAILED", "error": error}, 400)
+
+
 def spoiled(rule: Rule, answer: Response, path: str) -> Response:
     """The *answer* as the wire faults make it arrive; faults of another kind leave it alone."""
     match rule.fault:
@@ -152,7 +158,7 @@ class HalfOf(Response):
                 left = int(dict(message["headers"])[b"content-length"]) // 2
                 await send(message)
             elif left:
-                piece = message["body"][:left]
+                piece = message.get("body", b"")[:left]
                 left -= len(piece)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
 
@@ -172,6 +178,8 @@ def _refusal(rule: Rule) -> Response:
         return HTMLResponse(_page(rule.code), rule.code, headers)
     if rule.code == 404 and rule.detail is None:
         return problem(404, "endpoint not found" if rule.on in POSTS else "job not found", headers)
+    if rule.code == 400 and rule.on in POSTS:
+        return malformed(rule.detail or "Invalid parameter: the emulator was asked to refuse it")
     return problem(rule.code, rule.detail or "the emulator was asked to answer so", headers)
 
 

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,29 +75,43 @@ class Waiting:
     grace: float = lifecycle.GRACE_SECONDS
 
     @classmethod
-    def at(cls, kind: str) -> Waiting:
+    def at(cls, kind: str, deadline: float = 3600.0) -> Waiting:
         """For the real API, or for a pretend one on this machine, which is looked at more often."""
-        return cls() if kind == "real" else cls(first=0.2, pause=0.2, growth=1.3, longest=5.0)
+        if kind == "real":
+            return cls(deadline=deadline)
+        return cls(first=0.2, pause=0.2, growth=1.3, longest=5.0, deadline=deadline)
 
 
-@dataclass
 class Run:
-    """One run over a ledger: what it shares between its shots. Open the client around it."""
+    """One run over a ledger: what it shares between its shots. Open the client around it.
 
-    client: RunpodClient
-    ledger: Ledger
-    catalog: Catalog = field(default_factory=lambda: KNOWN)
-    purse: Purse = field(default_factory=Purse)
-    waiting: Waiting | None = None
-    max_in_flight: int = 10
-    retry_failed: int = 0
-    flow_run_id: str | None = None
-    on_step: Callable[[Record], None] = lambda _: None
+    A plain class on purpose: Prefect walks through dataclasses that it is given as task parameters.
+    """
 
-    def __post_init__(self) -> None:
-        self.wait_for = self.waiting or Waiting.at(self.client.account.kind)
+    def __init__(
+        self,
+        client: RunpodClient,
+        ledger: Ledger,
+        *,
+        catalog: Catalog = KNOWN,
+        purse: Purse | None = None,
+        waiting: Waiting | None = None,
+        max_in_flight: int = 10,
+        retry_failed: int = 0,
+        flow_run_id: str | None = None,
+        on_step: Callable[[Record], None] = lambda _: None,
+    ) -> None:
+        self.client = client
+        self.ledger = ledger
+        self.catalog = catalog
+        self.purse = purse or Purse()
+        self.wait_for = waiting or Waiting.at(client.account.kind)
+        self.max_in_flight = max_in_flight
+        self.retry_failed = retry_failed
+        self.flow_run_id = flow_run_id
+        self.on_step = on_step
         self.claims: set[str] = set()
-        self._slots = asyncio.Semaphore(self.max_in_flight)
+        self._slots = asyncio.Semaphore(max_in_flight)
 
     @contextlib.asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -141,10 +155,14 @@ class Run:
                 case lifecycle.Watch(seconds):
                     await asyncio.sleep(min(seconds, 2.0))
                 case lifecycle.CallUnclear() if last is not None:
-                    await self._keep(last, Step.UNCLEAR, reason="its writer ended between the claim and the answer")
+                    await self.call_unclear(last)
                 case _:
                     return history
         raise AssertionError("unreachable")
+
+    async def call_unclear(self, claim: Record) -> History:
+        """Say of an overdue claim what is true of it: nobody knows whether it was paid. Early is harmless."""
+        return await self._keep(claim, Step.UNCLEAR, reason="its writer ended between the claim and the answer")
 
     async def _claim_and_post(
         self, history: History, request: Request, image: str | None, last_image: str | None
@@ -231,8 +249,8 @@ class Run:
     async def wait(self, history: History, *, deadline: float | None = None) -> History:
         """Wait until the job of *history* has ended, or go on waiting where an earlier run stopped. Costs nothing.
 
-        A *deadline* of 0 seconds is one look. Raises `StillRunning` when it has passed, and `NeedsAttention` if the API no
-        longer takes the key: both keep the job.
+        A *deadline* of 0 seconds is one look. Raises `StillRunning` when it has passed, and `NeedsAttention` if the API
+        no longer takes the key: both keep the job.
         """
         if history.state is not Step.ACCEPTED or history.last is None:
             return history

@@ -26,7 +26,7 @@ Loc = tuple[str | int, ...]
 """The way to a value: ("shots", 3, "prompt")."""
 
 
-class Mistake(Exception):  # noqa: N818 - it is the author's mistake, not an error of ours
+class Mistake(Exception):
     """The text can't be read on from `line`."""
 
     def __init__(self, line: int, message: str) -> None:
@@ -98,7 +98,7 @@ def read_yaml(text: str) -> tuple[Node, list[tuple[Loc, int, str]]]:
         return _tree(_events(text))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
+        line = 1 if mark is None else mark.line + 1
         words = error.problem or error.context or "it breaks off"
         raise Mistake(line, f"the YAML can't be read here: {words}; check colons, quotes and indentation") from error
     except yaml.reader.ReaderError as error:
@@ -111,7 +111,8 @@ def read_yaml(text: str) -> tuple[Node, list[tuple[Loc, int, str]]]:
 def _events(text: str) -> Iterator[tuple[Any, int]]:
     values = depth = documents = 0
     for event in yaml.parse(text, Loader=LOADER):
-        line = event.start_mark.line + 1
+        mark: Any = event.start_mark
+        line = mark.line + 1
         documents += isinstance(event, yaml.DocumentStartEvent)
         if documents > 1:
             raise Mistake(line, "a second document begins here; keep one per file")

@@ -27,6 +27,8 @@ from prefect_seedance import media, review, timeline
 from prefect_seedance.models import Footage, Manifest, ShotResult
 from prefect_seedance.store import Store
 
+LATEST_SCHEMA = "prefect-seedance/latest/1"
+
 AT_ONCE = 8
 """Copies, downloads and posters in flight."""
 
@@ -104,8 +106,8 @@ async def write_production(
     await store.write(f"{folder}/timeline.edl", edl.encode(), "text/plain; charset=utf-8")
     await store.write(f"{folder}/index.html", page.encode(), "text/html; charset=utf-8")
     await store.write(f"{folder}/manifest.json", _json(manifest.model_dump(mode="json")), "application/json")
-    newest = {"production": folder, "manifest": f"{folder}/manifest.json", "status": manifest.status}
-    await store.write(f"{home}/latest.json", _json({"schema": "prefect-seedance/latest/1", **newest}), "application/json")
+    latest = {"schema": LATEST_SCHEMA, "production": folder, "manifest": f"{folder}/manifest.json"}
+    await store.write(f"{home}/latest.json", _json(latest | {"status": manifest.status}), "application/json")
     return manifest, folder
 
 

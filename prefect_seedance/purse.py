@@ -34,8 +34,8 @@ class Purse:
             raise OverBudget(self.stopped)
         if self.budget is not None and self.taken_usd + price > self.budget:
             raise OverBudget(
-                f"not submitted: of the budget of ${self.budget:.2f} ${self.taken_usd:.2f} is taken and this would cost "
-                f"${price:.2f}; raise the budget and render again"
+                f"not submitted: of the budget of ${self.budget:.2f} ${self.taken_usd:.2f} is taken and this would "
+                f"cost ${price:.2f}; raise the budget and render again"
             )
         self.charged[claim_id] = price
 

@@ -1,117 +1,146 @@
-"""Draws the emulator's clips: little films that show what was asked, and that time passes."""
+"""Draws the emulator's clips: little films that show what was asked for, and that time passes."""
 
 from __future__ import annotations
 
 import colorsys
+import functools
 import hashlib
 import os
+import textwrap
+import unicodedata
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
-from PIL import Image, ImageDraw, ImageEnhance, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
-INK = (245, 243, 238)
-QUIET = (198, 198, 204)
+INK, QUIET = (245, 243, 238), (205, 205, 212)
+BRIGHT, FAINT = 232, 110
+"""The brightness of what moves."""
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Card(NamedTuple):
-    """What a clip has to show, and how long."""
+    """What a clip has to show, and how long. Of two pictures the second is shown in the second half."""
 
     prompt: str
     number: int
+    model: str
     width: int
     height: int
     seconds: int
     fps: int
-    picture: Path | None = None
+    pictures: tuple[Path, ...] = ()
 
     @property
     def unit(self) -> int:
-        """The length that everything on the card is measured in: 16 pixels where the shorter side has 480."""
+        """What everything on the card is measured in: 16 pixels where the shorter side has 480."""
         return max(4, min(self.width, self.height) // 30)
+
+    @property
+    def frames(self) -> int:
+        return self.seconds * self.fps
 
 
 def render(card: Card, clip: Path) -> None:
     """Write *card* as an MP4 with exactly seconds x fps frames, all or nothing. Equal cards give equal bytes.
 
-    The card is drawn and converted once; each frame changes only the strip at the bottom.
+    A card is drawn and converted once; each frame changes only the brightness of a strip at its bottom, so that a
+    hundred clips are a matter of seconds.
     """
-    whole = _drawn(card)
-    strip_height = 4 * card.unit // 2 * 2
-    top = (card.height - strip_height) // 2 * 2
-    strip = whole.crop((0, top, card.width, top + strip_height))
-    frames = card.seconds * card.fps
     unfinished = clip.with_suffix(".unfinished")
+    halves = {0: 0, card.frames // 2: 1} if len(card.pictures) > 1 else {0: 0}
     with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as film:
         # One thread: the bytes must not depend on the number of cores, and two clips are rendered side by side anyway.
-        options = {"preset": "ultrafast", "crf": "20", "threads": "1"}
-        stream = film.add_stream("libx264", rate=card.fps, options=options)
+        stream = film.add_stream("libx264", rate=card.fps, options={"preset": "ultrafast", "crf": "20", "threads": "1"})
         stream.width, stream.height, stream.pix_fmt = card.width, card.height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, card.fps)
-        frame = av.VideoFrame.from_image(whole).reformat(format="yuv420p")
-        for index in range(frames):
-            moment = av.VideoFrame.from_image(_at(card, strip.copy(), index)).reformat(format="yuv420p")
-            _paste(moment, frame, top)
+        for index in range(card.frames):
+            if index in halves:
+                whole = _drawn(card, halves[index])
+                frame = av.VideoFrame.from_image(whole).reformat(format="yuv420p")  # type: ignore[no-untyped-call]
+                strip = _Strip(card, frame)
+            strip.show(index)
             frame.pts, frame.time_base = index, Fraction(1, card.fps)
             film.mux(stream.encode(frame))
         film.mux(stream.encode(None))
     os.replace(unfinished, clip)
 
 
-def _paste(strip: av.VideoFrame, frame: av.VideoFrame, top: int) -> None:
-    for number, (source, target) in enumerate(zip(strip.planes, frame.planes, strict=True)):
-        first = top if number == 0 else top // 2  # colour has half the rows
-        rows, canvas = memoryview(source), memoryview(target)
-        for row in range(source.height):
-            start = (first + row) * target.line_size
-            canvas[start : start + source.width] = rows[row * source.line_size : row * source.line_size + source.width]
+class _Strip:
+    """The bottom of a frame: the time as seconds:frames above a growing bar, painted into its plane of brightness."""
+
+    def __init__(self, card: Card, frame: av.VideoFrame) -> None:
+        self.card = card
+        self.plane = memoryview(frame.planes[0])
+        self.stride = frame.planes[0].line_size
+        self.top = card.height - 4 * card.unit
+        rows = (self.plane[row * self.stride :][: card.width] for row in range(self.top, card.height))
+        self.empty = Image.frombytes("L", (card.width, card.height - self.top), b"".join(rows))
+        unit = card.unit
+        self.left, self.right, self.bar = 2 * unit, card.width - 2 * unit, 2 * unit
+        pen = ImageDraw.Draw(self.empty)
+        pen.rounded_rectangle((self.left, self.bar, self.right, self.bar + unit // 2), unit // 4, FAINT)
+
+    def show(self, index: int) -> None:
+        card, unit = self.card, self.card.unit
+        now = self.empty.copy()
+        pen = ImageDraw.Draw(now)
+        pen.text((self.left, 0), f"{index // card.fps:02d}:{index % card.fps:02d}", BRIGHT, _font(unit * 5 // 4))
+        reached = self.left + (self.right - self.left) * (index + 1) // card.frames
+        pen.rounded_rectangle((self.left, self.bar, reached, self.bar + unit // 2), unit // 4, BRIGHT)
+        pixels = now.tobytes()
+        for row in range(now.height):
+            start = (self.top + row) * self.stride
+            self.plane[start : start + now.width] = pixels[row * now.width : (row + 1) * now.width]
 
 
-def _at(card: Card, strip: Image.Image, index: int) -> Image.Image:
-    """The strip at the bottom as it looks in frame *index*: a counter above a growing bar."""
-    unit, frames = card.unit, card.seconds * card.fps
-    pen = ImageDraw.Draw(strip)
-    seconds = f"{index // card.fps:02d}:{index % card.fps:02d}"
-    pen.text((2 * unit, 0), seconds, INK, _font(unit * 5 // 4))
-    pen.text((card.width - 2 * unit, 0), f"frame {index + 1} of {frames}", QUIET, _font(unit), anchor="ra")
-    left, right, bar = 2 * unit, card.width - 2 * unit, 2 * unit
-    pen.rounded_rectangle((left, bar, right, bar + unit // 2), unit // 4, fill=(255, 255, 255, 40), outline=QUIET)
-    pen.rounded_rectangle((left, bar, left + (right - left) * (index + 1) // frames, bar + unit // 2), unit // 4, INK)
-    return strip
-
-
-def _drawn(card: Card) -> Image.Image:
-    unit = card.unit
-    image = _background(card)
+def _drawn(card: Card, half: int) -> Image.Image:
+    unit, width, height = card.unit, card.width, card.height
+    text, size = _fitted(_plain(card.prompt), width - 8 * unit, height - 15 * unit, unit)
+    block: dict[str, Any] = {"font": _font(size), "anchor": "mm", "align": "center", "spacing": size // 3}
+    middle = (width // 2, height // 2)
+    image = _background(card, half)
+    if card.pictures:
+        left, top, right, bottom = ImageDraw.Draw(image).multiline_textbbox(middle, text, **block)
+        _frost(image, (0, 0, width, 5 * unit), unit)
+        _frost(image, (left - 2 * unit, top - unit, right + 2 * unit, bottom + unit), unit)
+        _frost(image, (0, height - 5 * unit, width, height), unit)
     pen = ImageDraw.Draw(image)
-    pen.text((2 * unit, 2 * unit), f"{card.number}", INK, _font(3 * unit))
-    form = f"{card.width} x {card.height}   {card.seconds} s   {card.fps} fps"
-    pen.text((card.width - 2 * unit, 2 * unit), form, QUIET, _font(unit), anchor="ra")
-    room = (card.width - 8 * unit, card.height - 14 * unit)
-    text, font = _fitted(card.prompt, room, unit)
-    pen.multiline_text(
-        (card.width // 2, card.height // 2), text, INK, font, anchor="mm", align="center", spacing=font_gap(font)
-    )
+    pen.multiline_text(middle, text, INK, **block)
+    pen.text((2 * unit, 3 * unit // 2), f"No. {card.number}", INK, _font(2 * unit))
+    right_side = f"{card.model}\n{width} x {height} · {card.seconds} s · {card.fps} fps"
+    corner = (width - 2 * unit, 3 * unit // 2)
+    pen.multiline_text(corner, right_side, QUIET, _font(unit), anchor="ra", align="right")
+    pen.text((width - 2 * unit, height - 4 * unit), "pretend clip · cost nothing", QUIET, _font(unit), anchor="ra")
     return image
 
 
-def font_gap(font: Font) -> float:
-    return getattr(font, "size", 10) / 3
-
-
-def _background(card: Card) -> Image.Image:
-    if card.picture is not None:
-        with Image.open(card.picture) as picture:
-            filled = ImageOps.fit(picture.convert("RGB"), (card.width, card.height))
-        return ImageEnhance.Brightness(filled).enhance(0.45)
+def _background(card: Card, half: int) -> Image.Image:
+    size = (card.width, card.height)
+    if card.pictures:
+        with Image.open(card.pictures[half]) as picture:
+            return ImageEnhance.Brightness(ImageOps.fit(picture.convert("RGB"), size)).enhance(0.8)
     hue = hashlib.sha256(card.prompt.encode()).digest()[0] / 256
-    light, dark = (_colour(hue, 0.55, 0.42), _colour(hue + 0.06, 0.7, 0.16))
-    slope = Image.linear_gradient("L").resize((card.width, card.height))
-    return Image.composite(Image.new("RGB", slope.size, dark), Image.new("RGB", slope.size, light), slope)
+    light, dark = _colour(hue, 0.55, 0.42), _colour(hue + 0.06, 0.7, 0.16)
+    slope = Image.linear_gradient("L").resize(size)
+    return Image.composite(Image.new("RGB", size, dark), Image.new("RGB", size, light), slope)
+
+
+def _frost(image: Image.Image, box: tuple[float, float, float, float], unit: int) -> None:
+    """Make a pane of dark frosted glass, so that text can be read on any picture, even on one with text."""
+    left, top, right, bottom = map(int, box)
+    pane = (max(left, 0), max(top, 0), min(right, image.width), min(bottom, image.height))
+    glass = image.crop(pane).filter(ImageFilter.BoxBlur(3 * unit))
+    image.paste(ImageEnhance.Brightness(glass).enhance(0.45), pane[:2])
+
+
+def _plain(prompt: str) -> str:
+    """The prompt in the letters that the built-in font has."""
+    text = unicodedata.normalize("NFKD", prompt.replace("ß", "ss").translate(str.maketrans("–—’“”", '--\'""')))
+    return "".join(letter for letter in text if not unicodedata.combining(letter)).encode("ascii", "replace").decode()
 
 
 def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
@@ -119,28 +148,16 @@ def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _fitted(prompt: str, room: tuple[int, int], unit: int) -> tuple[str, Font]:
-    """The prompt, wrapped, in the largest type that fits; cut with an ellipsis where even the smallest does not."""
-    lines: list[str] = []
+def _fitted(prompt: str, width: int, height: int, unit: int) -> tuple[str, int]:
+    """The prompt, wrapped, and the largest size of type that it fits in; its end is left out where none is."""
     for size in range(3 * unit, unit * 3 // 4, -max(1, unit // 4)):
-        font = _font(size)
-        lines = _wrapped(prompt, font, room[0])
-        fitting = int(room[1] // (size * 4 / 3))
-        if len(lines) <= fitting:
-            return "\n".join(lines), font
-    return "\n".join([*lines[: fitting - 1], "…"]), font
+        lines = textwrap.wrap(prompt, int(width / size * 1.9))  # a letter is about half as wide as it is high
+        fitting = height // (size * 3 // 2)
+        if len(lines) <= fitting and all(_font(size).getlength(line) <= width for line in lines):
+            return "\n".join(lines), size
+    return "\n".join([*lines[: fitting - 1], "..."]), size
 
 
-def _wrapped(prompt: str, font: Font, width: int) -> list[str]:
-    lines = [""]
-    for word in prompt.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and font.getlength(longer) > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
-
-
+@functools.lru_cache(maxsize=64)
 def _font(size: int) -> Font:
     return ImageFont.load_default(size)

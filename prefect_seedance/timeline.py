@@ -27,10 +27,10 @@ def otio(
     wanted_seconds: Mapping[str, float] = {},
     models: Mapping[str, str] = {},
 ) -> str:
-    """The timeline as OpenTimelineIO JSON: one video track, shot after shot, with the provenance of each in its metadata.
+    """The timeline as OpenTimelineIO JSON: one video track, shot after shot, each with its provenance in its metadata.
 
-    *media_urls* stand beside *shots*, relative to the timeline; None makes a slate. Prompts, models and the seconds that
-    were asked for are looked up by the id of the shot. *rate* is that of the slates.
+    *media_urls* stand beside *shots*, relative to the timeline; None makes a slate. Prompts, models and the seconds
+    that were asked for are looked up by the id of the shot. *rate* is that of the slates.
     """
     children = []
     for shot, url in zip(shots, media_urls, strict=True):
@@ -55,7 +55,7 @@ def edl(
     *,
     wanted_seconds: Mapping[str, float] = {},
 ) -> str:
-    """The timeline as a CMX 3600 EDL: cuts only, one video track, non-drop timecode at the nominal rate (24, 25, 30, …)."""
+    """The timeline as a CMX 3600 EDL: one video track, cuts only, non-drop timecode at the nominal rate (24, 25, …)."""
     nominal = round(rate)
     lines = [f"TITLE: {_one_line(title)[:70]}", "FCM: NON-DROP FRAME", ""]
     position = 0
@@ -107,14 +107,16 @@ def _slate(shot: ShotResult, length: dict[str, Any], metadata: dict[str, Any]) -
         "marked_range": length,
         "metadata": {},
     }
-    nothing = {"OTIO_SCHEMA": "MissingReference.1", "name": shot.id, "available_range": None, "metadata": {}}
-    return _clip(f"MISSING {shot.id}", length, metadata, [marker], nothing)
+    absent = _reference("MissingReference.1", shot.id, None)
+    return _clip(f"MISSING {shot.id}", length, metadata, [marker], absent)
+
+
+def _reference(schema: str, name: str, available: dict[str, Any] | None) -> dict[str, Any]:
+    return {"OTIO_SCHEMA": schema, "name": name, "available_range": available, "metadata": {}}
 
 
 def _media(url: str, length: dict[str, Any]) -> dict[str, Any]:
-    name = url.rpartition("/")[2]
-    external = {"OTIO_SCHEMA": "ExternalReference.1", "name": name, "target_url": url}
-    return {**external, "available_range": length, "metadata": {}}
+    return {**_reference("ExternalReference.1", url.rpartition("/")[2], length), "target_url": url}
 
 
 def _range(frames: int, rate: float) -> dict[str, Any]:
@@ -133,7 +135,7 @@ def _timeline_frames(shot: ShotResult, rate: float) -> int:
 
 
 def _slate_frames(shot: ShotResult, wanted_seconds: Mapping[str, float], rate: float) -> int:
-    return max(1, round(wanted_seconds.get(shot.id, USUAL_SECONDS) * rate))
+    return max(1, round((shot.seconds or wanted_seconds.get(shot.id, USUAL_SECONDS)) * rate))
 
 
 def _reel(number: int, shot_id: str) -> str:

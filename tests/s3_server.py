@@ -1,13 +1,18 @@
-"""A real S3 server for tests: moto, in a process of its own, on loopback."""
+"""A real S3 server for tests (moto, in a process of its own, on loopback), and a bad line to it."""
 
 from __future__ import annotations
 
+import http.client
 import os
 import secrets
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -62,3 +67,64 @@ class RunningS3:
         bucket = f"bucket-{secrets.token_hex(6)}"
         httpx.put(f"{self.endpoint_url}/{bucket}").raise_for_status()
         return bucket
+
+
+class Line:
+    """A line to the S3 server that a test can make a bad one."""
+
+    def __init__(self, server: RunningS3) -> None:
+        self.strips_conditions = False
+        self.answers_to_drop = 0
+        self.breaks_after: int | None = None
+        self.answer_instead: tuple[int, str] | None = None
+        self.on_request: Callable[[str, str], None] = lambda method, path: None
+        target, line = urlsplit(server.endpoint_url).netloc, self
+
+        class Passing(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def pass_on(self) -> None:
+                sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                line.on_request(self.command, self.path)
+                headers = dict(self.headers.items())
+                if line.strips_conditions:
+                    headers.pop("If-None-Match", None)
+                if line.answer_instead:
+                    status, code = line.answer_instead
+                    return self.give(status, f"<Error><Code>{code}</Code><Message>no</Message></Error>".encode())
+                server = http.client.HTTPConnection(target)
+                server.request(self.command, self.path, sent, headers)
+                answer = server.getresponse()
+                body = answer.read()
+                server.close()
+                if self.command == "PUT" and line.answers_to_drop > 0:
+                    line.answers_to_drop -= 1
+                    self.close_connection = True
+                    return None
+                return self.give(answer.status, body, answer.getheaders())
+
+            def give(self, status: int, body: bytes, headers: list[tuple[str, str]] | None = None) -> None:
+                self.send_response_only(status)
+                own = ("content-length", "connection", "transfer-encoding")
+                for name, value in headers or ():
+                    if name.lower() not in own:
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body[: line.breaks_after])
+                    self.close_connection = line.breaks_after is not None
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = pass_on  # noqa: N815
+
+        self._listener = ThreadingHTTPServer(("127.0.0.1", 0), Passing)
+        self._listener.daemon_threads = True
+        self.endpoint_url = f"http://127.0.0.1:{self._listener.server_port}"
+        threading.Thread(target=self._listener.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._listener.shutdown()
+        self._listener.server_close()

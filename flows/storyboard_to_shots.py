@@ -1,0 +1,52 @@
+"""Render a storyboard: every shot becomes a stored, verified clip, and together they become a film."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from prefect import flow
+from prefect.states import State
+from pydantic import Field
+
+from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.catalog_file import load_catalog
+from prefect_seedance.cancelling import cancel_jobs_of_run
+from prefect_seedance.models import Manifest
+from prefect_seedance.rendering import Options, render_board
+from prefect_seedance.storyboard import Storyboard, read_board
+
+Dollars = Annotated[float, Field(gt=0)]
+
+
+@flow(name="storyboard-to-shots", flow_run_name="render", on_cancellation=[cancel_jobs_of_run])
+async def storyboard_to_shots(
+    storyboard: str | Storyboard,
+    credentials: RunpodCredentials,
+    store: VideoStore,
+    limits: SpendingLimits | None = None,
+    budget: Dollars | None = None,
+    approve: str | None = None,
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 10,
+    retry_failed: Annotated[int, Field(ge=0, le=5)] = 0,
+    wait_minutes: Annotated[float, Field(gt=0)] = 60.0,
+    cancel_jobs: bool = False,
+) -> State[Manifest]:
+    """Render a storyboard into clips, a film, a timeline and a review page.
+
+    Args:
+        storyboard: A file (a path or s3://…), or the storyboard itself.
+        credentials: The Runpod account that pays.
+        store: Where clips, ledger and productions live.
+        limits: What may be spent per run, day and month, and above what a person has to approve.
+        budget: The most that this run may spend, in dollars.
+        approve: The hash of a plan that a person has approved.
+        max_in_flight: How many jobs may be out at once.
+        retry_failed: New attempts for a job that failed; failed jobs are not charged.
+        wait_minutes: How long to wait for a job before leaving it to the collector.
+        cancel_jobs: Whether cancelling this run also cancels its jobs at Runpod, which may still charge them.
+    """
+    options = Options.of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
+    catalog = load_catalog()
+    pretend = credentials.account().kind == "pretend"
+    board = await read_board(storyboard, catalog=catalog, store=store.open(), allow_private=pretend)
+    return await render_board(board, credentials, store, options, catalog)
