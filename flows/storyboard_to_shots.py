@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 from prefect import flow
-from prefect.states import State
+from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
-from prefect_seedance.catalog_file import load_catalog
 from prefect_seedance.cancelling import cancel_jobs_of_run
+from prefect_seedance.catalog_file import load_catalog
 from prefect_seedance.models import Manifest
 from prefect_seedance.rendering import Options, render_board
 from prefect_seedance.storyboard import Storyboard, read_board

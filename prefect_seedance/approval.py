@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
@@ -42,6 +43,7 @@ async def approve_or_refuse(planned: Planned, approve_above: Decimal | None, app
             f"was submitted; approve it with --approve {plan.plan_hash}."
         )
     form = Approval.with_initial_data(description=plan_markdown(planned), approved=False)
-    answer = await suspend_flow_run(wait_for_input=form, timeout=APPROVAL_SECONDS, key=f"plan-{plan.plan_hash}")
+    pausing: Any = suspend_flow_run(wait_for_input=form, timeout=APPROVAL_SECONDS, key=f"plan-{plan.plan_hash}")
+    answer: Approval = await pausing
     if not answer.approved:
         raise NotApproved(f"The plan for ${plan.estimated_usd:.2f} was declined; nothing was submitted.")

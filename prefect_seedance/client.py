@@ -267,7 +267,7 @@ class RunpodClient:
         with path.open("wb") as file:
             for _ in range(5):
                 # If-Range: the rest only of the very same file, otherwise all of it again.
-                resume = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
+                resume: dict[str, str] = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
                 try:
                     async with self._media.stream("GET", link, headers=resume) as response:
                         if response.status_code in (403, 404, 410):
@@ -322,7 +322,7 @@ def link_in(body: dict[str, Any], *, http: bool = False) -> str | None:
     The documented key is video_url; live endpoints answer with the others too. https only, unless *http* (emulator).
     """
     output = body.get("output")
-    found = [output] if isinstance(output, str) else []
+    found: list[Any] = [output] if isinstance(output, str) else []
     if isinstance(output, dict):
         found = [output.get(name) for name in ("video_url", "result", "url")]
     schemes = ("https://", "http://") if http else ("https://",)

@@ -117,7 +117,7 @@ class Emulator:
             return stranger
         job, now = self._asked_for(request), self.books.now()
         completed = job is not None and job.word(now) == "COMPLETED"
-        rule = await self._rule("status", job.prompt if job else "", has_output=completed)
+        rule = await self._rule("status", job.prompt if job else None, has_output=completed)
         if job is not None and rule is not None and rule.fault in get_args(Fate):
             job.meet(rule, now)
             self.books.remember(job)
@@ -132,7 +132,7 @@ class Emulator:
         if stranger := _stranger(request):
             return stranger
         job = self._asked_for(request)
-        rule = await self._rule("cancel", job.prompt if job else "")
+        rule = await self._rule("cancel", job.prompt if job else None)
         if job is None:
             answer: Response = problem(404, "job not found")
         else:
@@ -145,14 +145,14 @@ class Emulator:
     async def health(self, request: Request) -> Response:
         """Figures are for the owner of an endpoint only, and nobody owns a public one: 401 even with a good key."""
         self.calls["health"] += 1
-        rule = await self._rule("health", "")
+        rule = await self._rule("health", None)
         answer = _stranger(request) or problem(401, "unauthorized")
         return answer if rule is None else spoiled(rule, answer, request.url.path)
 
     async def media(self, request: Request) -> Response:
         self.calls["media"] += 1
         job = self.books.linked(request.path_params["job"])
-        rule = await self._rule("media", job.prompt if job else "")
+        rule = await self._rule("media", job.prompt if job else None)
         if job is None:
             answer = Response("no such clip", 404)
         else:
@@ -197,8 +197,8 @@ class Emulator:
         if job.fate == "COMPLETED":
             self.fetching[job.id] = asyncio.create_task(fetch())
 
-    async def _rule(self, call: str, prompt: str, *, has_output: bool = False) -> Rule | None:
-        rule = self.rules.due(call, prompt, has_output)
+    async def _rule(self, call: str, prompt: str | None, *, has_output: bool = False) -> Rule | None:
+        rule = self.rules.due(call, prompt, has_output=has_output)
         if rule is not None and rule.fault == "slow":
             await asyncio.sleep(rule.seconds)
         return rule
@@ -240,6 +240,8 @@ class _Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
+        # asyncio leaves it out for a socket made by hand, and each answer would wait 40 ms for an acknowledgement.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 class _Server(uvicorn.Server):

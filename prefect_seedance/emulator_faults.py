@@ -17,6 +17,7 @@ Fate = Literal["moderated", "failed", "cancelled", "timed_out", "never", "purged
 Look = Literal["unknown_word", "hidden", "shape"]
 Media = Literal["truncated", "short", "corrupt", "gone"]
 
+OF_A_JOB = (*get_args(Fate), *get_args(Look), *get_args(Media))
 POSTS = ("run", "runsync")
 NOT_ACCEPTED = ("drop", "status", "html")
 """The faults of a POST after which there is no job and no charge, unless the rule says `"accept": true`."""
@@ -70,12 +71,15 @@ RULES = TypeAdapter(list[Rule])
 
 
 class Rules(list[Rule]):
-    """The rules in force. Each counts the calls that it matches; the first one that is due strikes, alone."""
+    """The rules in force. Each counts the calls that it matches; of those that are due only the first one strikes."""
 
-    def due(self, on: str, prompt: str, has_output: bool = False) -> Rule | None:
+    def due(self, on: str, prompt: str | None, *, has_output: bool = False) -> Rule | None:
+        """The rule that strikes this call, if any. *prompt* is None for a job that the API does not know."""
         struck = None
         for rule in self:
-            if rule.on != on or rule.prompt not in prompt or (rule.fault == "shape" and not has_output):
+            if rule.on != on or rule.prompt not in (prompt or ""):
+                continue
+            if (prompt is None and rule.fault in OF_A_JOB) or (rule.fault == "shape" and not has_output):
                 continue
             if rule.after:
                 rule.after -= 1

@@ -9,11 +9,13 @@ from decimal import Decimal
 
 from prefect_seedance import lifecycle
 from prefect_seedance.catalog import KNOWN, Catalog
+from prefect_seedance.errors import BadStore
 from prefect_seedance.fingerprint import plan_hash_of
 from prefect_seedance.ledger import Ledger
 from prefect_seedance.lifecycle import History, Sighting, Step, remedy
 from prefect_seedance.models import Action, LastFrame, Plan, PlannedShot, Problem
 from prefect_seedance.pricing import dollars, upper
+from prefect_seedance.store import Store
 from prefect_seedance.storyboard import Board, BoardShot
 
 READS_AT_ONCE = 64
@@ -31,6 +33,16 @@ class Planned:
     models: frozenset[str]
     """The endpoints that would be asked."""
     warnings: tuple[str, ...]
+
+
+async def refuse_other_kind(store: Store, kind: str) -> None:
+    """A store of the emulator takes no real run and the other way round; asked before anything is written."""
+    known = await store.kind()
+    if known not in (None, kind):
+        raise BadStore(
+            f"{store.url} belongs to {'an emulator' if known == 'pretend' else 'the real API'}, this run to "
+            f"{'an emulator' if kind == 'pretend' else 'the real API'}; nothing was submitted; use another store."
+        )
 
 
 async def make_plan(board: Board, ledger: Ledger, *, catalog: Catalog = KNOWN, retry_failed: int = 0) -> Planned:

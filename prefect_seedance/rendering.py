@@ -10,10 +10,11 @@ from decimal import Decimal
 from typing import Any
 
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.concurrency.asyncio import concurrency
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from prefect_seedance import shown, tasks
 from prefect_seedance.approval import approve_or_refuse
@@ -21,16 +22,15 @@ from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStor
 from prefect_seedance.catalog import KNOWN, Catalog
 from prefect_seedance.client import open_client
 from prefect_seedance.collecting import settle_what_is_over
-from prefect_seedance.errors import BadInput, BadStore, OverBudget
+from prefect_seedance.errors import BadInput, OverBudget
 from prefect_seedance.generation import Run, Waiting, to_the_end
 from prefect_seedance.ledger import Ledger, this_writer
 from prefect_seedance.lifecycle import Record
 from prefect_seedance.models import Frozen, Manifest
-from prefect_seedance.plan import Planned, make_plan
+from prefect_seedance.plan import Planned, make_plan, refuse_other_kind
 from prefect_seedance.purse import Purse
 from prefect_seedance.shots import Shots
 from prefect_seedance.spending import Limits, Reservation, Spending
-from prefect_seedance.store import Store
 from prefect_seedance.storyboard import Board
 
 GLOBAL_LIMIT = "seedance-jobs"
@@ -100,16 +100,6 @@ async def render_board(
         await opened.aclose()
 
 
-async def refuse_other_kind(store: Store, kind: str) -> None:
-    """A store of the emulator takes no real run and the other way round; asked before anything is written."""
-    known = await store.kind()
-    if known not in (None, kind):
-        raise BadStore(
-            f"{store.url} belongs to {'an emulator' if known == 'pretend' else 'the real API'}, this run to "
-            f"{'an emulator' if kind == 'pretend' else 'the real API'}; nothing was submitted; use another store."
-        )
-
-
 async def _purse(planned: Planned, run: Run, spending: Spending, options: Options) -> Purse:
     """Check everything that could refuse this run, cheapest first, and set its money aside last."""
     limits = options.limits
@@ -120,10 +110,12 @@ async def _purse(planned: Planned, run: Run, spending: Spending, options: Option
     purse.charged = _claimed_before(planned, run.flow_run_id)
     if budget is not None and purse.taken_usd + planned.plan.estimated_usd > budget:
         before = f" after ${purse.taken_usd:.2f} spent by this run before" if purse.taken_usd else ""
-        await _refused_by_budget(
+        why = (
             f"The plan costs ${planned.plan.estimated_usd:.2f}{before}, more than the budget of ${budget:.2f}; nothing "
             "was submitted; raise the budget or render fewer shots."
         )
+        shown.budget_refused(why)
+        raise OverBudget(why)
     for model in sorted(planned.models):
         await run.client.check(model)
     await run.ledger.store.belongs_to(run.client.account.kind)
@@ -152,12 +144,8 @@ async def _reserve(planned: Planned, run: Run, spending: Spending, limits: Limit
     try:
         return await spending.reserve(planned.to_pay, limits, writer, _now())
     except OverBudget as error:
-        return await _refused_by_budget(str(error))
-
-
-async def _refused_by_budget(why: str) -> Any:
-    shown.budget_refused(why)
-    raise OverBudget(why)
+        shown.budget_refused(str(error))
+        raise
 
 
 async def _render(

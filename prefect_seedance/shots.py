@@ -106,7 +106,7 @@ class Shots:
             last_image = await self._call(tasks.publish_image, shot.last_image, request.size, self.store, run=self.run)
         for attempt in range(self.run.retry_failed + 1):
             async with self.run.slot():
-                record = await self._call(
+                record: Record = await self._call(
                     tasks.submit_clip, request, *self.blocks, image, last_image, retry=attempt > 0, run=self.run
                 )
                 if record.step is Step.ACCEPTED:

@@ -100,7 +100,9 @@ async def plan_table(planned: Planned) -> None:
 def plan_markdown(planned: Planned) -> str:
     """The plan as a table for an approval form."""
     plan = planned.plan
-    rows = [f"| {_cell(s.id)} | {s.action} | {dollars(s.estimated_usd)} | {_cell(s.problem or '')} |" for s in plan.shots]
+    rows = [
+        f"| {_cell(s.id)} | {s.action} | {dollars(s.estimated_usd)} | {_cell(s.problem or '')} |" for s in plan.shots
+    ]
     head = f"**{_cell(plan.title)}** would spend **{dollars(plan.estimated_usd)}** (plan `{plan.plan_hash}`)."
     return "\n".join([head, "", "| shot | action | estimate | remark |", "| --- | --- | ---: | --- |", *rows])
 
@@ -171,6 +173,13 @@ async def _summary(manifest: Manifest, folder: str, store: Store) -> str:
         f"| Shots stored | {sum(s.status == 'stored' for s in manifest.shots)} of {len(manifest.shots)} |",
     ]
     return "\n\n".join(["\n".join(lines), " ".join(posters)])
+
+
+async def collected(found: dict[str, Any]) -> None:
+    """What a collector brought home, and what it could not; nothing when nothing was open."""
+    if found["clips"]:
+        counts = ", ".join(f"{found[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
+        await acreate_table_artifact(table=found["clips"], key="seedance-collected", description=counts)
 
 
 def _cell(text: str) -> str:

@@ -8,8 +8,9 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from email.utils import parsedate_to_datetime
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import s3fs
@@ -29,7 +30,7 @@ from prefect_seedance.store import DISK, Store, checked, kept_if_whole, public_l
 
 T = TypeVar("T")
 
-PART = 8 * 2**20  # 1 GB in parts of this size takes 25 MB of memory
+PART = 8 * 2**20  # 1 GB in parts of this size takes 28 MB of memory
 UPLOADS_AT_ONCE = 4  # each holds one part
 PIECE = 2**18
 
@@ -138,15 +139,15 @@ class S3Store(Store):
     async def put(self, local: Path, path: str, content_type: str | None = None) -> None:
         async def upload(s3: Any) -> None:
             async with self._uploads, opened(local, "rb") as file:
-                first = await in_thread(file.read, PART)
-                if len(first) < PART:
-                    await s3.put_object(**self._at(path), Body=first, **typed(content_type))
+                part = bytearray(PART)
+                if await filled(part, file) < PART:
+                    await s3.put_object(**self._at(path), Body=part, **typed(content_type))
                 else:
-                    await self._put_parts(s3, path, first, file, typed(content_type))
+                    await self._put_parts(s3, path, part, file, typed(content_type))
 
         await self._ask(path, upload)
 
-    async def _put_parts(self, s3: Any, path: str, part: bytes, file: BinaryIO, kind: dict[str, str]) -> None:
+    async def _put_parts(self, s3: Any, path: str, part: bytearray, file: BufferedReader, kind: dict[str, str]) -> None:
         # One-part uploads are never sent this way, so what a dead writer left is found by whoever tries again.
         await self._abort_leftovers(s3, path)
         upload = {
@@ -158,7 +159,7 @@ class S3Store(Store):
             while part:
                 answer = await s3.upload_part(**upload, PartNumber=len(parts) + 1, Body=part)
                 parts.append({"PartNumber": len(parts) + 1, "ETag": answer["ETag"]})
-                part = await in_thread(file.read, PART)
+                await filled(part, file)
             await s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
         except BaseException:
             with suppress(BotoCoreError, ClientError):
@@ -294,10 +295,17 @@ async def in_thread(work: Callable[[Any], T], argument: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(DISK, work, argument)
 
 
+async def filled(part: bytearray, file: BufferedReader) -> int:
+    """Read on into *part*, the same memory each time, and shorten it at the end of the file."""
+    length = await in_thread(file.readinto, part)
+    del part[length:]
+    return length
+
+
 @asynccontextmanager
-async def opened(local: Path, mode: str) -> AsyncIterator[BinaryIO]:
+async def opened(local: Path, mode: str) -> AsyncIterator[Any]:
     file = await in_thread(local.open, mode)
     try:
-        yield file  # type: ignore[misc]
+        yield file
     finally:
         file.close()

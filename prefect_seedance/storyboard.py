@@ -132,6 +132,10 @@ def _outline_of(text: str, file: str, name: str) -> Outline:
             tree, duplicates = read_json(text)
         case _:
             tree, duplicates = read_yaml(text)
+    if tree.value is None:
+        raise Mistake(1, "the file is empty; a storyboard has at least `title:` and `shots:`")
+    if not isinstance(tree.value, dict):
+        raise Mistake(tree.line, "a storyboard is fields such as `title:` and `shots:`, not one text or list")
     return outline_of(tree, name, duplicates)
 
 

@@ -90,9 +90,11 @@ class _Rules:
         self.style = filled(self.board.style, self.variables)[:LONGEST_PROMPT]
         self.variables_known = not any(loc[:1] == ("variables",) for loc in outline.broken)
         self.blocked: dict[int, str] = {}
+        told = {problem.shot: problem.message for problem in reversed(outline.problems)}
         for loc in outline.broken:
             if len(loc) > 1 and loc[0] == "shots":
-                self.blocked[int(loc[1])] = "one of its fields is wrong"
+                name = shot_name(self.shots, int(loc[1]))
+                self.blocked[int(loc[1])] = told.get(name, "what holds for all its siblings is wrong")
 
     def problem(self, loc: Loc, message: str) -> None:
         """Note what is wrong at *loc*, unless it was found to be wrong already when it was read."""

@@ -138,14 +138,11 @@ def outline_of(tree: Node, file: str, mistakes: Iterable[tuple[Loc, int, str]] =
     """*tree* as a storyboard, with one problem for each field that is wrong and each of the *mistakes* of its text."""
     given = tree.plain()
     sentences: list[tuple[Loc, str]] = []
-    if not isinstance(given, dict):
-        sentences.append(((), "a storyboard is fields such as `title:` and `shots:`, not a single text or list"))
-        given = {"title": "", "shots": []}
     try:
         board = Storyboard.model_validate(given)
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=True)
-        sentences += [(detail["loc"], _sentence(detail)) for detail in details]
+        details = error.errors(include_url=False)
+        sentences = [(detail["loc"], _sentence(detail)) for detail in details]
         for detail in details:
             _mend(given, detail)
         board = Storyboard.model_validate(given)

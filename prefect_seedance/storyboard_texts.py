@@ -72,9 +72,7 @@ def id_misfit(name: str) -> str | None:
         return None
     if all(_is_letter(mark) or mark in " -_." for mark in name) and not {name[0], name[-1]} & {" ", "."}:
         return None
-    return (
-        f"the id `{shown(name)}` can't be part of a file name; use letters, digits, spaces, dashes and dots inside it"
-    )
+    return f"the id `{shown(name)}` can't be a file name; use letters, digits, and inside it spaces, dashes and dots"
 
 
 def file_name(name: str) -> str:

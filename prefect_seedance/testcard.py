@@ -151,11 +151,12 @@ def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]
 def _fitted(prompt: str, width: int, height: int, unit: int) -> tuple[str, int]:
     """The prompt, wrapped, and the largest size of type that it fits in; its end is left out where none is."""
     for size in range(3 * unit, unit * 3 // 4, -max(1, unit // 4)):
-        lines = textwrap.wrap(prompt, int(width / size * 1.9))  # a letter is about half as wide as it is high
-        fitting = height // (size * 3 // 2)
-        if len(lines) <= fitting and all(_font(size).getlength(line) <= width for line in lines):
+        font, fitting = _font(size), height // (size * 3 // 2)
+        letter = font.getlength(prompt) / max(1, len(prompt))
+        lines = textwrap.wrap(prompt, max(1, int(width / max(1, letter) * 0.95)))
+        if len(lines) <= fitting and all(font.getlength(line) <= width for line in lines):
             return "\n".join(lines), size
-    return "\n".join([*lines[: fitting - 1], "..."]), size
+    return "\n".join([*lines[: fitting - 1], "..."] if len(lines) > fitting else lines), size
 
 
 @functools.lru_cache(maxsize=64)

@@ -165,6 +165,13 @@ async def test_a_film_is_joined_in_the_given_order(either_store: Store) -> None:
     assert await either_store.exists("films/x.mp4")
 
 
+async def test_the_film_plays_in_board_order(either_store: Store) -> None:
+    shots = [await keep_clip(either_store, name) for name in ("zebra", "ant", "mouse")]
+    manifest, _ = await leave(either_store, shots)
+    await assemble_film(either_store, [shot.clip or "" for shot in shots], "films/expected.mp4")
+    assert await either_store.read(manifest.film or "") == await either_store.read("films/expected.mp4")
+
+
 def test_names_say_place_and_shot() -> None:
     board = [without_clip(f"Shot {number}!") for number in range(100)]
     assert shot_names(board)[::99] == ["001-shot-0", "100-shot-99"]

@@ -1,0 +1,127 @@
+"""Runs the flows for the command line, on the Prefect API that is configured or on one of its own.
+
+The settings have to be in the environment before Prefect is imported, so they are made when this module is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+QUIET = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    # Only the terminal is quiet: a configured Prefect API still gets the logs of the run.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_CLI_PROMPT": "false",
+    # A first start makes a database, which takes up to 40 s on two cores.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+}
+os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+
+from prefect import Flow  # noqa: E402
+from prefect.client.schemas.objects import State  # noqa: E402
+from prefect.settings import get_current_settings  # noqa: E402
+from pydantic import SecretStr  # noqa: E402
+
+from prefect_seedance import terminal  # noqa: E402
+from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore  # noqa: E402
+from prefect_seedance.errors import BadInput  # noqa: E402
+from prefect_seedance.models import Manifest  # noqa: E402
+
+if TYPE_CHECKING:
+    from prefect_seedance.cli import Money, Place
+
+
+def load_store(name: str) -> VideoStore:
+    """The saved store `block:NAME`."""
+    store: VideoStore = _loaded(VideoStore, name)
+    return store
+
+
+def load_credentials(name: str) -> RunpodCredentials:
+    """The saved credentials `block:NAME`."""
+    credentials: RunpodCredentials = _loaded(RunpodCredentials, name)
+    return credentials
+
+
+def _loaded(kind: Any, name: str) -> Any:
+    name = name.removeprefix("block:")
+    try:
+        return kind.load(name)
+    except ValueError as error:
+        raise BadInput(
+            f"There is no saved {kind.get_block_type_slug()} block named {name}; nothing was submitted; save one in "
+            "the Prefect UI under Blocks."
+        ) from error
+
+
+def render_with(name: str, parameters: dict[str, Any], place: Place, money: Money) -> Manifest:
+    """Run the rendering flow *name* here and return its manifest, or raise what stopped it."""
+    manifest: Manifest = _run(name, parameters | _blocks(place) | _money(money))
+    return manifest
+
+
+def collect_with(place: Place) -> dict[str, Any]:
+    """Run `collect_finished` here."""
+    collected: dict[str, Any] = _run("collect_finished", _blocks(place))
+    return collected
+
+
+def process_inbox_with(place: Place, money: Money) -> dict[str, Any]:
+    """Run `process_inbox` here."""
+    report: dict[str, Any] = _run("process_inbox", _blocks(place) | _money(money))
+    return report
+
+
+def _blocks(place: Place) -> dict[str, Any]:
+    if place.account is not None:
+        credentials = load_credentials(place.account)
+    else:
+        who = place.who()
+        credentials = RunpodCredentials(api_key=SecretStr(who.api_key), base_url=who.base_url)
+    if place.store.startswith("block:"):
+        store = load_store(place.store)
+    else:
+        store = VideoStore(url=place.open().url, public_base_url=place.public_base_url)
+    return {"credentials": credentials, "store": store}
+
+
+def _money(money: Money) -> dict[str, Any]:
+    limits = {"per_day": money.per_day, "per_month": money.per_month, "approve_above": money.approve_above}
+    given = {name: float(usd) for name, usd in limits.items() if usd is not None}
+    return {
+        "limits": SpendingLimits(**given) if given else None,
+        "budget": None if money.budget is None else float(money.budget),
+        "approve": money.approve,
+        "max_in_flight": money.max_in_flight,
+        "retry_failed": money.retry_failed,
+    }
+
+
+def _run(name: str, parameters: dict[str, Any]) -> Any:
+    if not get_current_settings().api.url:
+        terminal.say("Starting a Prefect server of its own for this run (a first start takes up to a minute) …")
+    progress = logging.getLogger("prefect_seedance.shots")
+    progress.addHandler(terminal.Progress())
+    progress.setLevel(logging.INFO)
+    state = asyncio.run(_state_of(_flow(name), parameters))
+    answer = state.result(raise_on_failure=False)
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+async def _state_of(flow: Flow[..., Any], parameters: dict[str, Any]) -> State[Any]:
+    running: Any = flow(**parameters, return_state=True)
+    state: State[Any] = await running
+    return state
+
+
+def _flow(name: str) -> Flow[..., Any]:
+    from importlib import import_module
+
+    flow: Flow[..., Any] = getattr(import_module(f"prefect_seedance.flows.{name}"), name)
+    return flow
