@@ -6,8 +6,6 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Protocol
 
@@ -17,7 +15,8 @@ from cyclopts.validators import Number
 
 from prefect_seedance import terminal
 from prefect_seedance.catalog_file import load_catalog
-from prefect_seedance.client import BASE_URL, Account, RunpodClient
+from prefect_seedance.client import Account, RunpodClient
+from prefect_seedance.command_options import UNLIMITED, Money, Place
 from prefect_seedance.errors import (
     ApiUnreachable,
     BadInput,
@@ -30,7 +29,7 @@ from prefect_seedance.errors import (
 from prefect_seedance.ledger import Ledger
 from prefect_seedance.plan import Planned, make_plan, refuse_other_kind
 from prefect_seedance.settling import Verdict
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.store import Store
 from prefect_seedance.storyboard import Board, Defaults, read_board
 
 DONE, NOTHING, REFUSED, PARTIAL, TOO_DEAR, STOPPED = 0, 1, 2, 3, 4, 130
@@ -53,50 +52,6 @@ app = cyclopts.App(
 )
 
 Json = Annotated[bool, Parameter(help="One JSON document on stdout, everything else on stderr.", negative="")]
-Dollars = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gte=0))]
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Place:
-    """Where clips and ledger live, and who pays."""
-
-    store: Annotated[str, Parameter(help="s3://bucket/prefix, a folder, or block:NAME.")]
-    account: Annotated[str | None, Parameter(help="block:NAME; else RUNPOD_API_KEY and RUNPOD_BASE_URL.")] = None
-    public_base_url: Annotated[str | None, Parameter(help="Where a local store is served from.")] = None
-
-    def open(self) -> Store:
-        if self.store.startswith("block:"):
-            from prefect_seedance.flow_runner import load_store
-
-            return load_store(self.store).open()
-        return open_store(self.store, public_base_url=self.public_base_url)
-
-    def who(self) -> Account:
-        if self.account is not None:
-            from prefect_seedance.flow_runner import load_credentials
-
-            return load_credentials(self.account).account()
-        return Account(
-            os.environ.get("RUNPOD_API_KEY", "").strip(),
-            (os.environ.get("RUNPOD_BASE_URL") or BASE_URL).rstrip("/"),
-        )
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Money:
-    """What may be spent, and how."""
-
-    budget: Dollars = None
-    per_day: Dollars = None
-    per_month: Dollars = None
-    approve_above: Dollars = None
-    approve: Annotated[str | None, Parameter(help="The hash of the plan that you approve.")] = None
-    max_in_flight: Annotated[int, Parameter(help="Jobs out at once.", validator=Number(gte=1))] = 10
-    retry_failed: Annotated[
-        int, Parameter(help="New attempts for a job that failed; failed jobs are not charged.", validator=Number(gte=0))
-    ] = 0
 
 
 @app.command
@@ -122,7 +77,7 @@ async def _planned(board: Board, store: Store, who: Account, retry_failed: int =
 
 
 @app.command
-def render(board: str, place: Place, money: Money = Money(), *, json: Json = False) -> int:
+def render(board: str, place: Place, money: Money = UNLIMITED, *, json: Json = False) -> int:
     """Turn a storyboard into clips, a film, a timeline and a review page. The same work is never paid twice."""
 
     async def read(store: Store, *, pretend: bool) -> Board:
@@ -136,7 +91,7 @@ def render(board: str, place: Place, money: Money = Money(), *, json: Json = Fal
 def animate(
     images: str,
     place: Place,
-    money: Money = Money(),
+    money: Money = UNLIMITED,
     *,
     prompt: Annotated[str, Parameter(help="What happens in every picture; name.txt beside a picture replaces it.")],
     title: str | None = None,
@@ -190,6 +145,7 @@ def _render(read: Read, place: Place, money: Money, flow: str, parameters: dict[
     if planned.plan.problems:
         terminal.show_plan(planned, as_json=as_json)
         return REFUSED
+    asyncio.run(_ask_api(who, planned))
     terminal.show_plan(planned, as_json=False)
     from prefect_seedance.flow_runner import render_with
 
@@ -204,8 +160,15 @@ def _render(read: Read, place: Place, money: Money, flow: str, parameters: dict[
     return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
 
 
+async def _ask_api(who: Account, planned: Planned) -> None:
+    """A wrong key, a withdrawn endpoint and an unreachable API are told before anything else is started."""
+    async with RunpodClient(who) as client:
+        for model in sorted(planned.models):
+            await client.check(model)
+
+
 @app.command
-def inbox(place: Place, money: Money = Money(), *, json: Json = False) -> int:
+def inbox(place: Place, money: Money = UNLIMITED, *, json: Json = False) -> int:
     """Process every storyboard in the store's inbox once."""
     from prefect_seedance.flow_runner import process_inbox_with
 
@@ -308,7 +271,7 @@ def demo(*, folder: Path = Path("seedance-demo")) -> int:
     """Emulator, example storyboard and local store, end to end, without any account. A second run costs $0."""
     from prefect_seedance.demo import run_demo
 
-    return run_demo(folder)
+    return run_demo(folder, run)
 
 
 @app.command

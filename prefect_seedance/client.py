@@ -1,8 +1,4 @@
-"""The HTTP API: submit, status, cancel, download. The only file that knows URLs and JSON of the API.
-
-What is known of the API, and from where, is in the catalog and in the comments here; answers are read leniently, since
-the live ones differ from the documented ones, and only what is sure is called sure.
-"""
+"""The HTTP API: submit, status, cancel, download. What its answers mean is in `answers`."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import asyncio
 import functools
 import hashlib
 import ipaddress
-import json
 import re
 import ssl
 import time
@@ -24,6 +19,16 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from prefect_seedance.answers import (
+    Answer,
+    classify,
+    continues,
+    json_of,
+    message_of,
+    retry_after,
+    strong_tag,
+    without_input,
+)
 from prefect_seedance.errors import (
     ApiUnreachable,
     BadInput,
@@ -93,32 +98,6 @@ class Account:
             problems.append(f"{self.base_url} would send the API key unencrypted; use https.")
         if problems:
             raise BadInput(*problems)
-
-
-Ended = Literal["completed", "failed", "cancelled"]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the API says of a job. `ended` is None while it goes on."""
-
-    job_id: str
-    ended: Ended | None
-    body: dict[str, Any]
-    retry_after: float | None = None
-
-
-def classify(word: object) -> Ended | None:
-    """How a job has ended by its status word; None for words that mean it goes on, and for unknown ones."""
-    match word.upper() if isinstance(word, str) else word:
-        case "COMPLETED":
-            return "completed"
-        case "FAILED" | "TIMED_OUT":
-            return "failed"
-        case "CANCELLED":
-            return "cancelled"
-        case _:
-            return None
 
 
 class RunpodClient:
@@ -199,11 +178,11 @@ class RunpodClient:
             response = await self._api.get(self._url(slug, "status", job_id))
         except httpx.HTTPError:
             return None
-        body = _json(response)
-        detail = _message(body, response).lower()
+        body = json_of(response)
+        detail = message_of(body, response).lower()
         match response.status_code:
             case 200 if isinstance(body, dict) and isinstance(body.get("status"), str):
-                return Answer(job_id, classify(body["status"]), without_input(body), _retry_after(response))
+                return Answer(job_id, classify(body["status"]), without_input(body), retry_after(response))
             case 401 | 403:
                 raise NeedsAttention(
                     f"The API does not take this key ({response.status_code}); the job {job_id} goes on and its id is "
@@ -214,7 +193,7 @@ class RunpodClient:
             case 404 if "job not found" in detail:
                 raise JobGone(f"{job_id}: {detail}")
             case _:
-                return Answer(job_id, None, {}, _retry_after(response)) if _retry_after(response) else None
+                return Answer(job_id, None, {}, retry_after(response)) if retry_after(response) else None
 
     async def _turn(self) -> None:
         """Space the status calls of this client, so that thousands of waits stay below the API's limit."""
@@ -251,7 +230,7 @@ class RunpodClient:
                 f"The API at {self.account.base_url} refuses this key ({response.status_code}); nothing was submitted; "
                 "set another RUNPOD_API_KEY."
             )
-        if response.status_code == 404 and "endpoint not found" in _message(_json(response), response).lower():
+        if response.status_code == 404 and "endpoint not found" in message_of(json_of(response), response).lower():
             raise BadInput(
                 f"The endpoint {slug} does not exist at {self.account.base_url}; nothing was submitted; it may have "
                 "been withdrawn: choose another model."
@@ -273,15 +252,15 @@ class RunpodClient:
                         if response.status_code in (403, 404, 410):
                             raise LinkDead(f"The media host answers {response.status_code}.")
                         whole = response.status_code == 200
-                        if not whole and not _continues(response, have):
+                        if not whole and not continues(response, have):
                             tag = None
-                            await asyncio.sleep(min(_retry_after(response) or 1.0, 10.0))
+                            await asyncio.sleep(min(retry_after(response) or 1.0, 10.0))
                             continue
                         if whole:
                             file.seek(0)
                             file.truncate()
                             digest, have = hashlib.sha256(), 0
-                        tag = _strong_tag(response)
+                        tag = strong_tag(response)
                         async for piece in response.aiter_bytes(256 * 1024):
                             await asyncio.to_thread(file.write, piece)
                             digest.update(piece)
@@ -298,99 +277,17 @@ class RunpodClient:
 
 def _submitted(response: httpx.Response) -> Answer:
     """Read the answer to a POST: an id means accepted, a 4xx surely not; all else is unclear."""
-    body, code = _json(response), response.status_code
+    body, code = json_of(response), response.status_code
     if code == 429:
-        raise TryAgainLater("The API is too busy (429); nothing was charged.", _retry_after(response))
+        raise TryAgainLater("The API is too busy (429); nothing was charged.", retry_after(response))
     if 400 <= code < 500:
-        raise Refused(f"The API refused it ({code}): {_message(body, response)}", code)
+        raise Refused(f"The API refused it ({code}): {message_of(body, response)}", code)
     if not 200 <= code < 300:
         raise SubmissionUnclear(f"The POST was answered with {code}, which says nothing about acceptance")
     job_id = body.get("id") if isinstance(body, dict) else None
     if not isinstance(job_id, str) or not job_id:
         raise SubmissionUnclear(f"The POST was answered with {code} and no job id")
     return Answer(job_id, classify(body.get("status")), without_input(body))
-
-
-def without_input(body: dict[str, Any]) -> dict[str, Any]:
-    """An answer without what it echoes of the request: pictures' links are secrets while they live."""
-    return {name: value for name, value in body.items() if name not in ("input", "webhook", "webhookV2", "s3Config")}
-
-
-def link_in(body: dict[str, Any], *, http: bool = False) -> str | None:
-    """The clip's link in a final answer: `video_url`, `result`, `url` or a bare string, only inside `output`.
-
-    The documented key is video_url; live endpoints answer with the others too. https only, unless *http* (emulator).
-    """
-    output = body.get("output")
-    found: list[Any] = [output] if isinstance(output, str) else []
-    if isinstance(output, dict):
-        found = [output.get(name) for name in ("video_url", "result", "url")]
-    schemes = ("https://", "http://") if http else ("https://",)
-    return next((link for link in found if isinstance(link, str) and link.startswith(schemes)), None)
-
-
-def failure_of(body: dict[str, Any]) -> tuple[str, str]:
-    """(kind, message) of a failed job: moderated input, moderated output, bad parameter, timeout or other."""
-    message = _message(body, None)
-    lowered = message.lower()
-    if re.search(r"outputvideosensitive|outputaudiosensitive", lowered):
-        return "moderated output", message
-    if re.search(r"sensitivecontent|moderat|content policy|inappropriate|nsfw", lowered):
-        return "moderated input", message
-    if body.get("status") == "TIMED_OUT" or re.search(r"timed? ?out|executiontimeout", lowered):
-        return "timeout", message
-    if re.search(r"invalid|must be|\b400\b|unsupported", lowered):
-        return "bad parameter", message
-    return "other", message
-
-
-def _message(body: Any, response: httpx.Response | None) -> str:
-    """The text of an error, however deep: a string, a JSON string (with words before it), or an object."""
-    for _ in range(5):
-        if isinstance(body, dict):
-            names = ("error", "message", "detail", "title", "output")
-            body = next((body[name] for name in names if body.get(name)), "")
-        elif isinstance(body, list):
-            body = body[0] if body else ""
-        elif isinstance(body, str) and (start := body.find("{")) >= 0:
-            try:
-                inner = json.loads(body[start:])
-            except ValueError:
-                break
-            code = inner.get("code") if isinstance(inner.get("code"), str) else ""
-            body = f"{code} {_message(inner, None)}".strip()
-        else:
-            break
-    text = " ".join(str(body or "").split())
-    if not text and response is not None:
-        text = " ".join(re.sub(r"<[^>]*>", " ", response.text[:2000]).split())
-    return text[:300] or "no reason given"
-
-
-def _json(response: httpx.Response) -> Any:
-    try:
-        return response.json()
-    except ValueError:
-        return None
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds of a Retry-After header; dates are not used by this API and are ignored."""
-    try:
-        seconds = float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds < 86400 else None
-
-
-def _continues(response: httpx.Response, have: int) -> bool:
-    """Is this the rest of a file of which *have* bytes are there?"""
-    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
-
-
-def _strong_tag(response: httpx.Response) -> str | None:
-    tag: str | None = response.headers.get("ETag")
-    return tag if tag and not tag.startswith("W/") else None
 
 
 @functools.cache

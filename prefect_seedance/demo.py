@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,10 +40,8 @@ def _port(folder: Path) -> str:
     return last.read_text() if last.exists() else "0"
 
 
-def run_demo(folder: Path) -> int:
+def run_demo(folder: Path, run: Callable[[Sequence[str]], int]) -> int:
     """Render the example storyboard, then animate the example pictures. Run again, it costs $0."""
-    from prefect_seedance import cli
-
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("lighthouse.yaml", "references", "harbour"):
@@ -51,15 +49,16 @@ def run_demo(folder: Path) -> int:
             copy = shutil.copytree if (EXAMPLES / name).is_dir() else shutil.copy
             copy(EXAMPLES / name, folder / name)
     os.environ.setdefault("PREFECT_HOME", str(folder / "prefect"))
+    (folder / "store").mkdir(exist_ok=True)
     with _emulator(folder) as base_url:
         os.environ |= {"RUNPOD_API_KEY": "pretend", "RUNPOD_BASE_URL": base_url}
         where = ["--store", str(folder / "store"), "--public-base-url", base_url.removesuffix("/v2") + "/files"]
         terminal.say(f"A pretend Runpod is at {base_url}; its dollars are pretend too. Everything is below {folder}.\n")
-        first = cli.run(["render", str(folder / "lighthouse.yaml"), *where])
-        if first not in (cli.DONE, cli.PARTIAL):
+        first = run(["render", str(folder / "lighthouse.yaml"), *where])
+        if first:
             return first
         terminal.say("\nNow a folder of pictures becomes an animation.\n")
         prompt = "The boats rock gently while the light changes."
-        second = cli.run(["animate", str(folder / "harbour"), "--prompt", prompt, "--size", "854x480", *where])
+        second = run(["animate", str(folder / "harbour"), "--prompt", prompt, "--size", "854x480", *where])
     terminal.say("\nRun it again: everything is stored, so it costs $0.00. Then change a prompt in lighthouse.yaml.")
-    return first or second
+    return second

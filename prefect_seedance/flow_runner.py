@@ -1,61 +1,24 @@
-"""Runs the flows for the command line, on the Prefect API that is configured or on one of its own.
-
-The settings have to be in the environment before Prefect is imported, so they are made when this module is.
-"""
+"""Runs the flows for the command line, on the Prefect API that is configured or on one of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
-QUIET = {
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-    # Only the terminal is quiet: a configured Prefect API still gets the logs of the run.
-    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
-    "PREFECT_CLI_PROMPT": "false",
-    # A first start makes a database, which takes up to 40 s on two cores.
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-}
-os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+from prefect_seedance.prefect_session import load_credentials, load_store  # first: it sets what Prefect reads at import
 
-from prefect import Flow  # noqa: E402
-from prefect.client.schemas.objects import State  # noqa: E402
-from prefect.settings import get_current_settings  # noqa: E402
-from pydantic import SecretStr  # noqa: E402
+# isort: split
+from prefect import Flow
+from prefect.client.schemas.objects import State
+from prefect.settings import get_current_settings
+from pydantic import SecretStr
 
-from prefect_seedance import terminal  # noqa: E402
-from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore  # noqa: E402
-from prefect_seedance.errors import BadInput  # noqa: E402
-from prefect_seedance.models import Manifest  # noqa: E402
-
-if TYPE_CHECKING:
-    from prefect_seedance.cli import Money, Place
-
-
-def load_store(name: str) -> VideoStore:
-    """The saved store `block:NAME`."""
-    store: VideoStore = _loaded(VideoStore, name)
-    return store
-
-
-def load_credentials(name: str) -> RunpodCredentials:
-    """The saved credentials `block:NAME`."""
-    credentials: RunpodCredentials = _loaded(RunpodCredentials, name)
-    return credentials
-
-
-def _loaded(kind: Any, name: str) -> Any:
-    name = name.removeprefix("block:")
-    try:
-        return kind.load(name)
-    except ValueError as error:
-        raise BadInput(
-            f"There is no saved {kind.get_block_type_slug()} block named {name}; nothing was submitted; save one in "
-            "the Prefect UI under Blocks."
-        ) from error
+from prefect_seedance import terminal
+from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.command_options import Money, Place
+from prefect_seedance.models import Manifest
 
 
 def render_with(name: str, parameters: dict[str, Any], place: Place, money: Money) -> Manifest:
@@ -121,7 +84,5 @@ async def _state_of(flow: Flow[..., Any], parameters: dict[str, Any]) -> State[A
 
 
 def _flow(name: str) -> Flow[..., Any]:
-    from importlib import import_module
-
     flow: Flow[..., Any] = getattr(import_module(f"prefect_seedance.flows.{name}"), name)
     return flow

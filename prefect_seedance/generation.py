@@ -17,13 +17,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect_seedance import lifecycle, media
+from prefect_seedance.answers import Answer, failure_of, link_in
 from prefect_seedance.catalog import KNOWN, Catalog, input_of
-from prefect_seedance.client import Answer, RunpodClient, failure_of, link_in
+from prefect_seedance.client import RunpodClient
 from prefect_seedance.errors import (
     ClipDamaged,
     DownloadFailed,
@@ -44,6 +44,7 @@ from prefect_seedance.lifecycle import History, Record, Step
 from prefect_seedance.models import Footage, Request
 from prefect_seedance.pricing import cost_of, estimate, upper
 from prefect_seedance.purse import Purse
+from prefect_seedance.waiting import Waiting
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,26 +61,6 @@ LINK_SECONDS = 24 * 3600
 async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run *work* on a loop of its own: once begun, no cancellation, SIGTERM or first Ctrl-C stops it."""
     return await asyncio.wrap_future(SENDERS.submit(lambda: asyncio.run(work())))
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """How to wait for a job: when to look first, how the pauses grow, when to stop looking. All in seconds."""
-
-    first: float | None = None
-    """Before the first look; None for half of the model's usual time."""
-    pause: float = 3.0
-    growth: float = 1.4
-    longest: float = 15.0
-    deadline: float = 3600.0
-    grace: float = lifecycle.GRACE_SECONDS
-
-    @classmethod
-    def at(cls, kind: str, deadline: float = 3600.0) -> Waiting:
-        """For the real API, or for a pretend one on this machine, which is looked at more often."""
-        if kind == "real":
-            return cls(deadline=deadline)
-        return cls(first=0.2, pause=0.2, growth=1.3, longest=5.0, deadline=deadline)
 
 
 class Run:
@@ -257,7 +238,8 @@ class Run:
         record = history.last
         patience = self.wait_for.deadline if deadline is None else deadline
         until, gone_since = time.monotonic() + patience, 0.0
-        async for _ in self._looks(record, at_once=deadline == 0):
+        usual = self.catalog[record.request.model].usual_seconds if record.request.model in self.catalog else 90
+        async for _ in self.wait_for.looks(record.accepted_at or record.at, usual, at_once=deadline == 0):
             try:
                 answer = await self.client.status(record.request.model, record.job_id or "")
             except JobGone:
@@ -281,19 +263,6 @@ class Run:
             f"the job {record.job_id} still runs after {patience:.0f} s of waiting; it goes on, and "
             "`prefect-seedance collect` or the next render brings it home"
         )
-
-    async def _looks(self, record: Record, *, at_once: bool) -> AsyncIterator[None]:
-        """The moments to look at a job: first after part of its usual time, then with rising, jittered pauses."""
-        first = 0.0 if at_once else self.wait_for.first
-        if first is None:
-            usual = self.catalog[record.request.model].usual_seconds if record.request.model in self.catalog else 60
-            first = max(0.0, usual / 2 - _age(record.accepted_at or record.at))
-        await asyncio.sleep(first)
-        pause = self.wait_for.pause
-        while True:
-            yield
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-            pause = min(pause * self.wait_for.growth, self.wait_for.longest)
 
     def _refuse_foreign(self, record: Record) -> None:
         if record.account != self.client.account.fingerprint:

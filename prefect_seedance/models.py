@@ -109,6 +109,7 @@ class ShotResult(Frozen):
     status: ShotStatus
     key: str | None
     take: int
+    record: int | None = Field(None, description="The number of the ledger record that says so: KEY@record.")
     attempt: int | None = None
     job_id: str | None = None
     clip: str | None = None

@@ -23,7 +23,7 @@ from prefect_seedance.catalog import KNOWN, Catalog
 from prefect_seedance.client import open_client
 from prefect_seedance.collecting import settle_what_is_over
 from prefect_seedance.errors import BadInput, OverBudget
-from prefect_seedance.generation import Run, Waiting, to_the_end
+from prefect_seedance.generation import Run, to_the_end
 from prefect_seedance.ledger import Ledger, this_writer
 from prefect_seedance.lifecycle import Record
 from prefect_seedance.models import Frozen, Manifest
@@ -32,6 +32,7 @@ from prefect_seedance.purse import Purse
 from prefect_seedance.shots import Shots
 from prefect_seedance.spending import Limits, Reservation, Spending
 from prefect_seedance.storyboard import Board
+from prefect_seedance.waiting import Waiting
 
 GLOBAL_LIMIT = "seedance-jobs"
 """Where a Prefect global concurrency limit of this name exists, runs share its slots."""
@@ -164,6 +165,8 @@ async def _render(
         store,
         run=run,
         prompts={shot.id: shot.prompt for shot in board.shots},
+        wanted_seconds={shot.id: shot.request.duration for shot in board.shots if shot.request},
+        models={shot.id: shot.request.model for shot in board.shots if shot.request},
         plan_hash=planned.plan.plan_hash,
         estimated_usd=planned.plan.estimated_usd,
         spent_usd=shots.spent_usd,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -18,7 +19,10 @@ from prefect_seedance.generation import Run
 from prefect_seedance.lifecycle import Record, Step, remedy
 from prefect_seedance.models import LastFrame, ShotResult, ShotStatus
 from prefect_seedance.plan import Planned
+from prefect_seedance.pricing import dollars
 from prefect_seedance.storyboard import Board, BoardShot
+
+log = logging.getLogger(__name__)
 
 SHOWN_ONE_BY_ONE = 30
 """Up to so many shots each shows as its own task runs; the Prefect server spends 40 ms of CPU on every task run."""
@@ -96,7 +100,14 @@ class Shots:
                 history = await self.run.ledger.load(key)
                 if history.last is not None:
                     self.records[key] = history.last
+        self._tell(shot)
         await self.on_end()
+
+    def _tell(self, shot: BoardShot) -> None:
+        """One line for whoever watches the run."""
+        result = self._result(shot, shot.estimated_usd, None)
+        paid = f" for {dollars(result.cost_usd)}" if result.paid_this_run and result.cost_usd is not None else ""
+        log.info("%s: %s%s%s", shot.id, result.status, paid, f" ({result.error})" if result.error else "")
 
     async def _generate(self, shot: BoardShot) -> Record:
         request = shot.request
@@ -162,6 +173,7 @@ class Shots:
             status=SHOWN_AS.get(record.step, "running"),
             key=record.key,
             take=shot.take,
+            record=record.number,
             attempt=record.attempt,
             job_id=record.job_id,
             clip=record.clip if record.step is Step.STORED else None,

@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -371,10 +372,12 @@ def test_many_may_ask_for_one_clip_at_once(caller: Caller) -> None:
 
 def test_an_answer_takes_no_longer_than_its_work(caller: Caller) -> None:
     """Without TCP_NODELAY each answer waits 40 ms for an acknowledgement."""
-    began = time.perf_counter()
+    times = []
     for _ in range(50):
+        began = time.perf_counter()
         caller.look("x-u1")
-    assert time.perf_counter() - began < 50 * 0.04
+        times.append(time.perf_counter() - began)
+    assert statistics.median(times) < 0.03
 
 
 # What outlives the process
@@ -613,12 +616,12 @@ def test_a_download_breaks_off_in_the_middle(caller: Caller) -> None:
     link = caller.ended()["output"]["video_url"]
     whole = caller.http.get(link).content
     caller.emulator.fault("media", "truncated")
-    got = bytearray()
+    got: list[bytes] = []
     with caller.http.stream("GET", link) as answer:
         assert int(answer.headers["content-length"]) == len(whole)
         with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
-            got.extend(piece[0] for piece in answer.iter_raw(1))
-    assert bytes(got) == whole[: len(whole) // 2]
+            got.extend(answer.iter_raw())
+    assert b"".join(got) == whole[: len(whole) // 2]
     assert caller.http.get(link).content == whole
 
 

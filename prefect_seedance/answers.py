@@ -1,0 +1,121 @@
+"""Reading what the API answers, leniently: the live answers differ from the documented ones.
+
+Job states, output shapes and error bodies are those of Runpod's documentation (August 2026) and of published clients;
+only what is sure is called sure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import httpx
+
+Ended = Literal["completed", "failed", "cancelled"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the API says of a job. `ended` is None while it goes on."""
+
+    job_id: str
+    ended: Ended | None
+    body: dict[str, Any]
+    retry_after: float | None = None
+
+
+def classify(word: object) -> Ended | None:
+    """How a job has ended by its status word; None for words that mean it goes on, and for unknown ones."""
+    match word.upper() if isinstance(word, str) else word:
+        case "COMPLETED":
+            return "completed"
+        case "FAILED" | "TIMED_OUT":
+            return "failed"
+        case "CANCELLED":
+            return "cancelled"
+        case _:
+            return None
+
+
+def without_input(body: dict[str, Any]) -> dict[str, Any]:
+    """An answer without what it echoes of the request: pictures' links are secrets while they live."""
+    return {name: value for name, value in body.items() if name not in ("input", "webhook", "webhookV2", "s3Config")}
+
+
+def link_in(body: dict[str, Any], *, http: bool = False) -> str | None:
+    """The clip's link in a final answer: `video_url`, `result`, `url` or a bare string, only inside `output`.
+
+    The documented key is video_url; live endpoints answer with the others too. https only, unless *http* (emulator).
+    """
+    output = body.get("output")
+    found: list[Any] = [output] if isinstance(output, str) else []
+    if isinstance(output, dict):
+        found = [output.get(name) for name in ("video_url", "result", "url")]
+    schemes = ("https://", "http://") if http else ("https://",)
+    return next((link for link in found if isinstance(link, str) and link.startswith(schemes)), None)
+
+
+def failure_of(body: dict[str, Any]) -> tuple[str, str]:
+    """(kind, message) of a failed job: moderated input, moderated output, bad parameter, timeout or other."""
+    message = message_of(body, None)
+    lowered = message.lower()
+    if re.search(r"outputvideosensitive|outputaudiosensitive", lowered):
+        return "moderated output", message
+    if re.search(r"sensitivecontent|moderat|content policy|inappropriate|nsfw", lowered):
+        return "moderated input", message
+    if body.get("status") == "TIMED_OUT" or re.search(r"timed? ?out|executiontimeout", lowered):
+        return "timeout", message
+    if re.search(r"invalid|must be|\b400\b|unsupported", lowered):
+        return "bad parameter", message
+    return "other", message
+
+
+def message_of(body: Any, response: httpx.Response | None) -> str:
+    """The text of an error, however deep: a string, a JSON string (with words before it), or an object."""
+    for _ in range(5):
+        if isinstance(body, dict):
+            names = ("error", "message", "detail", "title", "output")
+            body = next((body[name] for name in names if body.get(name)), "")
+        elif isinstance(body, list):
+            body = body[0] if body else ""
+        elif isinstance(body, str) and (start := body.find("{")) >= 0:
+            try:
+                inner = json.loads(body[start:])
+            except ValueError:
+                break
+            code = inner.get("code") if isinstance(inner.get("code"), str) else ""
+            body = f"{code} {message_of(inner, None)}".strip()
+        else:
+            break
+    text = " ".join(str(body or "").split())
+    if not text and response is not None:
+        text = " ".join(re.sub(r"<[^>]*>", " ", response.text[:2000]).split())
+    return text[:300] or "no reason given"
+
+
+def json_of(response: httpx.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds of a Retry-After header; dates are not used by this API and are ignored."""
+    try:
+        seconds = float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds < 86400 else None
+
+
+def continues(response: httpx.Response, have: int) -> bool:
+    """Is this the rest of a file of which *have* bytes are there?"""
+    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+
+
+def strong_tag(response: httpx.Response) -> str | None:
+    tag: str | None = response.headers.get("ETag")
+    return tag if tag and not tag.startswith("W/") else None

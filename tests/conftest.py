@@ -1,0 +1,64 @@
+"""What every test shares: an emulator process, a fresh store, requests made by a factory, and a clean environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from emulating import RunningEmulator
+
+from prefect_seedance.client import Account
+from prefect_seedance.models import Request
+from prefect_seedance.store import Store, open_store
+
+pytest_plugins = ["store_fixtures"]
+
+MEANT_FOR_USERS = ("RUNPOD_", "AWS_", "PREFECT_SEEDANCE_")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing of the machine's own accounts reaches a test, and nothing of a test reaches the machine's home."""
+    for name in [name for name in os.environ if name.startswith(MEANT_FOR_USERS)]:
+        if name != "PREFECT_SEEDANCE_TRACEBACK":
+            del os.environ[name]
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    os.environ["PREFECT_HOME"] = str(tmp_path_factory.mktemp("prefect"))
+    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+
+
+@pytest.fixture(scope="session")
+def shared_emulator() -> Iterator[RunningEmulator]:
+    with RunningEmulator.start(latency=0.3) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator() -> Iterator[RunningEmulator]:
+    """A pretend Runpod of this test alone: its bill begins at zero."""
+    with RunningEmulator.start(latency=0.3) as running:
+        yield running
+
+
+@pytest.fixture
+def account(emulator: RunningEmulator) -> Account:
+    return Account("test-key", emulator.base_url)
+
+
+@pytest.fixture
+def folder_store(tmp_path: Path) -> Store:
+    return open_store(tmp_path / "store")
+
+
+@pytest.fixture
+def make_request() -> Callable[..., Request]:
+    """A small, cheap request; say what differs."""
+
+    def make(**changed: Any) -> Request:
+        usual = {"model": "seedance-1-0-pro", "prompt": "A lighthouse.", "size": "640x640", "duration": 2, "fps": 24}
+        return Request(**usual | changed)
+
+    return make
