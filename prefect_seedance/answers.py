@@ -60,7 +60,7 @@ def link_in(body: dict[str, Any], *, http: bool = False) -> str | None:
 def failure_of(body: dict[str, Any]) -> tuple[str, str]:
     """(kind, message) of a failed job: moderated input, moderated output, bad parameter, timeout or other."""
     message = message_of(body, None)
-    lowered = message.lower()
+    lowered = json.dumps(without_input(body)).lower()
     if re.search(r"outputvideosensitive|outputaudiosensitive", lowered):
         return "moderated output", message
     if re.search(r"sensitivecontent|moderat|content policy|inappropriate|nsfw", lowered):
@@ -76,17 +76,19 @@ def message_of(body: Any, response: httpx.Response | None) -> str:
     """The text of an error, however deep: a string, a JSON string (with words before it), or an object."""
     for _ in range(5):
         if isinstance(body, dict):
+            code, said = body.get("code"), body.get("message")
+            if isinstance(code, str) and isinstance(said, str):
+                body = f"{code} {said}"
+                break
             names = ("error", "message", "detail", "title", "output")
             body = next((body[name] for name in names if body.get(name)), "")
         elif isinstance(body, list):
             body = body[0] if body else ""
         elif isinstance(body, str) and (start := body.find("{")) >= 0:
             try:
-                inner = json.loads(body[start:])
+                body = json.loads(body[start:])
             except ValueError:
                 break
-            code = inner.get("code") if isinstance(inner.get("code"), str) else ""
-            body = f"{code} {message_of(inner, None)}".strip()
         else:
             break
     text = " ".join(str(body or "").split())

@@ -91,8 +91,7 @@ class Rules(list[Rule]):
 
 def problem(code: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """The problem body that Runpod answers with. Its `status` is a number, not a job's status."""
-    title = http.HTTPStatus(code).phrase if code in set(http.HTTPStatus) else "Error"
-    return JSONResponse({"status": code, "title": title, "detail": detail}, code, headers)
+    return JSONResponse({"status": code, "title": _phrase(code), "detail": detail}, code, headers)
 
 
 def malformed(error: str) -> JSONResponse:
@@ -187,6 +186,11 @@ def _refusal(rule: Rule) -> Response:
     return problem(rule.code, rule.detail or "the emulator was asked to answer so", headers)
 
 
+def _phrase(code: int) -> str:
+    """What a code is called; gateways also use some that have no official name, such as 524."""
+    return http.HTTPStatus(code).phrase if code in set(http.HTTPStatus) else "Error"
+
+
 def _page(code: int) -> str:
-    title = f"{code} {http.HTTPStatus(code).phrase}"
+    title = f"{code} {_phrase(code)}"
     return f"<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"

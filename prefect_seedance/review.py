@@ -88,7 +88,7 @@ def remedy_for(shot: ShotResult, store_url: str) -> Remedy | None:
         return Remedy(sentence, (f"prefect-seedance collect --store {store}",))
     if shot.status == "unclear":
         settle = f"prefect-seedance settle --store {store}"
-        return Remedy(sentence, (settle, f"{settle} {shot.key}@N --not-charged"))
+        return Remedy(sentence, (settle, f"{settle} {shot.key}@{shot.record} --not-charged"))
     return Remedy(sentence)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -146,12 +146,13 @@ def outline_of(tree: Node, file: str, mistakes: Iterable[tuple[Loc, int, str]] =
         for detail in details:
             _mend(given, detail)
         board = Storyboard.model_validate(given)
-    broken = frozenset(loc for loc, _ in sentences)
-    outline = Outline(file, board, tree, broken)
+    mistakes = list(mistakes)
+    broken = {loc for loc, _ in sentences} | {loc for loc, _, _ in mistakes if loc[0] == "shots" and len(loc) > 1}
+    outline = Outline(file, board, tree, frozenset(broken))
     problems = [outline.note(loc, sentence) for loc, sentence in sentences]
     for loc, line, sentence in mistakes:
         problems.append(outline.note(loc, sentence).model_copy(update={"line": line}))
-    return Outline(file, board, tree, broken, tuple(problems))
+    return replace(outline, problems=tuple(problems))
 
 
 def _mend(given: dict[str, Any], detail: ErrorDetails) -> None:

@@ -37,7 +37,7 @@ async def keep_clip(store: Store, name: str, *, size: tuple[int, int] = (128, 72
         status="stored",
         key=key_for(name),
         take=1,
-        attempt=1,
+        record=3, attempt=1,
         job_id=f"job-{name}",
         clip=path,
         sha256=sha256,

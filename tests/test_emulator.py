@@ -7,6 +7,7 @@ import io
 import json
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -94,15 +95,15 @@ def test_it_ends_quietly_even_while_a_call_is_held(number: signal.Signals) -> No
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     base_url = process.stdout.readline().strip()
-    httpx.post(f"{base_url.removesuffix('/v2')}/faults", json=[{"on": "run", "fault": "silent"}])
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{base_url}/{SLUG}/run", json={"input": {"prompt": "x"}}, headers=GOOD, timeout=0.2)
-    process.send_signal(number)
-    rest, complaints = process.communicate(timeout=30)
+    origin = base_url.removesuffix("/v2")
+    httpx.post(f"{origin}/faults", json=[{"on": "health", "fault": "silent"}])
+    with socket.create_connection((httpx.URL(origin).host, httpx.URL(origin).port or 0)) as held:
+        held.sendall(f"GET /v2/{SLUG}/health HTTP/1.1\r\nHost: emulator\r\n\r\n".encode())
+        while httpx.get(f"{origin}/calls").json()["health"] == 0:
+            pass
+        process.send_signal(number)
+        rest, complaints = process.communicate(timeout=30)
     assert (process.returncode, rest, complaints) == (0, "", "")
-
-
-GOOD = {"Authorization": "Bearer good"}
 
 
 def test_it_ends_with_its_parent() -> None:
@@ -339,20 +340,22 @@ def test_the_picture_is_seen_in_the_clip(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "link",
+    ("link", "reason"),
     [
-        "http://127.0.0.1:1/a.png",
-        "https://example.com/a.png",
-        "http://127.0.0.1.example.com/a.png",
-        "file:///etc/hostname",
-        "data:image/png;base64,AAAA",
-        "data:image/png;base64,*",
+        ("http://127.0.0.1:1/a.png", "did not answer"),
+        ("https://example.com/a.png", "not on this machine"),
+        ("http://127.0.0.1.example.com/a.png", "not on this machine"),
+        ("http://10.0.0.1/a.png", "not on this machine"),
+        ("file:///etc/hostname", "not on this machine"),
+        ("data:image/png;base64,AAAA", "can't be decoded"),
+        ("data:image/png;base64,*", "not base64"),
     ],
 )
-def test_a_picture_that_cannot_be_had_fails_the_job_for_nothing(caller: Caller, link: str) -> None:
+def test_a_picture_that_cannot_be_had_fails_the_job_for_nothing(caller: Caller, link: str, reason: str) -> None:
     body = caller.ended(image=link)
     assert (body["status"], caller.charge(body["id"])) == ("FAILED", 0)
     assert body["error"].startswith("Error submitting task: 400, {")
+    assert reason in body["error"]
 
 
 def test_nothing_is_rendered_before_somebody_downloads_it(tmp_path: Path) -> None:
@@ -468,6 +471,7 @@ def test_silence_lasts_until_the_client_gives_up(caller: Caller) -> None:
     [
         ({"fault": "status", "code": 500}, 500, "application/json", 0),
         ({"fault": "status", "code": 502, "html": True}, 502, "text/html; charset=utf-8", 0),
+        ({"fault": "status", "code": 524, "html": True}, 524, "text/html; charset=utf-8", 0),
         ({"fault": "status", "code": 503, "accept": True}, 503, "application/json", 1),
         ({"fault": "status", "code": 400}, 400, "application/json", 0),
         ({"fault": "status", "code": 401}, 401, "application/json", 0),
@@ -660,6 +664,12 @@ def test_a_rule_counts_the_calls_it_matches(caller: Caller) -> None:
     caller.emulator.fault("run", "status", code=503, prompt="storm", after=1, times=2)
     codes = [caller.run(prompt=prompt).status_code for prompt in ("calm", *["a storm at sea"] * 4, "calm")]
     assert codes == [200, 200, 503, 503, 200, 200]
+
+
+def test_of_two_rules_each_strikes_in_its_turn(caller: Caller) -> None:
+    for code in (502, 503):
+        caller.emulator.fault("run", "status", code=code)
+    assert [caller.run().status_code for _ in range(3)] == [502, 503, 200]
 
 
 def test_rules_come_from_a_file_too(tmp_path: Path) -> None:

@@ -26,16 +26,25 @@ MakeClip = Callable[..., Path]
 @pytest.fixture
 def make_clip(tmp_path: Path) -> MakeClip:
     def make(
-        name: str, *, width: int = 320, height: int = 192, fps: int = 24, frames: int = 48, preset: str = "veryfast"
+        name: str,
+        *,
+        width: int = 320,
+        height: int = 192,
+        fps: int = 24,
+        frames: int = 48,
+        first: int = 0,
+        preset: str = "veryfast",
     ) -> Path:
         """A clip whose every frame is a little brighter than the one before. With B-frames, as vendors send them."""
         path = tmp_path / name
         with av.open(str(path), "w", options={"movflags": "+faststart"}) as film:
             stream = film.add_stream("libx264", rate=fps, options={"preset": preset, "crf": "12"})
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            stream.codec_context.time_base = Fraction(1, fps)
             for number in range(frames):
-                shade = shade_of(number)
-                film.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (width, height), (shade,) * 3))))
+                frame = av.VideoFrame.from_image(Image.new("RGB", (width, height), (shade_of(number),) * 3))
+                frame.pts = first + number
+                film.mux(stream.encode(frame))
             film.mux(stream.encode(None))
         return path
 
@@ -196,6 +205,16 @@ def test_odd_lengths_do_not_add_up_to_a_drift(make_clip: MakeClip, tmp_path: Pat
     """Each clip is 1.1 s at 10 fps; ten of them and the first are 12 s to the frame."""
     clips = [make_clip("a.mp4", frames=24)] + [make_clip(f"{n}.mp4", fps=10, frames=11) for n in range(10)]
     assert join(clips, tmp_path / "film.mp4") == Footage(width=320, height=192, fps=24, frames=288, seconds=12)
+
+
+def test_a_clip_that_begins_late_leaves_no_gap(make_clip: MakeClip, tmp_path: Path) -> None:
+    """Some encoders do not count from nought; what is not shown is no part of a clip."""
+    late = make_clip("late.mp4", first=30, frames=24)
+    assert examine(late).seconds == 1
+    for clips in ([late, late], [late, make_clip("b.mp4", frames=12, preset="ultrafast"), late]):
+        footage = join(clips, tmp_path / "film.mp4")
+        assert footage.frames == footage.seconds * 24 == sum(examine(clip).frames for clip in clips)
+        assert pauses(tmp_path / "film.mp4") == {Fraction(1, 24)}
 
 
 def test_another_shape_gets_bars(make_clip: MakeClip, tmp_path: Path) -> None:

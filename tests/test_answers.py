@@ -1,0 +1,92 @@
+"""Every shape of answer that has been documented or seen is read; nothing unsure is called sure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from prefect_seedance.answers import classify, failure_of, link_in, message_of, without_input
+
+
+@pytest.mark.parametrize(
+    ("word", "ended"),
+    [
+        ("COMPLETED", "completed"),
+        ("FAILED", "failed"),
+        ("TIMED_OUT", "failed"),
+        ("CANCELLED", "cancelled"),
+        ("IN_QUEUE", None),
+        ("IN_PROGRESS", None),
+        ("RUNNING", None),
+        ("WARMING_UP", None),
+        (404, None),
+        (None, None),
+    ],
+)
+def test_status_words_end_a_job_only_when_they_are_known_to(word: object, ended: str | None) -> None:
+    assert classify(word) == ended
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        {"video_url": "https://v/a.mp4", "cost": 0.1},
+        {"result": "https://v/a.mp4", "cost": 0.1},
+        {"url": "https://v/a.mp4"},
+        "https://v/a.mp4",
+        {"video_url": None, "result": "https://v/a.mp4"},
+    ],
+)
+def test_the_clips_link_is_found_in_every_known_shape(output: Any) -> None:
+    assert link_in({"output": output}) == "https://v/a.mp4"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"output": {"video_url": "http://v/a.mp4"}},
+        {"output": {"status": "error"}},
+        {"input": {"image": "https://v/a.png"}, "output": {}},
+        {"video_url": "https://v/a.mp4"},
+        {},
+    ],
+)
+def test_a_link_is_never_guessed(body: dict[str, Any]) -> None:
+    assert link_in(body) is None
+
+
+NESTED = (
+    'Error submitting task: 400, {"code":400,"message":"Invalid request body: field resolution must be one of [720p]"}'
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        ({"error": NESTED}, "bad parameter", "Invalid request body: field resolution must be one of [720p]"),
+        ({"error": {"message": "executionTimeout exceeded"}}, "timeout", "executionTimeout exceeded"),
+        ({"status": "TIMED_OUT"}, "timeout", "no reason given"),
+        (
+            {"error": '{"error":{"code":"InputTextSensitiveContentDetected","message":"refused"}}'},
+            "moderated input",
+            "InputTextSensitiveContentDetected refused",
+        ),
+        ({"error": "OutputVideoSensitiveContentDetected.PolicyViolation"}, "moderated output", None),
+        ({"output": {"error": "worker exited"}}, "other", "worker exited"),
+    ],
+)
+def test_a_failure_says_why_however_deep_the_reason_lies(body: dict[str, Any], kind: str, message: str | None) -> None:
+    found, told = failure_of(body)
+    assert found == kind
+    assert message is None or told == message
+
+
+def test_errors_of_odd_types_are_read_too() -> None:
+    assert message_of({"error": ["first", "second"]}, None) == "first"
+    assert message_of({"status": 404, "title": "Not Found", "detail": "job not found"}, None) == "job not found"
+    assert message_of({"error": "x" * 1000}, None) == "x" * 300
+
+
+def test_what_an_answer_echoes_of_the_request_is_not_kept() -> None:
+    assert without_input({"id": "1", "input": {"image": "https://secret"}, "webhook": "https://w"}) == {"id": "1"}
