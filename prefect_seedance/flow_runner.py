@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from importlib import import_module
 from typing import Any
@@ -65,16 +66,22 @@ def _money(money: Money) -> dict[str, Any]:
 
 
 def _run(name: str, parameters: dict[str, Any]) -> Any:
-    if not get_current_settings().api.url:
-        terminal.say("Starting a Prefect server of its own for this run (a first start takes up to a minute) …")
-    progress = logging.getLogger("prefect_seedance.shots")
-    progress.addHandler(terminal.Progress())
-    progress.setLevel(logging.INFO)
+    _tell_progress()
     state = asyncio.run(_state_of(_flow(name), parameters))
     answer = state.result(raise_on_failure=False)
     if isinstance(answer, BaseException):
         raise answer
     return answer
+
+
+@functools.cache
+def _tell_progress() -> None:
+    """Say what is waited for, then a line for every shot that is done."""
+    if not get_current_settings().api.url:
+        terminal.say("Starting a Prefect server for this run (the first start takes up to a minute) …")
+    progress = logging.getLogger("prefect_seedance.shots")
+    progress.addHandler(terminal.Progress())
+    progress.setLevel(logging.INFO)
 
 
 async def _state_of(flow: Flow[..., Any], parameters: dict[str, Any]) -> State[Any]:

@@ -21,6 +21,7 @@ DEEPEST = 20
 NULLS = {"", "~", "null", "Null", "NULL"}
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is about ten times as fast
 SURROGATES = re.compile(r"\\(?:u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|.)", re.IGNORECASE | re.DOTALL)
+RAW = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # in JSON only within texts; YAML would change or refuse it
 
 Loc = tuple[str | int, ...]
 """The way to a value: ("shots", 3, "prompt")."""
@@ -80,7 +81,8 @@ def read_json(text: str) -> tuple[Node, list[tuple[Loc, int, str]]]:
     except (ValueError, RecursionError) as error:
         raise Mistake(1, "the JSON is nested too deeply or holds a number too long; simplify it") from error
     # YAML takes neither tabs between values nor characters written as two escapes; both are fine in JSON.
-    return read_yaml(SURROGATES.sub(_one_character, text.replace("\t", " ")))
+    text = RAW.sub(lambda mark: f"\\u{ord(mark[0]):04x}", text.replace("\t", " "))
+    return read_yaml(SURROGATES.sub(_one_character, text))
 
 
 def _one_character(match: re.Match[str]) -> str:

@@ -88,7 +88,9 @@ class Storyboard(Frozen):
         description="Joined to the end of every prompt, so that all shots look alike.",
         examples=["Hand-painted animation, soft morning light."],
     )
-    defaults: Defaults = Field(Defaults(), description="What holds for every shot that does not say otherwise.")
+    defaults: Defaults = Field(
+        Defaults(), description="Model, size, duration and rate of the shots that do not say otherwise."
+    )
     variables: dict[str, str] = Field(
         {},
         description="Texts that stand for {name} in title, style, prompts and pictures.",

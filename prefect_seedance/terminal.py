@@ -90,11 +90,11 @@ def show_manifest(manifest: Manifest, store: str, *, as_json: bool) -> None:
     if as_json:
         document(manifest)
     table = Table(title=escape(manifest.title), title_justify="left")
-    for name in ("shot", "status", "cost", "clip or reason"):
+    for name in ("shot", "status", "cost", "remark"):
         table.add_column(name, justify="right" if name == "cost" else "left", overflow="fold")
     for shot in manifest.shots:
         cost = dollars(shot.cost_usd) if shot.cost_usd is not None and shot.paid_this_run else ""
-        table.add_row(escape(shot.id), _coloured(shot.status), cost, escape(shot.error or shot.clip or ""))
+        table.add_row(escape(shot.id), _coloured(shot.status), cost, escape(shot.error or ""))
     _console().print(table)
     stored = sum(shot.status == "stored" for shot in manifest.shots)
     reused = f" {dollars(manifest.reused_usd)} worth of clips were there already." if manifest.reused_usd else ""

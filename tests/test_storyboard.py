@@ -18,6 +18,7 @@ from PIL import Image
 
 from prefect_seedance.catalog import KNOWN
 from prefect_seedance.fingerprint import key_of
+from prefect_seedance.lines import read_json
 from prefect_seedance.models import LastFrame, Request
 from prefect_seedance.storyboard import Board, ShotSpec, Storyboard, read_board, read_boards, storyboard_for
 
@@ -304,8 +305,8 @@ MISTAKES = {
 async def test_each_mistake_gives_one_message_with_line_and_remedy(text: str, messages: list[str]) -> None:
     board = await read(text)
     assert told(board) == messages
-    blocked = {problem.shot for problem in board.problems if problem.shot}
-    assert all(shot.request is None and shot.problem for shot in board.shots if shot.id in blocked)
+    blocked = {shot.id for shot in board.shots if shot.request is None and shot.key is None and shot.problem}
+    assert blocked >= {problem.shot for problem in board.problems if problem.shot and "…" not in problem.shot}
 
 
 @pytest.mark.usefixtures("desk")
@@ -314,7 +315,7 @@ async def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
     lines = [line for name in singles for line in MISTAKES[name][0].splitlines() if line.startswith("  - ")]
     renamed = [line.replace("id: a", f"id: a{n}") for n, line in enumerate(lines)]
     board = await read(shots(*renamed))
-    assert len(board.problems) == 8
+    assert len(board.problems) == 9
     numbers = [problem.line or 0 for problem in board.problems]
     assert numbers == sorted(numbers)
 
@@ -373,10 +374,10 @@ async def test_a_right_storyboard_becomes_requests_with_keys_that_never_change()
     assert first.request == Request(
         model="seedance-1-0-pro", prompt="A keeper rows -- slowly. Hand-painted.", size="854x480", duration=5, fps=24
     )
-    assert first.key == key_of(first.request) == "GOLDEN-1"
+    assert first.key == key_of(first.request) == "sd1-b8a05424bf35e2242d7f835fdd7f0646"
     assert second.request == Request(
         model="seedance-1-0-pro", prompt="He climbs. Hand-painted.", size="854x480", duration=10, fps=24, take=2,
-        image=LastFrame(of="GOLDEN-1"),
+        image=LastFrame(of="sd1-b8a05424bf35e2242d7f835fdd7f0646"),
     )  # fmt: skip
     assert second.key == "GOLDEN-2"
     assert [(shot.id, shot.line, shot.estimated_usd, shot.continue_from) for shot in board.shots] == [
@@ -459,7 +460,7 @@ async def test_a_form_has_no_lines_and_no_folder() -> None:
     board = await read_board(Storyboard(title="Film", shots=(spec,)), catalog=KNOWN, store=None, name="the form")
     assert told(board) == [
         "the form: shot a: `{x}` has no value; add it to `variables:`, or write it without braces",
-        "the form: shot a: size 1x1 is not offered by seedance-1-0-pro; the nearest is 544x736",
+        "the form: shot a: size 1x1 is not offered by seedance-1-0-pro; the nearest is 736x544",
         "the form: shot a: picture good.png: a storyboard without a file has no folder beside it; "
         "give an s3:// object or a link",
     ]
@@ -480,9 +481,9 @@ async def test_rows_make_one_board_each_and_bad_rows_are_problems_of_their_own()
     assert [told(board) for board in boards] == [
         [],
         [],
-        ["./rows.csv:4: this row makes the same title as line 2; put more {columns} into the `title:`"],
-        ["./rows.csv:6: this row has 4 cells for 3 columns; quote a cell that holds the separator"],
-        ["./rows.csv:7: this row has no value for a variable; fill it or remove it"],
+        ["rows.csv:4: this row makes the same title as line 2; put more {columns} into the `title:`"],
+        ["rows.csv:6: this row has 4 cells for 3 columns; quote a cell that holds the separator"],
+        ["rows.csv:7: this row has no value for a variable; fill it or remove it"],
         ["board.yaml:5: shot a: `--dur` in the prompt can change the bill; use the fields, or write it without --"],
     ]
 
@@ -511,7 +512,7 @@ async def test_rows_that_cannot_be_read_are_one_problem(
     if content is not None:
         (desk / path).write_text(content)
     (board,) = await read_boards("board.yaml", catalog=KNOWN, store=None)
-    assert [problem.removeprefix("./") for problem in told(board)] == [message]
+    assert told(board) == [message]
 
 
 def test_a_row_fills_the_title_or_is_put_behind_it() -> None:
@@ -534,7 +535,7 @@ async def test_the_examples_are_right_and_cheap() -> None:
 
 
 def test_the_published_schema_is_that_of_the_model() -> None:
-    """If it is not: python -c "import prefect_seedance.storyboard_fields as f; f.write_schema()"."""
+    """After a change of the fields write `schema`, with an indent of 2, into the file."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Storyboard.model_json_schema()}
     assert json.loads(SCHEMA.read_text()) == schema
 
@@ -582,12 +583,6 @@ def test_nothing_that_somebody_wrote_makes_reading_raise(content: bytes, ending:
 @settings(max_examples=100, deadline=None)
 @given(texts=st.lists(WORDS, min_size=1, max_size=5))
 def test_every_text_that_json_can_hold_is_read_as_it_was_written(texts: list[str]) -> None:
-    from prefect_seedance.lines import Mistake, read_json
-
     for ascii_only in (True, False):
-        try:
-            tree, _ = read_json(json.dumps(texts, ensure_ascii=ascii_only, indent="\t"))
-        except Mistake as mistake:
-            assert "a character that YAML does not allow" in str(mistake)
-        else:
-            assert tree.plain() == texts
+        tree, _ = read_json(json.dumps(texts, ensure_ascii=ascii_only, indent="\t"))
+        assert tree.plain() == texts
