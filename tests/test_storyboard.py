@@ -379,7 +379,7 @@ async def test_a_right_storyboard_becomes_requests_with_keys_that_never_change()
         model="seedance-1-0-pro", prompt="He climbs. Hand-painted.", size="854x480", duration=10, fps=24, take=2,
         image=LastFrame(of="sd1-b8a05424bf35e2242d7f835fdd7f0646"),
     )  # fmt: skip
-    assert second.key == "GOLDEN-2"
+    assert second.key == "sd1-95d8985f62b24eaa26783287f1a3d24c"
     assert [(shot.id, shot.line, shot.estimated_usd, shot.continue_from) for shot in board.shots] == [
         ("arrival", 6, Decimal("0.12"), None),
         ("01", 7, Decimal("0.24"), "arrival"),
