@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from prefect.context import FlowRunContext
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
-from prefect.runtime import deployment
 from pydantic import Field
 
 from prefect_seedance.errors import NotApproved
@@ -37,7 +37,7 @@ async def approve_or_refuse(planned: Planned, approve_above: Decimal | None, app
         )
     if approve_above is None or plan.estimated_usd <= approve_above or approved_hash == plan.plan_hash:
         return
-    if deployment.id is None:
+    if not _can_pause():
         raise NotApproved(
             f"The plan costs ${plan.estimated_usd:.2f}, above the ${approve_above:.2f} that need no approval; nothing "
             f"was submitted; approve it with --approve {plan.plan_hash}."
@@ -47,3 +47,9 @@ async def approve_or_refuse(planned: Planned, approve_above: Decimal | None, app
     answer: Approval = await pausing
     if not answer.approved:
         raise NotApproved(f"The plan for ${plan.estimated_usd:.2f} was declined; nothing was submitted.")
+
+
+def _can_pause() -> bool:
+    """Only the run of a deployment can: not a script, and not a flow that another flow calls."""
+    context = FlowRunContext.get()
+    return context is not None and context.flow_run is not None and context.flow_run.deployment_id is not None

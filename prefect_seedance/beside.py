@@ -19,6 +19,13 @@ def shown(text: object, longest: int = 80) -> str:
     return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"
 
 
+def place_of(location: str) -> str:
+    """*location* for people and records: a link without the credentials, tokens and signatures that links carry."""
+    if not location.lower().startswith(("http://", "https://")):
+        return location
+    return re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", location, maxsplit=1)[0])
+
+
 class Folder:
     """Files at and below *url*, by relative path. Symbolic links that lead out of it are refused.
 

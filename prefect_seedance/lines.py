@@ -21,7 +21,7 @@ DEEPEST = 20
 NULLS = {"", "~", "null", "Null", "NULL"}
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is about ten times as fast
 SURROGATES = re.compile(r"\\(?:u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|.)", re.IGNORECASE | re.DOTALL)
-RAW = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # in JSON only within texts; YAML would change or refuse it
+RAW = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # in JSON part of a text; YAML would change or refuse it
 
 Loc = tuple[str | int, ...]
 """The way to a value: ("shots", 3, "prompt")."""

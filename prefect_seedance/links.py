@@ -43,18 +43,12 @@ async def fetch(url: str, *, most_bytes: int, seconds: float = 20, allow_private
     raise BadInput(f"it redirects more than {MOST_REDIRECTS} times; give the final link")
 
 
-def without_query(url: str) -> str:
-    """*url* for records and people: without the credentials, tokens and signatures that links carry."""
-    try:
-        return str(httpx.URL(url).copy_with(userinfo=b"", query=None, fragment=None))
-    except (httpx.InvalidURL, UnicodeError, ValueError):
-        return url.partition("?")[0].partition("#")[0].rpartition("@")[2]
-
-
 async def _ask(url: httpx.URL, most_bytes: int, allow_private: bool) -> bytes | str:
     """The body at *url*, or the address it redirects to."""
     if url.scheme != "https" and not (allow_private and url.scheme == "http"):
         raise BadInput("only https:// links are fetched; give one, or put the file beside the storyboard")
+    if not url.host:
+        raise BadInput("it is not a link that can be followed; write it as https://host/path")
     if url.userinfo:
         raise BadInput("a link must not hold a user name or password; use a public or presigned link")
     refused: httpx.TransportError | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
-from prefect_seedance.beside import Folder, bucket_of, inside, shown
+from prefect_seedance.beside import Folder, bucket_of, inside, place_of, shown
 from prefect_seedance.errors import BadInput, BadStore, Missing
 from prefect_seedance.models import Picture
 from prefect_seedance.store import Store
@@ -110,11 +110,7 @@ async def _content(kind: str, location: str, folder: Folder | None, allow_privat
 
 
 def _source(kind: str, location: str, folder: Folder | None) -> str:
-    if kind == "https":
-        from prefect_seedance.links import without_query
-
-        return without_query(location)
-    return f"{folder.url}/{location}" if kind == "store" and folder else location
+    return f"{folder.url}/{location}" if kind == "store" and folder else place_of(location)
 
 
 def _seen(content: bytes, source: str) -> Picture:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from prefect_seedance.beside import Folder, parted, read_named, shown
+from prefect_seedance.beside import Folder, parted, place_of, read_named, shown
 from prefect_seedance.catalog import Catalog
 from prefect_seedance.errors import BadInput, Missing
 from prefect_seedance.lines import MOST_BYTES, Loc, Mistake, Node, Row, read_csv, text_of
@@ -174,7 +174,7 @@ def _with_prompts(outline: Outline, prompt: str, common: str) -> Outline:
         wrong = f"`{{{shown(names[0])}}}` in the common prompt has no value; write it without braces" if names else None
         messages = [text_misfit(prompt, "common prompt") or wrong or "the common prompt can't be used"]
     elif silent:
-        first = shown(shots[silent[0]].image or "")
+        first = shown(place_of(shots[silent[0]].image or ""))
         own = "write one into the CSV" if outline.tree else f"write {shown(prompt_file(first))}"
         count = "picture has" if len(silent) == 1 else "pictures have"
         messages = [f"{len(silent)} {count} no prompt, first {first}; give a common prompt, or {own}"]

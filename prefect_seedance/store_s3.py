@@ -141,7 +141,7 @@ class S3Store(Store):
             async with self._uploads, opened(local, "rb") as file:
                 part = bytearray(PART)
                 if await filled(part, file) < PART:
-                    await s3.put_object(**self._at(path), Body=part, **typed(content_type))
+                    await s3.put_object(**self._at(path), Body=bytes(part), **typed(content_type))
                 else:
                     await self._put_parts(s3, path, part, file, typed(content_type))
 
@@ -157,7 +157,7 @@ class S3Store(Store):
         try:
             parts: list[dict[str, Any]] = []
             while part:
-                answer = await s3.upload_part(**upload, PartNumber=len(parts) + 1, Body=part)
+                answer = await s3.upload_part(**upload, PartNumber=len(parts) + 1, Body=bytes(part))
                 parts.append({"PartNumber": len(parts) + 1, "ETag": answer["ETag"]})
                 await filled(part, file)
             await s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from prefect_seedance.beside import shown
+from prefect_seedance.beside import place_of, shown
 from prefect_seedance.catalog import Catalog, Model
 from prefect_seedance.errors import BadInput
 from prefect_seedance.fingerprint import key_of
@@ -77,7 +77,8 @@ def check(outline: Outline, catalog: Catalog, pictures: Pictures) -> Board:
     rules.check_header()
     shots = rules.check_shots() if len(outline.board.shots) <= MOST_SHOTS else ()
     title = title_of(outline.board.title, outline.board.variables)
-    return Board(title, shots, _by_place(rules.problems), _by_place(rules.warnings), outline.file)
+    problems, warnings = (_by_place(found, outline.file) for found in (rules.problems, rules.warnings))
+    return Board(title, shots, problems, warnings, outline.file)
 
 
 class _Rules:
@@ -205,18 +206,17 @@ class _Rules:
             image=None,
             last_image=None,
         )
+        shot = replace(shot, image=self.picture(number, "image"), last_image=self.picture(number, "last_image"))
         if not (model := self.model(number)):
             return shot
         if len(prompt) > model.longest_prompt:
             message = f"the prompt has {len(prompt):,} characters with the style; {model.slug} may cut what is beyond "
             self.warnings.append(self.outline.note((*at, "prompt"), f"{message}{model.longest_prompt:,}"))
         asked = {field: self.value(number, field, model) for field in MISFITS}
-        shot = replace(
-            shot,
-            image=self.picture(number, "image", model, asked["size"]),
-            last_image=self.picture(number, "last_image", model, asked["size"]),
-        )
         self.check_pictures(number, model)
+        if model.tier_of(asked["size"]):
+            self.check_crop((*at, "image"), shot.image, asked["size"])
+            self.check_crop((*at, "last_image"), shot.last_image, asked["size"])
         return shot if number in self.blocked else self.priced(number, shot, model, asked)
 
     def model(self, number: int) -> Model | None:
@@ -246,7 +246,7 @@ class _Rules:
             self.blocked.setdefault(number, message)
         return default
 
-    def picture(self, number: int, field: str, model: Model, size: str) -> PictureSource | None:
+    def picture(self, number: int, field: str) -> PictureSource | None:
         spec, loc = self.shots[number], ("shots", number, field)
         place: str | None = getattr(spec, field)
         if place is None:
@@ -255,18 +255,22 @@ class _Rules:
         if unset(place, self.variables):
             return None
         place = filled(place, self.variables)
-        source = self.pictures.get(place) if place else BadInput("the path is empty; name a picture or leave it out")
-        if not isinstance(source, PictureSource):
-            self.problem(loc, f"picture {shown(place)}: {source}" if place else str(source))
+        if not place:
+            self.problem(loc, "the path is empty; name a picture or leave it out")
             return None
-        if not (self.board.defaults.crop if spec.crop is None else spec.crop):
-            return source
-        if model.tier_of(size):
-            sides = sides_after_crop(source.picture.width, source.picture.height, size)
-            if min(sides) < SHORTEST_SIDE:
-                cut = f"cropped to {size} it has only {sides[0]}x{sides[1]} pixels of at least {SHORTEST_SIDE}"
-                self.problem(loc, f"picture {shown(place)}: {cut}; use a larger one")
-        return source.cropped()
+        source = self.pictures[place]
+        if isinstance(source, BadInput):
+            self.problem(loc, f"picture {shown(place_of(place))}: {source}")
+            return None
+        return source.cropped() if (self.board.defaults.crop if spec.crop is None else spec.crop) else source
+
+    def check_crop(self, loc: Loc, source: PictureSource | None, size: str) -> None:
+        if source is None or not source.picture.crop:
+            return
+        wide, high = sides_after_crop(source.picture.width, source.picture.height, size)
+        if min(wide, high) < SHORTEST_SIDE:
+            cut = f"cropped to {size} it has only {wide}x{high} pixels of at least {SHORTEST_SIDE}; use a larger one"
+            self.problem(loc, f"picture {shown(source.picture.source)}: {cut}")
 
     def check_pictures(self, number: int, model: Model) -> None:
         spec, at = self.shots[number], ("shots", number)
@@ -350,5 +354,6 @@ def _continued(shot: BoardShot, before: BoardShot) -> BoardShot:
     return replace(shot, request=request, key=key_of(request))
 
 
-def _by_place(problems: list[Problem]) -> tuple[Problem, ...]:
-    return tuple(sorted(problems, key=lambda problem: problem.line or 0))
+def _by_place(problems: list[Problem], file: str) -> tuple[Problem, ...]:
+    """What other files and the whole board have wrong first, then the lines of *file* in their order."""
+    return tuple(sorted(problems, key=lambda problem: (problem.line or 0) if problem.file == file else 0))

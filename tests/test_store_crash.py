@@ -137,6 +137,7 @@ async def test_an_upload_that_fails_is_ended_and_leaves_the_old_file(
 
     line.on_request = break_at_the_second_part
     putting = asyncio.create_task(far_store.put(local, "clips/a.mp4"))
+    putting.add_done_callback(lambda _: in_the_middle.set())
     await in_the_middle.wait()
     if end == "cancelled":
         putting.cancel()

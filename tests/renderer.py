@@ -1,0 +1,155 @@
+"""A process to be killed: brings one clip home, and says at the end what it did. Also a store that can be looked into.
+
+    python renderer.py BASE_URL STORE PROMPT ["before create 2"]
+
+With a moment it ends itself there by SIGKILL. Without one it prints every moment that it came by.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prefect_seedance.client import Account, Answer, RunpodClient
+from prefect_seedance.generation import Run, Waiting
+from prefect_seedance.ledger import Ledger
+from prefect_seedance.models import Request
+from prefect_seedance.store import Store, open_store
+
+T = TypeVar("T")
+Moment = Callable[[str, str], Awaitable[None]]
+"""What happens at a moment such as ("before create", "ledger/…/0001.json"). What it raises, the caller of the store sees."""
+
+QUICK = Waiting(first=0.05, pause=0.05, longest=0.3, grace=1.0, deadline=60)
+API_KEY = "key-of-the-tests"
+
+
+def small(prompt: str, **changed: Any) -> Request:
+    """The cheapest clip there is."""
+    return Request(model="seedance-1-0-pro", prompt=prompt, size="480x864", duration=2, fps=24, **changed)
+
+
+class HookedStore(Store):
+    """A store, with something else happening before and after what is asked of it."""
+
+    def __init__(self, inner: Store, moment: Moment) -> None:
+        self.url, self.public_base_url = inner.url, inner.public_base_url
+        self.inner = inner
+        self.moment = moment
+
+    async def _asked(self, kind: str, path: str, work: Callable[[], Awaitable[T]]) -> T:
+        await self.moment(f"before {kind}", path)
+        answer = await work()
+        await self.moment(f"after {kind}", path)
+        return answer
+
+    async def create(self, path: str, content: bytes) -> None:
+        await self._asked("create", path, lambda: self.inner.create(path, content))
+
+    async def write(self, path: str, content: bytes, content_type: str | None = None) -> None:
+        await self._asked("write", path, lambda: self.inner.write(path, content, content_type))
+
+    async def read(self, path: str) -> bytes:
+        return await self._asked("read", path, lambda: self.inner.read(path))
+
+    async def exists(self, path: str) -> bool:
+        return await self._asked("exists", path, lambda: self.inner.exists(path))
+
+    async def names(self, folder: str) -> list[str]:
+        return await self._asked("names", folder, lambda: self.inner.names(folder))
+
+    async def delete(self, path: str) -> None:
+        await self._asked("delete", path, lambda: self.inner.delete(path))
+
+    async def put(self, local: Path, path: str, content_type: str | None = None) -> None:
+        await self._asked("put", path, lambda: self.inner.put(local, path, content_type))
+
+    async def fetch(self, path: str, local: Path) -> None:
+        await self._asked("fetch", path, lambda: self.inner.fetch(path, local))
+
+    async def copy(self, source: str, target: str) -> None:
+        await self._asked("copy", source, lambda: self.inner.copy(source, target))
+
+    async def link(self, path: str, seconds: int) -> str | None:
+        return await self._asked("link", path, lambda: self.inner.link(path, seconds))
+
+    async def age(self, path: str) -> float:
+        return await self._asked("age", path, lambda: self.inner.age(path))
+
+    def scratch(self) -> Path:
+        return self.inner.scratch()
+
+    async def aclose(self) -> None:
+        await self.inner.aclose()
+
+
+class HookedClient(RunpodClient):
+    """A client, with something else happening before and after each call."""
+
+    def __init__(self, account: Account, moment: Moment) -> None:
+        super().__init__(account)
+        self.moment = moment
+
+    async def submit(self, slug: str, fields: dict[str, Any], **more: Any) -> Answer:
+        await self.moment("before submit", slug)
+        answer = await super().submit(slug, fields, **more)
+        await self.moment("after submit", slug)
+        return answer
+
+    async def status(self, slug: str, job_id: str) -> Answer | None:
+        await self.moment("before status", job_id)
+        answer = await super().status(slug, job_id)
+        await self.moment("after status", job_id)
+        return answer
+
+    async def download(self, link: str, path: Path) -> str:
+        await self.moment("before download", link)
+        sha256 = await super().download(link, path)
+        await self.moment("after download", link)
+        return sha256
+
+
+class Killer:
+    """Counts the moments that it is told of, and ends the process without a word at one of them."""
+
+    def __init__(self, die_at: str | None) -> None:
+        self.die_at = die_at
+        self.passed: Counter[str] = Counter()
+
+    async def __call__(self, moment: str, _: str) -> None:
+        self.passed[moment] += 1
+        if f"{moment} {self.passed[moment]}" == self.die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+async def render(base_url: str, store: Store, prompt: str, killer: Killer) -> dict[str, Any]:
+    """Bring the clip of *prompt* home and say what was seen on the way."""
+    async with HookedClient(Account(API_KEY, base_url), killer) as client:
+        history = await Run(client, Ledger(HookedStore(store, killer)), waiting=QUICK).generate(small(prompt))
+    assert history.last is not None
+    return {"state": history.last.step, "number": history.last.number, "passed": killer.passed}
+
+
+async def main(base_url: str, store_url: str, prompt: str, die_at: str | None = None) -> None:
+    store = open_store(store_url)
+    try:
+        sys.stdout.write(json.dumps(await render(base_url, store, prompt, Killer(die_at))) + "\n")
+    finally:
+        await store.aclose()
+
+
+def stop(*_: object) -> None:
+    """As Prefect does at SIGTERM: raise in the main thread, wherever that is."""
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, stop)
+    asyncio.run(main(*sys.argv[1:]))
