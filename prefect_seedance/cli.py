@@ -49,6 +49,7 @@ app = cyclopts.App(
     help="Storyboards become Seedance clips on Runpod, and no failure pays twice.",
     help_format="plaintext",
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
 )
 
 Json = Annotated[bool, Parameter(help="One JSON document on stdout, everything else on stderr.", negative="")]
@@ -300,9 +301,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             terminal.say(line)
         return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
     except KeyboardInterrupt:
-        terminal.say(
-            "Stopped. Jobs that are out go on: render again or `prefect-seedance collect`; nothing is paid twice."
-        )
+        terminal.say(terminal.STOPPED)
         return STOPPED
     except Exception as error:
         if os.environ.get("PREFECT_SEEDANCE_TRACEBACK"):

@@ -13,6 +13,7 @@ from prefect_seedance.prefect_session import load_credentials, load_store  # fir
 # isort: split
 from prefect import Flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 from prefect.settings import get_current_settings
 from pydantic import SecretStr
 
@@ -67,7 +68,11 @@ def _money(money: Money) -> dict[str, Any]:
 
 def _run(name: str, parameters: dict[str, Any]) -> Any:
     _tell_progress()
-    state = asyncio.run(_state_of(_flow(name), parameters))
+    try:
+        state = asyncio.run(_state_of(_flow(name), parameters))
+    except TerminationSignal as error:
+        terminal.say(terminal.STOPPED)
+        raise SystemExit(128 + error.signal) from None
     answer = state.result(raise_on_failure=False)
     if isinstance(answer, BaseException):
         raise answer

@@ -25,6 +25,7 @@ from prefect_seedance.answers import Answer, failure_of, link_in
 from prefect_seedance.catalog import KNOWN, Catalog, input_of
 from prefect_seedance.client import RunpodClient
 from prefect_seedance.errors import (
+    BadStore,
     ClipDamaged,
     DownloadFailed,
     JobGone,
@@ -343,7 +344,7 @@ class Run:
         while True:
             try:
                 return await self.ledger.store.put(file, path, "video/mp4")
-            except StoreUnavailable as error:
+            except (StoreUnavailable, BadStore) as error:
                 if not pause:
                     rescue(stored, error, self.ledger.store.url, file=str(file))
                 pause = min(pause * 2 or 0.5, 15.0)
@@ -370,7 +371,7 @@ class Run:
         else:  # the store is down: from here on only a kill may end it
             keeping.cancel()
             history = await to_the_end(lambda: self.ledger.keep(record))
-        with contextlib.suppress(StoreUnavailable):
+        with contextlib.suppress(StoreUnavailable, BadStore):
             await self.ledger.unmark(history)
         return history
 

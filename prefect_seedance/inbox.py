@@ -1,4 +1,4 @@
-"""An inbox, from what was dropped there to what is put away: each delivery once, within the limits, apart from others."""
+"""An inbox, from what was dropped there to what is put away: each delivery once, apart from the others."""
 
 from __future__ import annotations
 
@@ -99,6 +99,19 @@ class Production:
         self.stays = stays
 
 
+class Share:
+    """How many productions go on at once, and how many jobs each may have out: together no more than one run may."""
+
+    def __init__(self, places: asyncio.Semaphore, in_flight: int) -> None:
+        self.places = places
+        self.in_flight = in_flight
+
+    @classmethod
+    def of(cls, max_in_flight: int, productions: int) -> Share:
+        at_once = min(max_in_flight, max(1, productions))
+        return cls(asyncio.Semaphore(at_once), max_in_flight // at_once)
+
+
 async def process(
     credentials: RunpodCredentials,
     store: VideoStore,
@@ -142,7 +155,8 @@ class InboxRun:
                 except SeedanceError as error:
                     self._note(delivery, "nothing", f"{error} It stays in the inbox for the next run.")
             self._share_budget([production for work in works.values() for production in work])
-            await asyncio.gather(*(self._finish(delivery, work) for delivery, work in works.items()))
+            share = Share.of(self.options.max_in_flight, sum(map(len, works.values())))
+            await asyncio.gather(*(self._finish(delivery, work, share) for delivery, work in works.items()))
         return Report.on(sorted(self.outcomes, key=lambda outcome: outcome.file))
 
     def _note(self, delivery: Delivery, status: Status, error: str) -> None:
@@ -212,3 +226,89 @@ class InboxRun:
                 f"It costs up to {dollars(production.needs_usd)}, and {dollars(left)} is left of the budget of "
                 f"{dollars(budget)}; nothing was submitted."
             )
+
+    async def _finish(self, delivery: Delivery, work: Sequence[Production], share: Share) -> None:
+        """Render what a delivery asks for, each production as far as it goes, and put away what is done with."""
+        if not work:
+            return
+        await asyncio.gather(*(self._produce(production, share) for production in work))
+        outcomes = [production.outcome for production in work if production.outcome]
+        if not any(production.stays for production in work):
+            await self.inbox.put_away(delivery, "done", {"report.json": _json(Report.on(outcomes))})
+        self.outcomes += outcomes
+
+    async def _produce(self, production: Production, share: Share) -> None:
+        try:
+            if production.refused:
+                raise production.refused
+            manifest, spent = await self._made_before(production), ZERO
+            if manifest is None:
+                async with share.places:
+                    manifest = await self._render(production, share.in_flight)
+                spent = manifest.spent_usd
+            where = str(PurePosixPath(manifest.review or "").parent)
+            errors = [f"{shot.id}: {shot.error}" for shot in manifest.shots if shot.error]
+            production.ends(
+                manifest.status,
+                "; ".join(errors) or None,
+                production=where,
+                manifest=f"{where}/manifest.json",
+                spent_usd=spent,
+            )
+        except OverBudget as error:
+            if error is production.refused or isinstance(error, NotApproved):
+                shown.budget_refused(str(error))
+            production.ends("over_budget", error, stays=True)
+        except Exception as error:  # whatever it is, the other deliveries go on
+            told = error if isinstance(error, SeedanceError) else f"{type(error).__name__}: {error}."
+            production.ends("nothing", told, stays=True)
+
+    async def _made_before(self, production: Production) -> Manifest | None:
+        """The whole production of the very same shots, if an earlier run left one: it is not made twice."""
+        if any(shot.action != "reuse" for shot in production.planned.plan.shots):
+            return None
+        try:
+            latest = await self.opened.read(f"productions/{slug(production.board.title)}/latest.json")
+            manifest = Manifest.model_validate_json(await self.opened.read(json.loads(latest)["manifest"]))
+        except (Missing, ValueError, KeyError, TypeError):
+            return None
+        same = [(shot.id, shot.key) for shot in manifest.shots] == [(s.id, s.key) for s in production.board.shots]
+        return manifest if same and manifest.status == "complete" else None
+
+    async def _render(self, production: Production, in_flight: int) -> Manifest:
+        plan_hash = production.planned.plan.plan_hash
+        options = self.options.model_copy(
+            update={
+                "budget": None if self.options.budget is None else production.needs_usd,
+                "approve": plan_hash if self.options.approve == plan_hash else None,
+                "max_in_flight": in_flight,
+            }
+        )
+
+        # A flow of its own for each, because a board is nothing that could be a stored parameter.
+        @flow(name="inbox-production", flow_run_name="render {title}")
+        async def inbox_production(file: str, title: str) -> State[Manifest]:
+            return await render_board(production.board, self.credentials, self.store, options, self.catalog)
+
+        rendering: Any = inbox_production(production.file, production.board.title, return_state=True)
+        state: State[Manifest] = await rendering
+        answer = await state.aresult(raise_on_failure=False)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+async def _is_over(flow_run_id: str) -> bool:
+    """Whether a run surely takes no further step: it has ended, or it is this one, begun again."""
+    if flow_run_id == flow_run.get_id():
+        return True
+    async with get_client() as client:
+        try:
+            run = await client.read_flow_run(UUID(flow_run_id))
+        except ObjectNotFound:  # a run of another Prefect server
+            return False
+    return run.state is not None and run.state.is_final()
+
+
+def _json(report: Report) -> str:
+    return json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False)

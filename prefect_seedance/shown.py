@@ -182,6 +182,13 @@ async def collected(found: dict[str, Any]) -> None:
         await acreate_table_artifact(table=found["clips"], key="seedance-collected", description=counts)
 
 
+async def inbox(report: dict[str, Any]) -> None:
+    """What a run over an inbox did; nothing when it was empty."""
+    if report["boards"]:
+        told = f"{len(report['boards'])} storyboards, ${report['spent_usd']:.2f} spent"
+        await acreate_table_artifact(table=report["boards"], key="seedance-inbox", description=told)
+
+
 def _cell(text: str) -> str:
     """Text of a storyboard, which may come from a stranger, as plain words inside markdown."""
     escaped = text.replace("\\", "\\\\").replace("\n", " ")

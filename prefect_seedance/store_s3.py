@@ -30,7 +30,7 @@ from prefect_seedance.store import DISK, Store, checked, kept_if_whole, public_l
 
 T = TypeVar("T")
 
-PART = 8 * 2**20  # 1 GB in parts of this size takes 28 MB of memory
+PART = 8 * 2**20  # 1 GB in parts of this size takes 22 MB of memory
 UPLOADS_AT_ONCE = 4  # each holds one part
 PIECE = 2**18
 

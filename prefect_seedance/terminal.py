@@ -39,6 +39,9 @@ COLOURS = {
 }
 
 
+STOPPED = "Stopped. Jobs that are out go on: render again or `prefect-seedance collect`; nothing is paid twice."
+
+
 def say(text: str) -> None:
     """One line for a person, on stderr."""
     _console().print(text, markup=False, highlight=False, soft_wrap=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import textwrap
@@ -67,10 +66,3 @@ class Desk:
 
     def _words(self, words: tuple[str, ...], *, store: bool) -> list[str]:
         return [*COMMAND, *words, *(["--store", self.store] if store else [])]
-
-
-def interrupt(process: subprocess.Popen[str]) -> Said:
-    """Press Ctrl-C once."""
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    return Said(process.returncode, out, err)

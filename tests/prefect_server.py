@@ -6,7 +6,6 @@ waits for the exclusive one, so it outlives the last user by no more than a mome
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
 import os
 import signal
@@ -14,15 +13,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
-
-T = TypeVar("T")
 
 START_SECONDS = 300
 """A first start makes a database; two cores that run other tests take their time."""
@@ -45,7 +42,6 @@ class RunningPrefect:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_CLI_PROMPT": "false",
             "PREFECT_CLI_COLORS": "false",
-            "PREFECT_SERVER_UI_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "DO_NOT_TRACK": "1",
@@ -63,7 +59,7 @@ class RunningPrefect:
             **more,
         )
         assert ran.returncode == 0, ran.stdout
-        return ran.stdout
+        return str(ran.stdout)
 
     def get(self, path: str) -> Any:
         return self._answer(self.api.get(path))
@@ -144,9 +140,8 @@ def _start(folder: Path) -> None:
 
 def mind(folder: Path, port: str) -> None:
     """Run a server until nobody uses it any more, or until it ends."""
-    environment = os.environ | RunningPrefect("", folder / "home").environment
-    environment |= {"PREFECT_API_DATABASE_CONNECTION_URL": "", "PREFECT_SERVER_LOGGING_LEVEL": "WARNING"}
-    del environment["PREFECT_API_URL"], environment["PREFECT_API_DATABASE_CONNECTION_URL"]
+    environment = os.environ | RunningPrefect("", folder / "home").environment | {"PREFECT_SERVER_UI_ENABLED": "false"}
+    del environment["PREFECT_API_URL"]
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
     with (folder / "log").open("ab") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -162,7 +157,8 @@ def mind(folder: Path, port: str) -> None:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrefect]:
-    """A Prefect server that flows of this process and processes with `environment` talk to; tests share its database."""
+    """A Prefect server for flows of this process and of any with its `environment`. All tests share its database."""
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import (
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
@@ -178,11 +174,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         settings = {PREFECT_API_URL: server.url, PREFECT_HOME: server.home, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
         with temporary_settings(settings):
             yield server
-
-
-def run(work: Coroutine[Any, Any, T]) -> T:
-    """*work* to its end, for tests that are not async themselves."""
-    return asyncio.run(work)
+            APILogWorker.drain_all(timeout=10)  # while there still is somebody to take the logs
 
 
 if __name__ == "__main__":

@@ -18,14 +18,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect_seedance.client import Account, Answer, RunpodClient
-from prefect_seedance.generation import Run, Waiting
+from prefect_seedance.generation import Run
 from prefect_seedance.ledger import Ledger
 from prefect_seedance.models import Request
 from prefect_seedance.store import Store, open_store
+from prefect_seedance.waiting import Waiting
 
 T = TypeVar("T")
 Moment = Callable[[str, str], Awaitable[None]]
-"""What happens at a moment such as ("before create", "ledger/…/0001.json"). What it raises, the caller of the store sees."""
+"""What happens at a moment such as ("before create", its path). What it raises, the caller of the store sees."""
 
 QUICK = Waiting(first=0.05, pause=0.05, longest=0.3, grace=1.0, deadline=60)
 API_KEY = "key-of-the-tests"

@@ -1,0 +1,55 @@
+"""Render what people drop into the inbox of a store: each storyboard once, within the limits, apart from the others."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+from pydantic import Field
+
+from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.catalog_file import load_catalog
+from prefect_seedance.inbox import process
+from prefect_seedance.rendering import Options
+
+Dollars = Annotated[float, Field(gt=0)]
+
+
+@flow(name="process-inbox", flow_run_name="inbox")
+async def process_inbox(
+    credentials: RunpodCredentials,
+    store: VideoStore,
+    limits: SpendingLimits | None = None,
+    budget: Dollars | None = None,
+    approve: str | None = None,
+    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 10,
+    retry_failed: Annotated[int, Field(ge=0, le=5)] = 0,
+    wait_minutes: Annotated[float, Field(gt=0)] = 60.0,
+    prefix: str = "inbox",
+    quiet_minutes: Annotated[float, Field(ge=0)] = 0.0,
+) -> State[dict[str, Any]]:
+    """Process every storyboard, CSV shot list and folder below the inbox of the store, and report on each.
+
+    What is done goes to `inbox-done/NAME/`, what is broken to `inbox-rejected/NAME/` with a `problems.txt`; what may
+    not be paid for now stays. It never pauses: above `approve_above` a storyboard stays too, and its error says how to
+    approve it.
+
+    Args:
+        credentials: The Runpod account that pays.
+        store: Where the inbox, clips, ledger and productions live.
+        limits: What may be spent per run, day and month, and above what a person has to approve.
+        budget: The most that this run may spend on all storyboards together, in dollars.
+        approve: The hash of a plan that a person has approved.
+        max_in_flight: How many jobs may be out at once, of all storyboards together.
+        retry_failed: New attempts for a job that failed; failed jobs are not charged.
+        wait_minutes: How long to wait for a job before leaving it to the collector.
+        prefix: Where in the store the inbox is.
+        quiet_minutes: How long a delivery has to lie still before it is taken, so that no half upload is.
+    """
+    options = Options.of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
+    report = await process(credentials, store, options, load_catalog(), prefix, quiet_minutes * 60)
+    told = f"{len(report.boards)} storyboards, ${report.spent_usd:.2f} spent"
+    name = "Completed" if report.exit_code == 0 else "Partial"
+    return Completed(name=name, message=told, data=report.model_dump(mode="json"))
