@@ -64,9 +64,12 @@ class RunningS3:
 
     def new_bucket(self) -> str:
         """The name of an empty bucket that nobody else uses."""
-        bucket = f"bucket-{secrets.token_hex(6)}"
-        httpx.put(f"{self.endpoint_url}/{bucket}").raise_for_status()
-        return bucket
+        return self.make_bucket(f"bucket-{secrets.token_hex(6)}")
+
+    def make_bucket(self, name: str) -> str:
+        """Make sure that the bucket *name* is there."""
+        httpx.put(f"{self.endpoint_url}/{name}").raise_for_status()
+        return name
 
 
 class Line:

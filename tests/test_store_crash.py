@@ -1,6 +1,3 @@
-# ruff: noqa: ASYNC220, ASYNC221, ASYNC240
-# A test has nothing else to do while it waits.
-
 from __future__ import annotations
 
 import asyncio
