@@ -41,7 +41,17 @@ def classify(word: object) -> Ended | None:
 
 def without_input(body: dict[str, Any]) -> dict[str, Any]:
     """An answer without what it echoes of the request: pictures' links are secrets while they live."""
-    return {name: value for name, value in body.items() if name not in ("input", "webhook", "webhookV2", "s3Config")}
+    echoed = ("input", "webhook", "webhookV2", "s3Config")
+    return {name: _shallow(value) for name, value in body.items() if name not in echoed}
+
+
+def _shallow(value: Any, levels: int = 20) -> Any:
+    """*value* without what is nested deeper than any honest answer, which could not be written down."""
+    if isinstance(value, dict):
+        return {name: _shallow(inner, levels - 1) for name, inner in value.items()} if levels else "…"
+    if isinstance(value, list):
+        return [_shallow(inner, levels - 1) for inner in value] if levels else "…"
+    return value
 
 
 def link_in(body: dict[str, Any], *, http: bool = False) -> str | None:
@@ -100,7 +110,7 @@ def message_of(body: Any, response: httpx.Response | None) -> str:
 def json_of(response: httpx.Response) -> Any:
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -8,8 +8,9 @@ import datetime
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefect_seedance.errors import LostRace, SeedanceError
+from prefect_seedance.errors import LedgerUnreadable, LostRace, SeedanceError
 from prefect_seedance.generation import Run
+from prefect_seedance.ledger import new_claim_id
 from prefect_seedance.lifecycle import History, Record, Step, seconds_until_overdue
 from prefect_seedance.spending import Spending
 
@@ -96,6 +97,7 @@ async def _close_free_number(run: Run, history: History, number: int) -> History
         return history
     why = {
         "step": Step.REFUSED,
+        "claim_id": new_claim_id(),  # nobody's: the announced claim must not find itself here
         "at": _now(),
         "kind": "late",
         "reason": "its writer never claimed what it had announced",
@@ -120,7 +122,9 @@ async def _watch_claim(run: Run, history: History) -> History:
 async def settle_what_is_over(run: Run, spending: Spending) -> None:
     """Give back what dead or ended runs had reserved, at the cost that the histories of their keys show."""
     for reservation in await spending.open(_now()):
-        if reservation.is_over(_now()):
+        if not reservation.is_over(_now()):
+            continue
+        with contextlib.suppress(LedgerUnreadable):  # its money stays reserved until its keys can be read
             histories = await asyncio.gather(*map(run.ledger.load, reservation.keys))
             await spending.settle(reservation, histories, _now())
 

@@ -59,9 +59,27 @@ LINK_SECONDS = 24 * 3600
 """How long the provider can fetch a picture: longer than a job may queue."""
 
 
-async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run *work* on a loop of its own: once begun, no cancellation, SIGTERM or first Ctrl-C stops it."""
-    return await asyncio.wrap_future(SENDERS.submit(lambda: asyncio.run(work())))
+async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]], *, paid: bool = True) -> T:
+    """Run *work* on a loop of its own: once begun, no cancellation, SIGTERM or first Ctrl-C stops it.
+
+    A cancellation goes on after it; only what is queued and has not *paid* yet is dropped. Leaving it to its thread
+    would not do: an interpreter that ends gives no new work to any thread, and its records need some.
+    """
+    running = SENDERS.submit(lambda: asyncio.run(work()))
+    cancelled: asyncio.CancelledError | None = None
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    running.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
+    while not ended.is_set():
+        try:
+            await ended.wait()
+        except asyncio.CancelledError as error:
+            if not paid and running.cancel():
+                raise
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    return running.result()
 
 
 class Run:
@@ -120,7 +138,8 @@ class Run:
         self, request: Request, image: str | None = None, last_image: str | None = None, *, retry: bool = False
     ) -> History:
         """Make sure that a job for *request* was submitted, by whomever. Repeating it never submits twice."""
-        for attempt in range(1_000_000):
+        refusals = 0
+        while True:
             history = await self.ledger.load(key_of(request))
             last = history.last
             sighting = self.ledger.sighting(last) if last else lifecycle.Sighting()
@@ -130,9 +149,10 @@ class Run:
                         history = await self._claim_and_post(history, request, image, last_image)
                     except LostRace:
                         continue
-                    pause = _pause_before_claiming_again(history.last, attempt)
+                    pause = _pause_before_claiming_again(history.last, refusals)
                     if pause is None:
                         return history
+                    refusals += 1
                     await asyncio.sleep(pause)
                 case lifecycle.Watch(seconds):
                     await asyncio.sleep(min(seconds, 2.0))
@@ -140,7 +160,6 @@ class Run:
                     await self.call_unclear(last)
                 case _:
                     return history
-        raise AssertionError("unreachable")
 
     async def call_unclear(self, claim: Record) -> History:
         """Say of an overdue claim what is true of it: nobody knows whether it was paid. Early is harmless."""
@@ -156,7 +175,7 @@ class Run:
         self.purse.set_aside(claim.claim_id, upper(request, model))
         self.claims.add(claim.claim_id)
         try:
-            history = await to_the_end(lambda: self._pay(history, claim, fields))
+            history = await to_the_end(lambda: self._pay(history, claim, fields), paid=False)
         except (LostRace, StoreUnavailable):
             self.purse.charged.pop(claim.claim_id, None)
             raise
@@ -184,6 +203,7 @@ class Run:
     async def _pay(self, history: History, claim: Record, fields: dict[str, Any]) -> History:
         """Write it down, pay, write it down. Runs in a sender thread, on a loop of its own."""
         wall, monotonic = time.time(), time.monotonic()
+        claim = claim.model_copy(update={"at": _now(), "claimed_at": _now()})  # it may have queued for this thread
         ends = self.purse.reservation.until.timestamp() if self.purse.reservation else float("inf")
 
         def late() -> bool:
@@ -249,8 +269,8 @@ class Run:
                     return known
                 self._refuse_foreign(record)
                 gone_since = gone_since or time.monotonic()
-                old = _age(record.accepted_at or record.claimed_at) > self.wait_for.grace
-                if old and time.monotonic() - gone_since >= self.wait_for.grace:
+                # It was accepted before, so that it is older than the grace too, whatever its date says.
+                if time.monotonic() - gone_since >= self.wait_for.grace:
                     return await self._keep(record, Step.LOST, reason="the API no longer knows the job (404)")
                 continue  # past the deadline too: whether it is lost gets settled within twice the grace
             if answer and answer.ended:
@@ -320,9 +340,12 @@ class Run:
     async def _ask_for_link(self, record: Record) -> str | None:
         try:
             answer = await self.client.status(record.request.model, record.job_id or "")
-        except (JobGone, NeedsAttention):
+        except JobGone:
+            self._refuse_foreign(record)
             return None
-        return self._link_of(answer.body) if answer else None
+        if answer is None or answer.ended is None:
+            raise DownloadFailed("the clip's link is dead and the API can't be asked for another; it is asked later")
+        return self._link_of(answer.body)
 
     async def _publish(self, record: Record, file: Path, sha256: str, footage: Footage) -> History:
         path = f"clips/{record.key}-{sha256[:12]}.mp4"
@@ -335,29 +358,33 @@ class Run:
             footage=footage,
             duration_mismatch=abs(footage.seconds - record.request.duration) > 0.5,
         )
-        await self._put(file, path, stored)
-        return self._seen(await self._append_or_keep(stored))
+        return self._seen(await self._put_and_keep(file, path, stored))
 
-    async def _put(self, file: Path, path: str, stored: Record) -> None:
-        """Publish a verified file; while the store is down, repeat it. Only a kill ends this."""
-        pause = 0.0
+    async def _put_and_keep(self, file: Path, path: str, record: Record) -> History:
+        """Publish a verified file and the record that names it. While the store is down, only a kill ends trying."""
+        try:
+            await self.ledger.store.put(file, path, "video/mp4")
+        except (StoreUnavailable, BadStore) as error:
+            rescue(record, error, self.ledger.store.url, file=str(file))
+            return await to_the_end(lambda: self._put_and_keep_until_in(file, path, record))
+        return await self._append_or_keep(record)
+
+    async def _put_and_keep_until_in(self, file: Path, path: str, record: Record) -> History:
+        pause = 0.5
         while True:
-            try:
-                return await self.ledger.store.put(file, path, "video/mp4")
-            except (StoreUnavailable, BadStore) as error:
-                if not pause:
-                    rescue(stored, error, self.ledger.store.url, file=str(file))
-                pause = min(pause * 2 or 0.5, 15.0)
-                await asyncio.sleep(pause)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 15.0)
+            with contextlib.suppress(StoreUnavailable, BadStore):
+                await self.ledger.store.put(file, path, "video/mp4")
+                return await self._append_or_keep(record)
 
     async def _keep_unreadable(self, record: Record, file: Path, sha256: str, why: str) -> History:
         path = f"clips/{record.key}-{sha256[:12]}.unreadable"
         size = (await asyncio.to_thread(file.stat)).st_size
-        await self._put(file, path, record)
         reason = f"unreadable: {why}; kept as {path}"
-        return await self._keep(
-            record, Step.LOST, kind="unreadable", reason=reason, clip=path, sha256=sha256, bytes=size
-        )
+        kept = {"clip": path, "sha256": sha256, "bytes": size}
+        lost = _next(record, Step.LOST, kind="unreadable", reason=reason, **kept)
+        return self._seen(await self._put_and_keep(file, path, lost))
 
     async def _keep(self, record: Record, step: Step, **changed: Any) -> History:
         return self._seen(await self._append_or_keep(_next(record, step, **changed)))
@@ -407,14 +434,14 @@ def _next(record: Record, step: Step, **changed: Any) -> Record:
     return record.model_copy(update={"step": step, "at": _now(), "kind": None, "reason": None, **changed})
 
 
-def _pause_before_claiming_again(last: Record | None, attempt: int) -> float | None:
+def _pause_before_claiming_again(last: Record | None, refusals: int) -> float | None:
     """Seconds to wait before a new claim after a refusal that passes by itself; None when it does not, or too often."""
     if last is None or last.step is not Step.REFUSED or last.kind not in ("busy", "late"):
         return None
-    if attempt + 1 >= RETRIES_WHEN_BUSY:
+    if refusals + 1 >= RETRIES_WHEN_BUSY:
         return None
     asked = (last.answer or {}).get("retry_after")
-    return min(float(asked), 120.0) if asked is not None else 2.0**attempt * random.uniform(0.5, 1.0)
+    return min(float(asked), 120.0) if asked is not None else 2.0**refusals * random.uniform(0.5, 1.0)
 
 
 def _age(at: datetime.datetime) -> float:

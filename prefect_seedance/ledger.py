@@ -94,7 +94,8 @@ class Ledger:
                 lost = error
                 continue
             if there is not None:
-                if there.claim_id == record.claim_id:
+                # By step too: a collector that closed the number wrote the claim id of the marker.
+                if (there.claim_id, there.step) == (record.claim_id, record.step):
                     return History(history.key, (*history.records, there))
                 raise LostRace(f"{record.key}@{number} was taken by another writer")
         raise lost
@@ -176,11 +177,14 @@ def marker_path(key: str, number: int) -> str:
 
 
 def _bytes_of(record: Record) -> bytes:
-    return json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False).encode()
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    return text.encode(errors="replace")  # an answer may hold half a character
 
 
 def _is_in(history: History, record: Record) -> bool:
     """Is this very step there already, by this writer or by another who knew the same?"""
+    if record.step is Step.LOST and history.state is not Step.LOST:
+        return False  # what came back may be lost again
     return any(
         (known.claim_id, known.step, known.job_id) == (record.claim_id, record.step, record.job_id)
         or (known.step is Step.STRAY and known.job_id == record.job_id and record.job_id is not None)

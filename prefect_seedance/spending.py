@@ -126,7 +126,9 @@ class Spending:
             keys=reserved,
         )
 
-        def step(last: MonthRecord | None) -> MonthRecord:
+        def step(last: MonthRecord | None) -> MonthRecord | None:
+            if last and new.id in last.open:
+                return None  # an earlier try, given up as lost, has landed
             day = last.days.get(new.day, Totals()) if last else Totals()
             _refuse_above(limits.per_day, "day", day, new.reserved_usd)
             _refuse_above(limits.per_month, "month", last.total if last else Totals(), new.reserved_usd)

@@ -19,12 +19,13 @@ async def publish_picture(store: Store, source: PictureSource, size: str) -> str
     picture = source.picture
     if source.public_url and not picture.crop and await store.link("stills/probe.png", 60) is None:
         return source.public_url
-    path = f"stills/{picture.sha256[:32]}{f'-{size}' if picture.crop else ''}.{SUFFIXES[picture.format]}"
+    kept = picture.format if picture.format == "JPEG" or not picture.crop else "PNG"  # what a crop is written as
+    path = f"stills/{picture.sha256[:32]}{f'-{size}' if picture.crop else ''}.{SUFFIXES[kept]}"
     if not await store.exists(path):
         content = await source.read()
         if picture.crop:
             content = await asyncio.to_thread(crop_to, content, size)
-        await store.write(path, content, f"image/{picture.format.lower()}")
+        await store.write(path, content, f"image/{kept.lower()}")
     return path
 
 

@@ -35,7 +35,7 @@ class Waiting:
         first = 0.0 if at_once else self.first
         if first is None:
             elapsed = (datetime.datetime.now(datetime.UTC) - submitted).total_seconds()
-            first = max(0.0, usual_seconds / 2 - elapsed)
+            first = max(0.0, usual_seconds / 2 - max(0.0, elapsed))  # whatever clock dated it
         await asyncio.sleep(first)
         pause = self.pause
         while True:

@@ -175,11 +175,11 @@ async def test_the_budget_is_for_all_storyboards_together_and_what_does_not_fit_
     assert "It stays in the inbox" in each["error"]
     assert serving.calls()["run"] == 0
 
-    report = await process_inbox(credentials, on_disk, budget=0.15)
+    report = await process_inbox(credentials, on_disk, budget=0.11)
     assert told(report) == {"a.yaml": "complete", "b.yaml": "complete", "c.yaml": "over_budget"}
     assert report["exit_code"] == 3
     assert await store.names("inbox") == ["c.yaml"]
-    last = await process_inbox(credentials, on_disk, budget=0.15)
+    last = await process_inbox(credentials, on_disk, budget=0.11)
     assert (told(last), last["exit_code"]) == ({"c.yaml": "complete"}, 0)
     assert len(serving.charges) == 3
 
@@ -190,9 +190,9 @@ async def test_daily_limits_hold_for_the_inbox_too(
     store = on_disk.open()
     for name in ("a", "b", "c"):
         await drop(store, f"{name}.yaml", one(name))
-    report = await process_inbox(credentials, on_disk, limits=SpendingLimits(per_day=0.15))
+    report = await process_inbox(credentials, on_disk, limits=SpendingLimits(per_day=0.11))
     assert sorted(told(report).values()) == ["complete", "complete", "over_budget"]
-    assert serving.bill()["total_usd"] <= 0.15
+    assert serving.bill()["total_usd"] <= 0.11
     assert len(serving.charges) == 2
 
 
@@ -202,9 +202,9 @@ async def test_rows_that_fit_are_produced_once_while_the_others_wait(
     store = on_disk.open()
     await drop(store, "sale/products.csv", "product\nRed mug\nBlue mug\nGreen mug\n")
     await drop(store, "sale/board.yaml", WITH_ROWS)
-    first = await process_inbox(credentials, on_disk, budget=0.15)
+    first = await process_inbox(credentials, on_disk, budget=0.11)
     assert [board["status"] for board in first["boards"]] == ["complete", "complete", "over_budget"]
-    second = await process_inbox(credentials, on_disk, budget=0.15)
+    second = await process_inbox(credentials, on_disk, budget=0.11)
     assert [board["status"] for board in second["boards"]] == ["complete"] * 3
     assert [b["production"] for b in second["boards"]][:2] == [b["production"] for b in first["boards"]][:2]
     assert not (Path(on_disk.url) / "inbox" / "sale").exists()

@@ -1,6 +1,5 @@
 """Each rule of the ledger has a test here that goes red without it. Near money the last line counts charges."""
 
-# ruff: noqa: ASYNC110, ASYNC220
 # What other processes and threads do can only be looked at, and a test has nothing else to do while it waits.
 
 from __future__ import annotations
@@ -131,7 +130,7 @@ async def test_a_verified_file_survives_a_cancelled_run_while_the_store_is_down(
     task = asyncio.create_task(run.generate(small(prompt)))
     await refused.wait()
     task.cancel()
-    await asyncio.wait({task})
+    await asyncio.wait({task}, timeout=1)
     emulator.fault("media", "gone", times=100, prompt=prompt)  # what is in hand is all that there is
     down = False
     async with asyncio.timeout(30):
@@ -159,11 +158,10 @@ async def test_a_cancelled_run_gives_back_no_money_that_a_claim_on_its_way_still
     task = asyncio.create_task(run.generate(small(prompt)))
     await on_its_way.wait()
     task.cancel()
-    await asyncio.wait({task})
-    settling = asyncio.create_task(settle_as_rendering_does(run))
-    await asyncio.wait({settling}, timeout=1)  # it may wait for the claim, or keep the money reserved
+    await asyncio.wait({task}, timeout=1)  # it may wait for the claim, or keep the money reserved
     cancelled.set()
-    await settling
+    await asyncio.wait({task})
+    await settle_as_rendering_does(run)
     async with asyncio.timeout(30):
         while (await Ledger(store).load(key)).state in (None, Step.CLAIMED):
             await asyncio.sleep(0.05)

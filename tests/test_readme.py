@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,12 +29,12 @@ def test_the_readme_has_the_blocks_that_are_tested() -> None:
 @pytest.fixture
 def sandbox(
     tmp_path: Path, emulator: RunningEmulator, s3_server: RunningS3, prefect_server: RunningPrefect
-) -> Iterator[dict[str, str]]:
+) -> dict[str, str]:
     """The environment of a person who has typed nothing yet, on a machine where Runpod and S3 are pretend."""
     s3_server.make_bucket(BUCKET)
     pretend = {"RUNPOD_BASE_URL": emulator.base_url, "AWS_ENDPOINT_URL": s3_server.endpoint_url}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    yield {"PATH": path, "HOME": str(tmp_path)} | pretend | prefect_server.environment
+    return {"PATH": path, "HOME": str(tmp_path)} | pretend | prefect_server.environment
 
 
 def test_every_block_of_the_readme_runs(sandbox: dict[str, str], tmp_path: Path, emulator: RunningEmulator) -> None:
