@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
+import signal
+import threading
 from importlib import import_module
 from typing import Any
 
@@ -14,6 +17,7 @@ from prefect_seedance.prefect_session import load_credentials, load_store  # fir
 from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
+from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import get_current_settings
 from pydantic import SecretStr
 
@@ -67,7 +71,7 @@ def _money(money: Money) -> dict[str, Any]:
 
 
 def _run(name: str, parameters: dict[str, Any]) -> Any:
-    _tell_progress()
+    _begin()
     try:
         state = asyncio.run(_state_of(_flow(name), parameters))
     except TerminationSignal as error:
@@ -80,13 +84,26 @@ def _run(name: str, parameters: dict[str, Any]) -> Any:
 
 
 @functools.cache
-def _tell_progress() -> None:
+def _begin() -> None:
     """Say what is waited for, then a line for every shot that is done."""
     if not get_current_settings().api.url:
         terminal.say("Starting a Prefect server for this run (the first start takes up to a minute) …")
+        starting = threading.Thread(target=_start_server, daemon=True)
+        starting.start()
+        starting.join()
     progress = logging.getLogger("prefect_seedance.shots")
     progress.addHandler(terminal.Progress())
     progress.setLevel(logging.INFO)
+
+
+def _start_server() -> None:
+    """Prefect's own server for one run, started by a thread that takes no Ctrl-C: its child inherits that.
+
+    Otherwise Ctrl-C in a terminal would end the server too, and the run could not say how it ended.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    with contextlib.suppress(RuntimeError):  # the run meets the same trouble, and tells it
+        SubprocessASGIServer().start()
 
 
 async def _state_of(flow: Flow[..., Any], parameters: dict[str, Any]) -> State[Any]:
