@@ -15,7 +15,7 @@ test: .venv/tests
 	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST)
 
 benchmarks: .venv/tests
-	$(BIN)/python -m tests.benchmarks
+	PYTHONPATH=tests:. $(BIN)/python -m tests.benchmarks
 
 format: .venv/tests
 	$(BIN)/ruff check --fix .

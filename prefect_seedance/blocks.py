@@ -8,7 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 from prefect.blocks.abstract import CredentialsBlock
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr
+from pydantic import Field, GetJsonSchemaHandler, SecretStr
+from pydantic_core import CoreSchema
 
 from prefect_seedance.client import BASE_URL, Account
 from prefect_seedance.spending import Limits
@@ -137,6 +138,18 @@ class SpendingLimits(Block):
     approve_above: Annotated[float, Field(ge=0)] | None = Field(
         None, title="Approve above (USD)", description="A plan that costs more than this waits for a person's approval."
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """What looks like a reference to a block is none of these limits.
+
+        Prefect's API takes a parameter for a reference or for a block, never for both, and tells them apart by what is
+        required; here nothing is. When a deployment is made it ignores `required`, and a reference has to pass.
+        """
+        schema = handler(core_schema)
+        told_apart = {"if": {"properties": {"$ref": False}}, "else": {"required": ["a block instead of a reference"]}}
+        handler.resolve_ref_schema(schema).update(told_apart)
+        return schema
 
     def limits(self) -> Limits:
         """The limits as exact dollars."""

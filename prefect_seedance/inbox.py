@@ -145,7 +145,6 @@ class InboxRun:
         self.options = options
         self.catalog = catalog
         self.outcomes: list[Outcome] = []
-        self._one_begins = asyncio.Lock()
 
     async def process(self, quiet_seconds: float) -> Report:
         works: dict[Delivery, list[Production]] = {}
@@ -289,14 +288,10 @@ class InboxRun:
         # A flow of its own for each, because a board is nothing that could be a stored parameter.
         @flow(name="inbox-production", flow_run_name="render {title}")
         async def inbox_production(file: str, title: str) -> State[Manifest]:
-            await starting.aclose()
             return await render_board(production.board, self.credentials, self.store, options, self.catalog)
 
-        # One begins after the other: a Prefect server on SQLite answers many at once with 503, and the client waits.
-        async with AsyncExitStack() as starting:
-            await starting.enter_async_context(self._one_begins)
-            rendering: Any = inbox_production(production.file, production.board.title, return_state=True)
-            state: State[Manifest] = await rendering
+        rendering: Any = inbox_production(production.file, production.board.title, return_state=True)
+        state: State[Manifest] = await rendering
         answer = await state.aresult(raise_on_failure=False)
         if isinstance(answer, BaseException):
             raise answer

@@ -8,25 +8,36 @@ With a moment it ends itself there by SIGKILL. Without one it prints every momen
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import os
 import signal
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from prefect_seedance.catalog import KNOWN
 from prefect_seedance.client import Account, Answer, RunpodClient
+from prefect_seedance.collecting import collect
+from prefect_seedance.errors import OverBudget
+from prefect_seedance.fingerprint import key_of
 from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger
+from prefect_seedance.ledger import Ledger, this_writer
 from prefect_seedance.models import Request
+from prefect_seedance.pricing import upper
+from prefect_seedance.purse import Purse
+from prefect_seedance.spending import Limits, Spending
 from prefect_seedance.store import Store, open_store
 from prefect_seedance.waiting import Waiting
 
 T = TypeVar("T")
 Moment = Callable[[str, str], Awaitable[None]]
 """What happens at a moment such as ("before create", its path). What it raises, the caller of the store sees."""
+
+Rendering = Callable[[str, Store, str, "Killer"], Awaitable[dict[str, Any]]]
 
 QUICK = Waiting(first=0.05, pause=0.05, longest=0.3, grace=1.0, deadline=60)
 API_KEY = "key-of-the-tests"
@@ -136,6 +147,43 @@ async def render(base_url: str, store: Store, prompt: str, killer: Killer) -> di
         history = await Run(client, Ledger(HookedStore(store, killer)), waiting=QUICK).generate(small(prompt))
     assert history.last is not None
     return {"state": history.last.step, "number": history.last.number, "passed": killer.passed}
+
+
+async def render_board(base_url: str, store: Store, prompt: str, killer: Killer) -> dict[str, Any]:
+    """Bring all clips of a board home, as many at once as a run does."""
+    async with HookedClient(Account(API_KEY, base_url), killer) as client:
+        run = Run(client, Ledger(HookedStore(store, killer)), waiting=QUICK)
+        histories = await asyncio.gather(*(run.generate(small(shot)) for shot in shots_of(prompt)))
+    return {"states": [history.state for history in histories]}
+
+
+def shots_of(prompt: str) -> list[str]:
+    """The prompts of a board of six."""
+    return [f"{prompt}, shot {number}." for number in range(6)]
+
+
+async def render_within(base_url: str, store: Store, prompt: str, killer: Killer) -> dict[str, Any]:
+    """Bring a clip home if the day's limit, LIMIT in the environment, leaves room for it; as a run of a board does."""
+    request, spending, ledger = small(prompt), Spending(store), Ledger(HookedStore(store, killer))
+    key, price, now = key_of(request), upper(request, KNOWN[request.model]), datetime.datetime.now(datetime.UTC)
+    limits = Limits(per_day=Decimal(os.environ["LIMIT"]))
+    try:
+        reservation = await spending.reserve({key: price}, limits, this_writer(), now)
+    except OverBudget:
+        return {"state": "over budget"}
+    async with HookedClient(Account(API_KEY, base_url), killer) as client:
+        run = Run(client, ledger, waiting=QUICK, purse=Purse(None, spending, reservation))
+        history = await run.generate(request)
+    await spending.settle(reservation, [history], datetime.datetime.now(datetime.UTC))
+    return {"state": history.state}
+
+
+async def bring_home(base_url: str, store: Store, _: str, killer: Killer) -> dict[str, Any]:
+    """Collect once."""
+    async with HookedClient(Account(API_KEY, base_url), killer) as client:
+        run = Run(client, Ledger(HookedStore(store, killer)), waiting=QUICK)
+        collected = await collect(run, Spending(store))
+    return {"errors": collected.errors}
 
 
 async def main(base_url: str, store_url: str, prompt: str, die_at: str | None = None) -> None:

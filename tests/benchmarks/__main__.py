@@ -1,0 +1,15 @@
+"""All benchmarks, each as ratios within one run: `make benchmarks`. Nothing here is a test; figures go to stdout."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.benchmarks import film, imports, memory, scale
+
+PARTS = {"imports": imports.run, "memory": memory.run, "film": film.run, "scale": scale.run}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or PARTS:
+        print(f"== {name}", flush=True)
+        for line in PARTS[name]():
+            print(f"   {line}", flush=True)

@@ -1,0 +1,39 @@
+"""The flow of the scale benchmark: `storyboard_to_shots` over a board of many shots."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+import time
+
+from prefect_seedance import Defaults, RunpodCredentials, ShotSpec, Storyboard, VideoStore, storyboard_to_shots
+from tests.benchmarks.counting import PrefectCalls
+
+
+def megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def main(count: int, store: str) -> None:
+    shots = tuple(ShotSpec(id=f"shot-{n}", prompt=f"Scene {n}.") for n in range(count))
+    board = Storyboard(title="Scale", defaults=Defaults(size="640x640", duration=2), shots=shots)
+    import av  # noqa: F401 - so that it counts as idle
+
+    calls = PrefectCalls()
+    idle, begun = megabytes(), time.perf_counter()
+    manifest = asyncio.run(
+        storyboard_to_shots(board, RunpodCredentials.from_environment(), VideoStore(url=store), max_in_flight=count)
+    )
+    figures = {
+        "prefect_calls": calls.count,
+        "seconds": time.perf_counter() - begun,
+        "megabytes": megabytes() - idle,
+        "stored": sum(shot.status == "stored" for shot in manifest.shots),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), sys.argv[2])

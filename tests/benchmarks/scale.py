@@ -1,0 +1,89 @@
+"""1,000 shots in flight in one flow run: ours against a naive flow (`.map` over a blocking client), in one session.
+
+The emulator's clock makes every job take 60 s. Its clips are one card, put in place before they are asked for: drawing
+1,000 of them would measure the emulator.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from prefect_seedance.testcard import Card, render
+from tests.emulating import RunningEmulator
+from tests.prefect_server import running_server
+
+SHOTS = int(os.environ.get("SHOTS", "1000"))
+LATENCY = float(os.environ.get("LATENCY", "60"))
+
+
+def run() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as name, running_server(Path(name) / "prefect") as prefect:
+        folder = Path(name)
+        render(Card("A lighthouse.", 1, "seedance-1-0-pro", 640, 640, 2, 24), folder / "card.mp4")
+        environment = os.environ | prefect.environment
+        for kind in ("ours", "naive"):
+            state = folder / f"{kind}.jsonl"
+            with RunningEmulator.start(latency=LATENCY, state=state) as emulator:
+                done = threading.Event()
+                linking = threading.Thread(target=_put_cards, args=(state, folder / "card.mp4", done))
+                linking.start()
+                figures = _measure(kind, folder, environment | {"RUNPOD_BASE_URL": emulator.base_url})
+                done.set()
+                linking.join()
+                figures["charges"] = len(emulator.charges)
+                figures["status_per_second"] = emulator.calls()["status"] / figures["seconds"]
+                yield _told(kind, figures)
+                if kind == "ours":
+                    again = _measure(kind, folder, environment | {"RUNPOD_BASE_URL": emulator.base_url})
+                    rate = SHOTS / again["seconds"]
+                    yield f"again: {again['seconds']:.1f} s, {rate:.0f} shots/s, {len(emulator.charges)} charges"
+
+
+def _put_cards(state: Path, card: Path, done: threading.Event) -> None:
+    clips, seen = Path(f"{state}.clips"), 0
+    while not done.wait(0.5):
+        whole = state.read_text().rpartition("\n")[0] if state.exists() else ""
+        lines = whole.splitlines()
+        clips.mkdir(exist_ok=True)
+        for line in filter(None, lines[seen:]):
+            place = clips / f"{json.loads(line)['id']}.mp4"
+            if not place.exists():
+                os.link(card, place)
+        seen = len(lines)
+
+
+def _measure(kind: str, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
+    begun = time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ran = subprocess.run(
+        [sys.executable, "-m", f"tests.benchmarks.flow_{kind}", str(SHOTS), str(folder / f"store-{kind}")],
+        env=environment | {"RUNPOD_API_KEY": "k", "PREFECT_LOGGING_LEVEL": "ERROR"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ran.returncode == 0, ran.stderr[-3000:]
+    figures: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    figures["wall"] = time.perf_counter() - begun
+    figures["cpu"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return figures
+
+
+def _told(kind: str, f: dict[str, Any]) -> str:
+    return (
+        f"{kind}: {SHOTS} shots, makespan {f['seconds']:.1f} s = {f['seconds'] / LATENCY:.2f} of the ideal, "
+        f"CPU {1000 * f['cpu'] / SHOTS:.0f} ms/shot, memory {f['megabytes'] * 1024 / SHOTS:.0f} kB/shot above idle, "
+        f"{f['status_per_second']:.0f} status calls/s, {f['prefect_calls'] / SHOTS:.1f} Prefect calls/shot, "
+        f"{f['charges']} charges, {f['stored']} stored"
+    )
