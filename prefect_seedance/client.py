@@ -109,14 +109,14 @@ class RunpodClient:
         self._next_look = 0.0
 
     async def __aenter__(self) -> RunpodClient:
-        limits = httpx.Limits(max_connections=100, max_keepalive_connections=100)
+        limits = httpx.Limits(max_connections=20)  # httpx looks at every connection for every request
         timeout = httpx.Timeout(15.0, pool=None)
         self._api = httpx.AsyncClient(verify=_certificates(), timeout=timeout, limits=limits, headers=self._headers)
         # A client of its own, so that neither the key nor a cookie can reach the media host.
         self._media = httpx.AsyncClient(
             verify=_certificates(),
             timeout=30.0,
-            limits=httpx.Limits(max_connections=20),
+            limits=httpx.Limits(max_connections=10),
             follow_redirects=True,
             headers={"Accept-Encoding": "identity"},  # the length and the rest of a file are counted in its own bytes
         )

@@ -214,21 +214,23 @@ class Run:
         try:
             answer = await self.client.submit(claim.request.model, fields, late=late)
         except TooLate as error:
-            return await self.ledger.keep(_next(claim, Step.REFUSED, kind="late", reason=str(error)))
+            return await self.ledger.keep(_next(claim, Step.REFUSED, kind="late", reason=str(error)), history)
         except TryAgainLater as error:
             pause = {"retry_after": error.retry_after} if error.retry_after is not None else None
-            return await self.ledger.keep(_next(claim, Step.REFUSED, kind="busy", reason=str(error), answer=pause))
+            return await self.ledger.keep(
+                _next(claim, Step.REFUSED, kind="busy", reason=str(error), answer=pause), history
+            )
         except Refused as error:
             kind = "account" if error.status_code in (401, 402, 403) else "request"
-            return await self.ledger.keep(_next(claim, Step.REFUSED, kind=kind, reason=str(error)))
+            return await self.ledger.keep(_next(claim, Step.REFUSED, kind=kind, reason=str(error)), history)
         except SubmissionUnclear as error:
-            return await self.ledger.keep(_next(claim, Step.UNCLEAR, reason=str(error)))
+            return await self.ledger.keep(_next(claim, Step.UNCLEAR, reason=str(error)), history)
         accepted = _next(claim, Step.ACCEPTED, job_id=answer.job_id, accepted_at=_now())
-        return await self._keep_accepted(accepted, answer)
+        return await self._keep_accepted(accepted, answer, history)
 
-    async def _keep_accepted(self, accepted: Record, answer: Answer) -> History:
+    async def _keep_accepted(self, accepted: Record, answer: Answer, known: History) -> History:
         """Append *accepted*; while the store is down go on polling, since the API forgets a job 30 minutes after."""
-        keeping = asyncio.create_task(self.ledger.keep(accepted))
+        keeping = asyncio.create_task(self.ledger.keep(accepted, known))
         await asyncio.wait({keeping}, timeout=3)
         if not keeping.done() and answer.ended is None:
             async with RunpodClient(self.client.account) as client:
@@ -274,7 +276,7 @@ class Run:
                     return await self._keep(record, Step.LOST, reason="the API no longer knows the job (404)")
                 continue  # past the deadline too: whether it is lost gets settled within twice the grace
             if answer and answer.ended:
-                return self._seen(await self._append_or_keep(_ended(record, answer)))
+                return self._seen(await self._append_or_keep(_ended(record, answer), history))
             gone_since = gone_since if answer is None else 0.0
             if time.monotonic() >= until:
                 break
@@ -310,7 +312,7 @@ class Run:
                         raise LinkDead("The final answer holds no link.")
                     sha256 = await self.client.download(link, scratch)
                     footage = await asyncio.to_thread(media.examine, scratch)
-                    return await self._publish(record, scratch, sha256, footage)
+                    return await self._publish(history, record, scratch, sha256, footage)
                 except LinkDead as error:
                     dead += 1
                     new = await self._ask_for_link(record)
@@ -321,7 +323,7 @@ class Run:
                 except ClipDamaged as error:
                     damaged[sha256] += 1
                     if damaged[sha256] == 3:
-                        return await self._keep_unreadable(record, scratch, sha256, str(error))
+                        return await self._keep_unreadable(history, record, scratch, sha256, str(error))
                     if damaged.total() >= 10:
                         raise DownloadFailed(
                             f"the clip came damaged {damaged.total()} times; it is fetched again later"
@@ -347,7 +349,7 @@ class Run:
             raise DownloadFailed("the clip's link is dead and the API can't be asked for another; it is asked later")
         return self._link_of(answer.body)
 
-    async def _publish(self, record: Record, file: Path, sha256: str, footage: Footage) -> History:
+    async def _publish(self, history: History, record: Record, file: Path, sha256: str, footage: Footage) -> History:
         path = f"clips/{record.key}-{sha256[:12]}.mp4"
         stored = _next(
             record,
@@ -358,16 +360,16 @@ class Run:
             footage=footage,
             duration_mismatch=abs(footage.seconds - record.request.duration) > 0.5,
         )
-        return self._seen(await self._put_and_keep(file, path, stored))
+        return self._seen(await self._put_and_keep(file, path, stored, history))
 
-    async def _put_and_keep(self, file: Path, path: str, record: Record) -> History:
+    async def _put_and_keep(self, file: Path, path: str, record: Record, known: History) -> History:
         """Publish a verified file and the record that names it. While the store is down, only a kill ends trying."""
         try:
             await self.ledger.store.put(file, path, "video/mp4")
         except (StoreUnavailable, BadStore) as error:
             rescue(record, error, self.ledger.store.url, file=str(file))
             return await to_the_end(lambda: self._put_and_keep_until_in(file, path, record))
-        return await self._append_or_keep(record)
+        return await self._append_or_keep(record, known)
 
     async def _put_and_keep_until_in(self, file: Path, path: str, record: Record) -> History:
         pause = 0.5
@@ -375,23 +377,24 @@ class Run:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 15.0)
             with contextlib.suppress(StoreUnavailable, BadStore):
-                await self.ledger.store.put(file, path, "video/mp4")
+                if await asyncio.to_thread(file.exists):  # else it was moved into the store before its answer was lost
+                    await self.ledger.store.put(file, path, "video/mp4")
                 return await self._append_or_keep(record)
 
-    async def _keep_unreadable(self, record: Record, file: Path, sha256: str, why: str) -> History:
+    async def _keep_unreadable(self, history: History, record: Record, file: Path, sha256: str, why: str) -> History:
         path = f"clips/{record.key}-{sha256[:12]}.unreadable"
         size = (await asyncio.to_thread(file.stat)).st_size
         reason = f"unreadable: {why}; kept as {path}"
         kept = {"clip": path, "sha256": sha256, "bytes": size}
         lost = _next(record, Step.LOST, kind="unreadable", reason=reason, **kept)
-        return self._seen(await self._put_and_keep(file, path, lost))
+        return self._seen(await self._put_and_keep(file, path, lost, history))
 
     async def _keep(self, record: Record, step: Step, **changed: Any) -> History:
         return self._seen(await self._append_or_keep(_next(record, step, **changed)))
 
-    async def _append_or_keep(self, record: Record) -> History:
+    async def _append_or_keep(self, record: Record, known: History | None = None) -> History:
         """Append a record that must not be lost, then take away the marker of what it closes."""
-        keeping = asyncio.create_task(self.ledger.keep(record))
+        keeping = asyncio.create_task(self.ledger.keep(record, known))
         done, _ = await asyncio.wait({keeping}, timeout=5)
         if done:
             history = await keeping

@@ -69,11 +69,23 @@ def join(clips: Sequence[Path], film: Path) -> Footage:
     """
     with _whole_or_nothing(film) as unfinished:
         with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as target:
-            if len({_form(clip) for clip in clips}) == 1:
-                _copy(clips, target)
-            else:
-                _encode(clips, target)
-        return examine(unfinished)
+            copied = len({_form(clip) for clip in clips}) == 1
+            (_copy if copied else _encode)(clips, target)
+        # What was copied has been decoded when it was stored; doing it again would take most of the time.
+        return _said_of(unfinished) if copied else examine(unfinished)
+
+
+def _said_of(path: Path) -> Footage:
+    """What a file says of itself, without decoding it."""
+    with _opened(path) as clip:
+        stream = clip.streams.video[0]
+        return Footage(
+            width=stream.codec_context.width,
+            height=stream.codec_context.height,
+            fps=round(float(_rate(clip)), 3),
+            frames=stream.frames,
+            seconds=round(float((stream.duration or 0) * (stream.time_base or 1)), 3),
+        )
 
 
 def _copy(clips: Sequence[Path], target: av.container.OutputContainer) -> None:
@@ -84,7 +96,7 @@ def _copy(clips: Sequence[Path], target: av.container.OutputContainer) -> None:
             source = clip.streams.video[0]
             if stream is None:
                 stream = target.add_stream_from_template(source)
-            shift = begins - (source.start_time or 0)
+            shift, copied = begins - (source.start_time or 0), 0
             for packet in clip.demux(source):
                 if packet.dts is None or packet.pts is None:
                     continue  # the empty packet that ends a stream
@@ -93,6 +105,9 @@ def _copy(clips: Sequence[Path], target: av.container.OutputContainer) -> None:
                 begins = max(begins, packet.pts + (packet.duration or 0))
                 packet.stream = stream
                 target.mux(packet)
+                copied += 1
+            if copied < source.frames:
+                raise ClipDamaged(f"{path.name} ends after {copied} of {source.frames} frames")
 
 
 def _encode(clips: Sequence[Path], target: av.container.OutputContainer) -> None:

@@ -32,7 +32,7 @@ LAYERS = [
     ["storyboard_checks", "stills"],
     ["storyboard", "sequence_files"],
     ["sequence", "plan", "review", "deliveries"],
-    ["production"],
+    ["production", "shown_markdown"],
     # Prefect.
     ["blocks"],
     ["shown", "cancelling"],
