@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from prefect_seedance import shown
 from prefect_seedance.blocks import RunpodCredentials, VideoStore
@@ -17,20 +19,22 @@ from prefect_seedance.spending import Spending
 
 
 @flow(name="collect-finished", flow_run_name="collect")
-async def collect_finished(credentials: RunpodCredentials, store: VideoStore) -> dict[str, Any]:
+async def collect_finished(credentials: RunpodCredentials, store: VideoStore) -> State[dict[str, Any]]:
     """Look at what is open in the ledger, from any run, and bring home what is done. Spends nothing.
 
     Args:
         credentials: The Runpod account that submitted the jobs.
-        store: Where clips and ledger live.
+        store: Where the ledger of the jobs is, and where their clips go.
     """
     account, opened = credentials.account(), store.open()
+    tell = shown.Teller(opened)
     try:
         await refuse_other_kind(opened, account.kind)
         async with open_client(account) as client:
-            run = Run(client, Ledger(opened), on_step=shown.event)
-            collected = await collect(run, Spending(opened))
+            run = Run(client, Ledger(opened), on_step=tell)
+            found = (await collect(run, Spending(opened))).as_json()
+        if tell.steps:  # the report reads the whole ledger: not every five minutes
+            await shown.collected(found, run.ledger)
     finally:
         await opened.aclose()
-    await shown.collected(collected.as_json())
-    return collected.as_json()
+    return Completed(message=shown.counts(found), data=found)

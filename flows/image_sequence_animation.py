@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
+from prefect_seedance import shown
 from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.cancelling import cancel_jobs_of_run
 from prefect_seedance.catalog_file import load_catalog
@@ -19,7 +20,7 @@ from prefect_seedance.storyboard import Defaults
 Dollars = Annotated[float, Field(gt=0)]
 
 
-@flow(name="image-sequence-animation", flow_run_name="animate", on_cancellation=[cancel_jobs_of_run])
+@flow(name="image-sequence-animation", flow_run_name=shown.run_name("animate"), on_cancellation=[cancel_jobs_of_run])
 async def image_sequence_animation(
     images: str,
     prompt: str,
@@ -40,20 +41,20 @@ async def image_sequence_animation(
     """Animate a folder, a glob, an s3:// prefix or a CSV of pictures, in natural order.
 
     Args:
-        images: Where the pictures are.
-        prompt: What happens in every picture; `name.txt` beside a picture, or a column, replaces it.
+        images: A folder, a glob such as frames/*.png, an s3:// prefix or a CSV, where the worker can read it.
+        prompt: What happens in every picture; a file `name.txt` beside `name.png`, or a column `prompt`, replaces it.
         credentials: The Runpod account that pays.
-        store: Where clips, ledger and productions live.
-        defaults: Model, size, duration and frame rate of the clips.
-        between: Go from each picture to the next, with a model that takes a last frame.
-        title: Of the production; the folder's name without it.
-        style: Joined to every prompt.
-        limits: What may be spent per run, day and month, and above what a person has to approve.
-        budget: The most that this run may spend, in dollars.
-        approve: The hash of a plan that a person has approved.
-        max_in_flight: How many jobs may be out at once.
-        retry_failed: New attempts for a job that failed; failed jobs are not charged.
-        wait_minutes: How long to wait for a job before leaving it to the collector.
+        store: Where clips and productions go. It knows what is paid for already, so use the same one every time.
+        defaults: Model, size, duration and frame rate of the clips, where they are not the usual ones.
+        between: Go from each picture to the next, instead of from each alone; the model has to take a last frame.
+        title: The name of the film; without it that of the folder.
+        style: Joined to the end of every prompt, so that all clips look alike.
+        limits: What may be spent per run, day and month, and above which price a person has to approve.
+        budget: The most that this run may spend, in US dollars; a plan that costs more is not begun.
+        approve: The hash of a plan that you have seen and approve; without it the limits decide whether you are asked.
+        max_in_flight: How many jobs may be out at Runpod at once.
+        retry_failed: How many new attempts a failed job gets; failed jobs are not charged.
+        wait_minutes: How many minutes to wait for a job; after that the collector brings its clip home.
         cancel_jobs: Whether cancelling this run also cancels its jobs at Runpod, which may still charge them.
     """
     options = Options.of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)

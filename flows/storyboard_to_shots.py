@@ -8,6 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
+from prefect_seedance import shown
 from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.cancelling import cancel_jobs_of_run
 from prefect_seedance.catalog_file import load_catalog
@@ -16,11 +17,12 @@ from prefect_seedance.rendering import Options, render_board
 from prefect_seedance.storyboard import Storyboard, read_board
 
 Dollars = Annotated[float, Field(gt=0)]
+File = Annotated[str, Field(title="File")]
 
 
-@flow(name="storyboard-to-shots", flow_run_name="render", on_cancellation=[cancel_jobs_of_run])
+@flow(name="storyboard-to-shots", flow_run_name=shown.run_name("render"), on_cancellation=[cancel_jobs_of_run])
 async def storyboard_to_shots(
-    storyboard: str | Storyboard,
+    storyboard: File | Storyboard,
     credentials: RunpodCredentials,
     store: VideoStore,
     limits: SpendingLimits | None = None,
@@ -34,15 +36,15 @@ async def storyboard_to_shots(
     """Render a storyboard into clips, a film, a timeline and a review page.
 
     Args:
-        storyboard: A file (a path or s3://…), or the storyboard itself.
+        storyboard: A YAML, JSON or CSV file that the worker can read (a path or s3://…), or the storyboard itself.
         credentials: The Runpod account that pays.
-        store: Where clips, ledger and productions live.
-        limits: What may be spent per run, day and month, and above what a person has to approve.
-        budget: The most that this run may spend, in dollars.
-        approve: The hash of a plan that a person has approved.
-        max_in_flight: How many jobs may be out at once.
-        retry_failed: New attempts for a job that failed; failed jobs are not charged.
-        wait_minutes: How long to wait for a job before leaving it to the collector.
+        store: Where clips and productions go. It knows what is paid for already, so use the same one every time.
+        limits: What may be spent per run, day and month, and above which price a person has to approve.
+        budget: The most that this run may spend, in US dollars; a plan that costs more is not begun.
+        approve: The hash of a plan that you have seen and approve; without it the limits decide whether you are asked.
+        max_in_flight: How many jobs may be out at Runpod at once.
+        retry_failed: How many new attempts a failed job gets; failed jobs are not charged.
+        wait_minutes: How many minutes to wait for a job; after that the collector brings its clip home.
         cancel_jobs: Whether cancelling this run also cancels its jobs at Runpod, which may still charge them.
     """
     options = Options.of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from prefect_seedance.errors import NotApproved
 from prefect_seedance.plan import Planned
-from prefect_seedance.shown import plan_markdown
+from prefect_seedance.shown_markdown import plan_markdown
 
 APPROVAL_SECONDS = 24 * 3600
 

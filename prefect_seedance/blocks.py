@@ -41,7 +41,7 @@ class RunpodCredentials(CredentialsBlock):
     base_url: str = Field(
         BASE_URL,
         title="Base URL",
-        description="Where the API is; an address on this machine is taken for an emulator, whose clips are pretend.",
+        description="Where the API is. An address on this machine is taken for an emulator, whose clips are pretend.",
     )
 
     @classmethod
@@ -54,7 +54,7 @@ class RunpodCredentials(CredentialsBlock):
 
     def account(self) -> Account:
         """The account, checked for what can be seen without asking the API; raises `BadInput`."""
-        account = Account(self.api_key.get_secret_value().strip(), self.base_url.rstrip("/"))
+        account = Account(self.api_key.get_secret_value().strip(), (self.base_url or BASE_URL).rstrip("/"))
         account.check()
         return account
 
@@ -80,21 +80,23 @@ class VideoStore(Block):
     _documentation_url: ClassVar[Any] = f"{_DOCS}#blocks"
     _logo_url: ClassVar[Any] = f"{_DOCS}/raw/main/prefect_seedance/logos/video-store.png"
 
-    url: str = Field(title="URL", description="A bucket with a prefix, s3://bucket/prefix, or an absolute folder.")
+    url: str = Field(
+        title="URL", description="Such as s3://bucket/prefix, or the full path of a folder that all workers see."
+    )
     key: str | None = Field(
-        None, title="Access key ID", description="Of the bucket; empty takes it from the usual AWS environment."
+        None, title="Access key ID", description="Of the bucket. Without it the worker's AWS environment is asked."
     )
     secret: SecretStr | None = Field(
-        None, title="Secret access key", description="Of the bucket; empty takes it from the usual AWS environment."
+        None, title="Secret access key", description="Of the bucket. Without it the worker's AWS environment is asked."
     )
     endpoint_url: str | None = Field(
-        None, title="Endpoint URL", description="Of an S3-compatible service; empty for Amazon's own."
+        None, title="Endpoint URL", description="Of an S3-compatible service. Not needed for Amazon's own."
     )
     region: str | None = Field(None, description="Of the bucket; needed to sign links for most of Amazon's regions.")
     public_base_url: str | None = Field(
         None,
         title="Public base URL",
-        description="Where a folder is served from, so that the provider can fetch first frames; not needed for S3.",
+        description="Where a folder is served from, so that first frames and links can be fetched. Not needed for S3.",
     )
 
     def open(self) -> Store:
@@ -127,16 +129,24 @@ class SpendingLimits(Block):
     _logo_url: ClassVar[Any] = f"{_DOCS}/raw/main/prefect_seedance/logos/spending-limits.png"
 
     per_run: Annotated[float, Field(gt=0)] | None = Field(
-        None, title="Per run (USD)", description="The most that one flow run may spend, its retries included."
+        None,
+        title="Per run (USD)",
+        description="The most that one flow run may spend, its retries included. Without it there is no such limit.",
     )
     per_day: Annotated[float, Field(gt=0)] | None = Field(
-        None, title="Per day (USD)", description="The most that all runs of a store may spend on a UTC day."
+        None,
+        title="Per day (USD)",
+        description="The most that all runs of a store may spend on a UTC day. Without it there is no such limit.",
     )
     per_month: Annotated[float, Field(gt=0)] | None = Field(
-        None, title="Per month (USD)", description="The most that all runs of a store may spend in a UTC month."
+        None,
+        title="Per month (USD)",
+        description="The most that all runs of a store may spend in a UTC month. Without it there is no such limit.",
     )
     approve_above: Annotated[float, Field(ge=0)] | None = Field(
-        None, title="Approve above (USD)", description="A plan that costs more than this waits for a person's approval."
+        None,
+        title="Approve above (USD)",
+        description="A plan that costs more than this waits for a person's approval. Without it none does.",
     )
 
     @classmethod

@@ -38,6 +38,10 @@ GLOBAL_LIMIT = "seedance-jobs"
 """Where a Prefect global concurrency limit of this name exists, runs share its slots."""
 
 
+LEASE_SECONDS = 60.0
+"""So long a killed run keeps others waiting; a living one renews it."""
+
+
 class Options(Frozen):
     """How a board is rendered."""
 
@@ -93,7 +97,7 @@ async def render_board(
                 max_in_flight=options.max_in_flight,
                 retry_failed=options.retry_failed,
                 flow_run_id=flow_run.get_id(),
-                on_step=shown.event,
+                on_step=shown.Teller(opened),
             )
             run.purse = await _purse(planned, run, spending, options)
             return await _render(board, planned, run, credentials, store)
@@ -205,7 +209,9 @@ async def global_slots(wanted: int) -> AsyncIterator[None]:
     slots = min(wanted, await _global_limit())
     async with AsyncExitStack() as stack:
         if slots > 0:
-            lease = concurrency(GLOBAL_LIMIT, occupy=slots, raise_on_lease_renewal_failure=False)
+            lease = concurrency(
+                GLOBAL_LIMIT, occupy=slots, lease_duration=LEASE_SECONDS, raise_on_lease_renewal_failure=False
+            )
             await lease.__aenter__()
             stack.push_async_callback(_let_go, lease)
         yield

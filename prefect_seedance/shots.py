@@ -114,18 +114,19 @@ class Shots:
         assert request is not None  # a plan renders no blocked shot
         image, last_image = await self._first_frame(shot), None
         if shot.last_image is not None:
-            last_image = await self._call(tasks.publish_image, shot.last_image, request.size, self.store, run=self.run)
+            size = request.size
+            last_image = await self._call(shot, tasks.publish_image, shot.last_image, size, self.store, run=self.run)
         for attempt in range(self.run.retry_failed + 1):
             async with self.run.slot():
                 record: Record = await self._call(
-                    tasks.submit_clip, request, *self.blocks, image, last_image, retry=attempt > 0, run=self.run
+                    shot, tasks.submit_clip, request, *self.blocks, image, last_image, retry=attempt > 0, run=self.run
                 )
                 if record.step is Step.ACCEPTED:
-                    record = await self._call(tasks.wait_for_clip, record, *self.blocks, run=self.run)
+                    record = await self._call(shot, tasks.wait_for_clip, record, *self.blocks, run=self.run)
             if record.step is not Step.FAILED:
                 break
         if record.step is Step.COMPLETED:
-            record = await self._call(tasks.persist_clip, record, *self.blocks, run=self.run)
+            record = await self._call(shot, tasks.persist_clip, record, *self.blocks, run=self.run)
         return record
 
     async def _first_frame(self, shot: BoardShot) -> str | None:
@@ -138,14 +139,18 @@ class Shots:
             record = self.records.get(before)
             if record is None or record.step is not Step.STORED:
                 raise OverBudget(f"not submitted: it continues from {shot.continue_from}, which has no clip")
-            return str(await self._call(tasks.take_last_frame, record, self.store, run=self.run))
+            return str(await self._call(shot, tasks.take_last_frame, record, self.store, run=self.run))
         if shot.image is not None:
-            return str(await self._call(tasks.publish_image, shot.image, shot.request.size, self.store, run=self.run))
+            size = shot.request.size
+            return str(await self._call(shot, tasks.publish_image, shot.image, size, self.store, run=self.run))
         return None
 
-    async def _call(self, task: Any, *args: Any, **kwargs: Any) -> Any:
-        """As a task run of its own, or, in a large board, as the plain function of the task."""
-        return await (task if self._one_by_one else task.fn)(*args, **kwargs)
+    async def _call(self, shot: BoardShot, task: Any, *args: Any, **kwargs: Any) -> Any:
+        """As a task run of its own, named after the shot, or, in a large board, as the plain function of the task."""
+        if not self._one_by_one:
+            return await task.fn(*args, **kwargs)
+        name = f"{task.name.replace('_', ' ')}: {shot.id}"
+        return await task.with_options(task_run_name=lambda: name)(*args, **kwargs)
 
     def results(self, stopped: str | None = None) -> list[ShotResult]:
         """What became of every shot of the board, in its order."""

@@ -1,4 +1,4 @@
-"""What a run shows in the Prefect UI and tells to automations: artifacts and events. Never the truth, only its picture.
+"""What a run shows in the Prefect UI and tells to automations. Never the truth, only its picture.
 
 Events, all with resource `prefect-seedance.clip.<key>` (or `prefect-seedance.run.<flow run id>`) and a payload:
 
@@ -6,13 +6,17 @@ Events, all with resource `prefect-seedance.clip.<key>` (or `prefect-seedance.ru
 - `prefect-seedance.shot.unclear`: key, record, attempt, prompt, at_risk_usd, remedy
 - `prefect-seedance.clip.lost`: key, record, attempt, job_id, at_risk_usd, reason
 - `prefect-seedance.budget.refused`: reason
+
+Assets: `<store>/<clip>` for every clip that is stored, and `<store>/productions/<title>`, made of its clips.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,14 +31,20 @@ from prefect.exceptions import MissingContextError
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 
+from prefect_seedance.beside import shown as in_short
+from prefect_seedance.ledger import Ledger
 from prefect_seedance.lifecycle import Record, Step, remedy
 from prefect_seedance.models import Manifest
 from prefect_seedance.plan import Planned
 from prefect_seedance.pricing import dollars
+from prefect_seedance.report import daily
+from prefect_seedance.shown_markdown import costs_markdown, escaped, inert, plan_markdown, shots_markdown, worth
 from prefect_seedance.store import Store
+from prefect_seedance.storyboard_fields import Storyboard
+from prefect_seedance.storyboard_texts import title_of
 
-LINKS_LIVE_SECONDS = 7 * 24 * 3600
-"""As long as SigV4 allows."""
+CLIPS_PER_EVENT = 90
+"""Prefect's server refuses an event with more than 100 related resources."""
 
 
 def log() -> Any:
@@ -45,26 +55,58 @@ def log() -> Any:
         return logging.getLogger(__name__)
 
 
-def event(record: Record) -> None:
-    """Tell automations what a person may want to know of a step."""
-    common = {"key": record.key, "attempt": record.attempt, "prompt": record.request.prompt}
-    risk = {"record": record.number, "at_risk_usd": float(record.charged_usd)}
-    match record.step:
-        case Step.STORED:
-            cost = None if record.cost_usd is None else float(record.cost_usd)
-            seconds = record.footage.seconds if record.footage else None
-            clip = {"job_id": record.job_id, "clip": record.clip, "sha256": record.sha256, "bytes": record.bytes}
-            _emit("clip.stored", record.key, common | clip | {"seconds": seconds, "cost_usd": cost})
-        case Step.UNCLEAR:
-            _emit("shot.unclear", record.key, common | risk | {"remedy": remedy(record)})
-            log().warning("%s: %s", record.request.prompt[:60], remedy(record))
-        case Step.LOST:
-            _emit("clip.lost", record.key, common | risk | {"job_id": record.job_id, "reason": record.reason})
-            log().error("%s: %s", record.request.prompt[:60], remedy(record))
+def run_name(verb: str) -> Callable[[], str]:
+    """Names a flow run after what it works on: "render The lighthouse", "animate frames". Never a link's secrets."""
+
+    def name() -> str:
+        given = flow_run.get_parameters()
+        what = given.get("title") or given.get("storyboard") or given.get("images") or ""
+        if isinstance(what, Storyboard):
+            what = title_of(what.title, what.variables)
+        elif not given.get("title"):
+            what = re.sub(r".*[/\\@]|\.\w+$", "", re.split(r"[?#*\[]", str(what))[0].rstrip("/\\"))
+        return f"{verb} {in_short(what, 60)}".strip()
+
+    return name
 
 
-def _emit(name: str, key: str, payload: dict[str, Any]) -> None:
-    resource = {"prefect.resource.id": f"prefect-seedance.clip.{key}", "prefect.resource.name": key}
+class Teller:
+    """Tells automations, and whoever reads the log, what a person may want to know of each step; counts the steps."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.steps = 0
+
+    def __call__(self, record: Record) -> None:
+        self.steps += 1
+        common = {"key": record.key, "attempt": record.attempt, "prompt": record.request.prompt}
+        risk = {"record": record.number, "at_risk_usd": float(record.charged_usd)}
+        match record.step:
+            case Step.STORED:
+                _emit("clip.stored", record, common | _facts(record))
+                _clip_made(self.store, record)
+            case Step.UNCLEAR:
+                _emit("shot.unclear", record, common | risk | {"remedy": remedy(record)})
+                log().warning("%s: %s", record.request.prompt[:60], remedy(record))
+            case Step.LOST:
+                _emit("clip.lost", record, common | risk | {"job_id": record.job_id, "reason": record.reason})
+                log().error("%s: %s", record.request.prompt[:60], remedy(record))
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    return {
+        "job_id": record.job_id,
+        "clip": record.clip,
+        "sha256": record.sha256,
+        "bytes": record.bytes,
+        "seconds": record.footage.seconds if record.footage else None,
+        "cost_usd": None if record.cost_usd is None else float(record.cost_usd),
+    }
+
+
+def _emit(name: str, record: Record, payload: dict[str, Any]) -> None:
+    prompt = in_short(record.request.prompt, 60)
+    resource = {"prefect.resource.id": f"prefect-seedance.clip.{record.key}", "prefect.resource.name": prompt}
     emit_event(f"prefect-seedance.{name}", resource, payload=payload)
 
 
@@ -74,37 +116,46 @@ def budget_refused(why: str) -> None:
     emit_event("prefect-seedance.budget.refused", resource, payload={"reason": why})
 
 
+def asset_key(store: Store, path: str) -> str:
+    """The name of *path* as a Prefect asset: a URI without the signs that Prefect does not take in one."""
+    root = store.url if "://" in store.url else f"file://{store.url}"
+    return re.sub(r"[^\w./:~=+@,-]", "_", f"{root}/{path}")
+
+
+def _clip_made(store: Store, record: Record) -> None:
+    take = {"key": record.key, "take": record.request.take, "model": record.request.model}
+    _made(asset_key(store, record.clip or ""), record.request.prompt, take | _facts(record))
+
+
+def _production_made(manifest: Manifest, folder: str, store: Store) -> None:
+    clips = list(dict.fromkeys(asset_key(store, shot.clip) for shot in manifest.shots if shot.clip))
+    facts = manifest.model_dump(mode="json", include={"status", "plan_hash", "spent_usd", "reused_usd", "film"})
+    key = asset_key(store, folder.rpartition("/")[0])
+    for first in range(0, len(clips), CLIPS_PER_EVENT):
+        some = clips[first : first + CLIPS_PER_EVENT]
+        _made(key, manifest.title, facts | {"folder": folder, "cost_usd": float(worth(manifest))}, some)
+
+
+def _made(key: str, name: str, facts: dict[str, Any], of: Sequence[str] = ()) -> None:
+    """One event in Prefect's own words. Its task decorator wants to know the key of an asset before the task runs."""
+    related = [{"prefect.resource.id": one, "prefect.resource.role": "asset"} for one in of]
+    by = {"prefect.resource.id": "prefect-seedance", "prefect.resource.role": "asset-materialized-by"}
+    emit_event(
+        "prefect.asset.materialization.succeeded",
+        resource={"prefect.resource.id": key, "prefect.resource.name": in_short(name, 60)},
+        related=[*related, by],
+        payload=facts,
+    )
+
+
 async def plan_table(planned: Planned) -> None:
     """The plan, before anything is spent."""
-    rows = [
-        {
-            "shot": shot.id,
-            "action": shot.action,
-            "estimate": dollars(shot.estimated_usd),
-            "take": shot.take,
-            "key": shot.key or "",
-            "remark": shot.problem or "",
-        }
-        for shot in planned.plan.shots
-    ]
     plan = planned.plan
-    told = (
-        f"**{plan.title}**: {dollars(plan.estimated_usd)} to spend, {dollars(plan.reused_usd)} worth of clips reused. "
-        f"Plan hash `{plan.plan_hash}`."
+    told = f"**{escaped(plan.title)}**: {dollars(plan.estimated_usd)} to spend on {len(plan.shots)} shots."
+    remarks = [f"- {escaped(str(remark))}" for remark in (*planned.warnings, *plan.problems)]
+    await acreate_markdown_artifact(
+        "\n".join([plan_markdown(planned), *remarks]), key="seedance-plan", description=told
     )
-    remarks = [*planned.warnings, *map(str, plan.problems)]
-    description = "\n".join([told, *(f"- {remark}" for remark in remarks)])
-    await acreate_table_artifact(table=rows, key="seedance-plan", description=description)
-
-
-def plan_markdown(planned: Planned) -> str:
-    """The plan as a table for an approval form."""
-    plan = planned.plan
-    rows = [
-        f"| {_cell(s.id)} | {s.action} | {dollars(s.estimated_usd)} | {_cell(s.problem or '')} |" for s in plan.shots
-    ]
-    head = f"**{_cell(plan.title)}** would spend **{dollars(plan.estimated_usd)}** (plan `{plan.plan_hash}`)."
-    return "\n".join([head, "", "| shot | action | estimate | remark |", "| --- | --- | ---: | --- |", *rows])
 
 
 class Progress:
@@ -119,8 +170,8 @@ class Progress:
 
     @classmethod
     async def begin(cls, total: int) -> Progress:
-        artifact = await acreate_progress_artifact(progress=0.0, key="seedance-progress", description="Shots done")
-        return cls(artifact, total)
+        told = f"0 of {total} clips done"
+        return cls(await acreate_progress_artifact(progress=0.0, key="seedance-progress", description=told), total)
 
     async def one_more(self) -> None:
         self.done += 1
@@ -128,70 +179,44 @@ class Progress:
             if self.done < self.total and time.monotonic() - self._shown_at < 2:
                 return
             self._shown_at = time.monotonic()
-            done = f"{self.done} of {self.total} shots done"
+            done = f"{self.done} of {self.total} clips done"
             await aupdate_progress_artifact(self.artifact, progress=100 * self.done / self.total, description=done)
 
     async def end(self) -> None:
-        await aupdate_progress_artifact(self.artifact, progress=100.0, description=f"{self.total} shots looked after")
+        told = f"All {self.total} clips looked after; seedance-shots says what became of each"
+        await aupdate_progress_artifact(self.artifact, progress=100.0, description=told)
 
 
 async def results(manifest: Manifest, folder: str, store: Store) -> None:
-    """The result table with links and posters, and what it cost."""
-    rows = []
-    for shot in manifest.shots:
-        link = await store.link(shot.clip, LINKS_LIVE_SECONDS) if shot.clip else None
-        rows.append(
-            {
-                "shot": shot.id,
-                "status": shot.status,
-                "clip": f"[open]({link})" if link else (shot.clip or ""),
-                "cost": "" if shot.cost_usd is None else dollars(shot.cost_usd),
-                "paid now": "yes" if shot.paid_this_run else "no",
-                "key": shot.key or "",
-                "error": shot.error or "",
-            }
-        )
-    await acreate_table_artifact(table=rows, key="seedance-shots", description=f"{manifest.title}: {manifest.status}")
-    await acreate_markdown_artifact(await _summary(manifest, folder, store), key="seedance-cost")
+    """What became of each shot, with links and posters, and what it cost."""
+    _production_made(manifest, folder, store)
+    stored = sum(shot.status == "stored" for shot in manifest.shots)
+    told = f"**{escaped(manifest.title)}**: {manifest.status}, {stored} of {len(manifest.shots)} shots stored"
+    shots = await shots_markdown(manifest, folder, store)
+    await acreate_markdown_artifact(shots, key="seedance-shots", description=f"{told}.")
+    told += f", {dollars(manifest.spent_usd)} spent."
+    await acreate_markdown_artifact(costs_markdown(manifest), key="seedance-cost", description=told)
 
 
-async def _summary(manifest: Manifest, folder: str, store: Store) -> str:
-    review = await store.link(f"{folder}/index.html", LINKS_LIVE_SECONDS) or f"{store.url}/{folder}/index.html"
-    posters = []
-    for shot in manifest.shots[:12]:
-        poster = await store.link(f"posters/{shot.sha256[:16]}.jpg", LINKS_LIVE_SECONDS) if shot.sha256 else None
-        if poster:
-            posters.append(f"![{_cell(shot.id)}]({poster})")
-    lines = [
-        f"# {_cell(manifest.title)}: {manifest.status}",
-        f"[Review page]({review})",
-        "| | |",
-        "| --- | ---: |",
-        f"| Estimate before the run | {dollars(manifest.estimated_usd)} |",
-        f"| Spent by this run | {dollars(manifest.spent_usd)} |",
-        f"| Worth of clips reused | {dollars(manifest.reused_usd)} |",
-        f"| Shots stored | {sum(s.status == 'stored' for s in manifest.shots)} of {len(manifest.shots)} |",
-    ]
-    return "\n\n".join(["\n".join(lines), " ".join(posters)])
+def counts(found: dict[str, Any]) -> str:
+    """What became of the clips that a collector looked at, in one line."""
+    return ", ".join(f"{found[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
 
 
-async def collected(found: dict[str, Any]) -> None:
-    """What a collector brought home, and what it could not; nothing when nothing was open."""
-    if found["clips"]:
-        counts = ", ".join(f"{found[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
-        await acreate_table_artifact(table=found["clips"], key="seedance-collected", description=counts)
+async def collected(found: dict[str, Any], ledger: Ledger) -> None:
+    """What a collector brought home, what it could not, and what the whole ledger adds up to by day."""
+    columns = ("status", "cost_usd", "error", "clip", "key", "record")
+    clips = [{name: inert(clip[name]) for name in columns} for clip in found["clips"]]
+    await acreate_table_artifact(table=clips, key="seedance-collected", description=counts(found))
+    rows = [day.as_row() for day in reversed(await daily(ledger))]
+    spent, risk = (sum(row[name] for row in rows) for name in ("spent_usd", "at_risk_usd"))
+    told = f"{len(rows)} days: ${spent:,.2f} spent, ${risk:,.2f} at risk"
+    await acreate_table_artifact(table=rows, key="seedance-report", description=told)
 
 
 async def inbox(report: dict[str, Any]) -> None:
     """What a run over an inbox did; nothing when it was empty."""
     if report["boards"]:
         told = f"{len(report['boards'])} storyboards, ${report['spent_usd']:.2f} spent"
-        await acreate_table_artifact(table=report["boards"], key="seedance-inbox", description=told)
-
-
-def _cell(text: str) -> str:
-    """Text of a storyboard, which may come from a stranger, as plain words inside markdown."""
-    escaped = text.replace("\\", "\\\\").replace("\n", " ")
-    for sign in "|<>[]()*_`!#":
-        escaped = escaped.replace(sign, f"\\{sign}")
-    return escaped
+        boards = [{name: inert(value) for name, value in board.items()} for board in report["boards"]]
+        await acreate_table_artifact(table=boards, key="seedance-inbox", description=told)

@@ -21,19 +21,22 @@ class Defaults(Frozen):
 
     model: str = Field(
         "seedance-1-0-pro",
-        description="The endpoint that makes the clips, by its name in the catalog.",
+        description="The endpoint that makes the clips, by its name in the catalog, such as seedance-1-0-pro.",
         examples=["seedance-1-0-pro"],
     )
     size: str | None = Field(
         None,
-        description="Width x height of the clips in pixels; the first size of the model if left out.",
+        description="Width x height of the clips in pixels, such as 1280x720; the first size of the model if left out.",
         examples=["1920x1080", "1280x720", "854x480"],
     )
     duration: int | None = Field(
-        None, description="Seconds per clip; the first duration of the model if left out.", examples=[5, 10]
+        None, description="Seconds per clip, such as 5; the first duration of the model if left out.", examples=[5, 10]
     )
     fps: int | None = Field(
-        None, description="Frames per second, where the model takes them; its first rate if left out.", examples=[24]
+        None,
+        title="FPS",
+        description="Frames per second, where the model takes them; its first rate if left out.",
+        examples=[24],
     )
     crop: bool = Field(
         False, description="Crop pictures to the ratio of the clip before they are sent; the endpoint does it if not."
@@ -44,6 +47,7 @@ class ShotSpec(Frozen):
     """One shot: what its clip shows, and how it begins."""
 
     id: str = Field(
+        title="ID",
         description="A name of its own for the shot; later shots and file names use it.",
         examples=["arrival", "climb"],
     )
@@ -53,7 +57,7 @@ class ShotSpec(Frozen):
     )
     image: str | None = Field(
         None,
-        description="The picture it begins with: a file beside the storyboard, an s3:// object or an https link.",
+        description="The picture it begins with: a file beside the storyboard file, an s3:// object or an https link.",
         examples=["references/keeper.png"],
     )
     last_image: str | None = Field(
@@ -72,11 +76,15 @@ class ShotSpec(Frozen):
         description="Raise it to ask, and pay, for the same shot once more; the old clip is kept.",
         examples=[2],
     )
-    model: str | None = Field(None, description="In the place of the default.", examples=["wan-2-5"])
-    size: str | None = Field(None, description="In the place of the default.", examples=["1280x720"])
-    duration: int | None = Field(None, description="Seconds, in the place of the default.", examples=[10])
-    fps: int | None = Field(None, description="In the place of the default.", examples=[24])
-    crop: bool | None = Field(None, description="In the place of the default.", examples=[True])
+    model: str | None = Field(None, description="In the place of the default model.", examples=["wan-2-5"])
+    size: str | None = Field(None, description="In the place of the default size.", examples=["1280x720"])
+    duration: int | None = Field(None, description="Seconds, in the place of the default ones.", examples=[10])
+    fps: int | None = Field(
+        None, title="FPS", description="Frames per second, in the place of the default rate.", examples=[24]
+    )
+    crop: bool | None = Field(
+        None, description="Whether to crop its pictures, in the place of the default.", examples=[True]
+    )
 
 
 class Storyboard(Frozen):
@@ -98,7 +106,7 @@ class Storyboard(Frozen):
     )
     rows: str | None = Field(
         None,
-        description="A CSV or JSONL file beside the storyboard; each row sets the variables of one production.",
+        description="In an inbox: a CSV or JSONL file beside the storyboard; each row makes one production.",
         examples=["products.csv"],
     )
     shots: tuple[ShotSpec, ...] = Field(

@@ -60,7 +60,7 @@ async def own_or(run: Run | None, credentials: RunpodCredentials, store: VideoSt
         await opened.aclose()
 
 
-@task(task_run_name="submit {request.prompt:.40}", retries=0, cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="submit clip: {request.prompt:.40}", retries=0, cache_policy=NO_CACHE, persist_result=False)
 async def submit_clip(
     request: Request,
     credentials: RunpodCredentials,
@@ -81,7 +81,7 @@ async def submit_clip(
 
 
 @task(
-    task_run_name="wait {record.job_id}",
+    task_run_name="wait for clip: {record.request.prompt:.40}",
     retries=2,
     retry_delay_seconds=5,
     retry_condition_fn=safe_to_repeat,
@@ -97,7 +97,7 @@ async def wait_for_clip(
 
 
 @task(
-    task_run_name="persist {record.job_id}",
+    task_run_name="persist clip: {record.request.prompt:.40}",
     retries=3,
     retry_delay_seconds=10,
     retry_condition_fn=safe_to_repeat,
@@ -112,7 +112,7 @@ async def persist_clip(
         return _last(await own.persist(await own.ledger.load(record.key)))
 
 
-@task(task_run_name="publish {source.picture.source}", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
+@task(task_run_name="publish image: {source.picture.source}", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
 async def publish_image(source: PictureSource, size: str, store: VideoStore, *, run: Run | None = None) -> str:
     """Put a picture, cropped to the ratio of *size* if it asks for that, where the provider can fetch it.
 
@@ -122,20 +122,25 @@ async def publish_image(source: PictureSource, size: str, store: VideoStore, *, 
     return await stills.publish_picture(opened, source, size)
 
 
-@task(task_run_name="last frame of {record.key}", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
+@task(
+    task_run_name="take last frame: {record.request.prompt:.40}",
+    retries=2,
+    retry_delay_seconds=5,
+    cache_policy=NO_CACHE,
+)
 async def take_last_frame(record: Record, store: VideoStore, *, run: Run | None = None) -> str:
     """Keep the true last frame of a stored clip under `stills/` and return its path in the store."""
     opened = run.ledger.store if run else store.open()
     return await stills.take_last_frame(opened, record)
 
 
-@task(retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
+@task(task_run_name="assemble film", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
 async def assemble_film(clips: Sequence[str], target: str, store: VideoStore) -> Footage:
     """Join stored clips, in order, into one film at *target*: copied where they agree, re-encoded where not."""
     return await assemble(store.open(), clips, target)
 
 
-@task(retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
+@task(task_run_name="write production", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
 async def write_production(
     title: str, shots: Sequence[ShotResult], store: VideoStore, *, run: Run | None = None, **facts: Any
 ) -> tuple[Manifest, str]:

@@ -1,4 +1,4 @@
-"""Renderings in processes of their own, forked from one that has imported everything, which is quick; and their bill."""
+"""Renderings in processes of their own, forked from one that has imported everything, and what was charged."""
 
 from __future__ import annotations
 

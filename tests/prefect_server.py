@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -62,12 +62,17 @@ class RunningPrefect:
         return str(ran.stdout)
 
     def get(self, path: str) -> Any:
-        return self._answer(self.api.get(path))
+        return self._ask("GET", path)
 
     def post(self, path: str, **body: Any) -> Any:
-        return self._answer(self.api.post(path, json=body))
+        return self._ask("POST", path, json=body)
 
-    def _answer(self, response: httpx.Response) -> Any:
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        """Its answer. 503 means that SQLite was busy and nothing was done; Prefect's own client repeats that too."""
+        deadline = time.monotonic() + START_SECONDS
+        while (response := self.api.request(method, path, **more)).status_code == 503:
+            assert time.monotonic() < deadline, response.text
+            time.sleep(0.5)
         assert response.is_success, f"{response.status_code}: {response.text}"
         return response.json() if response.content else None
 
@@ -75,13 +80,15 @@ class RunningPrefect:
         run: dict[str, Any] = self.get(f"flow_runs/{run_id}")
         return run
 
-    def wait_for_state(self, run_id: str, *names: str, seconds: float = 300) -> dict[str, Any]:
+    def wait_for_state(
+        self, run_id: str, *names: str, asked: Callable[[], bool] = lambda: True, seconds: float = 300
+    ) -> dict[str, Any]:
         """The flow run once its state has one of *names*; whatever else ends it fails the test with its message."""
         deadline = time.monotonic() + seconds
         while True:
             run = self.flow_run(run_id)
             state = run["state"]
-            if state["name"] in names:
+            if state["name"] in names and asked():
                 return run
             ended = state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
             assert not ended, f"{state['name']}: {state['message']}\n{self.logs(run_id)}"
@@ -117,14 +124,44 @@ def _locked(path: Path, kind: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _start(folder: Path) -> None:
-    """Start a server and a process that minds it, and wait until it answers."""
+@contextmanager
+def serving_on(folder: Path, more: dict[str, str]) -> Iterator[RunningPrefect]:
+    """A server of one's own, with *more* in its environment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    running = RunningPrefect(f"http://127.0.0.1:{port}/api", folder / "home")
+    environment = os.environ | running.environment | more
+    del environment["PREFECT_API_URL"]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        _wait_until_it_answers(running.url, server, folder / "log")
+        yield running
+    finally:
+        running.api.close()
+        server.terminate()
+        server.wait()
+
+
+def _free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _start(folder: Path) -> None:
+    """Start a server and a process that minds it, and wait until it answers."""
+    port = _free_port()
     url = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, __file__, str(folder), str(port)]
     minder = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+    _wait_until_it_answers(url, minder, folder / "log")
+    (folder / "url").write_text(url)
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -132,10 +169,9 @@ def _start(folder: Path) -> None:
                 break
         except httpx.TransportError:
             pass
-        if minder.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"the Prefect server for tests did not start:\n{(folder / 'log').read_text()[-4000:]}")
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the Prefect server for tests did not start:\n{log.read_text()[-4000:]}")
         time.sleep(0.1)
-    (folder / "url").write_text(url)
 
 
 def mind(folder: Path, port: str) -> None:

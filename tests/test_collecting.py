@@ -3,18 +3,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import hashlib
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from emulating import RunningEmulator
-from renderer import API_KEY, QUICK, small
+from renderer import API_KEY, QUICK, HookedStore, small
 
+from prefect_seedance.answers import link_in
 from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.errors import DownloadFailed, NeedsAttention
+from prefect_seedance.collecting import collect
+from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention
+from prefect_seedance.fingerprint import key_of
 from prefect_seedance.generation import Run
 from prefect_seedance.ledger import Ledger
 from prefect_seedance.lifecycle import History, Step
+from prefect_seedance.spending import Spending
 from prefect_seedance.store import Store, open_store
 from prefect_seedance.waiting import Waiting
 
@@ -104,3 +110,116 @@ async def test_a_job_that_is_dated_in_the_future_and_unknown_to_the_api_is_lost_
     emulator.fault("status", "purged", prompt=prompt)
     async with asyncio.timeout(30):
         assert (await run.wait(history, deadline=0)).state is Step.LOST
+
+
+def charges(emulator: RunningEmulator, prompt: str) -> int:
+    return sum(charge["prompt"] == prompt for charge in emulator.charges)
+
+
+async def test_a_job_is_lost_by_a_404_only_for_its_own_account_with_the_right_words_and_after_the_grace(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    run = Run(client, Ledger(store), waiting=QUICK)
+    submitted = await run.submit(small(prompt))
+    emulator.fault("status", "hidden", prompt=prompt)
+    async with RunpodClient(Account("another-key", emulator.base_url)) as other:
+        with pytest.raises(NeedsAttention, match="another API key"):
+            await Run(other, Ledger(store), waiting=QUICK).wait(submitted)
+    emulator.fault("status", "status", code=404, detail="endpoint not found", prompt=prompt)
+    with pytest.raises(NeedsAttention, match="endpoint"):
+        await run.wait(submitted)
+    emulator.fault("status", "status", code=404, detail="no such page", times=2, prompt=prompt)
+    emulator.fault("status", "hidden", times=2, prompt=prompt)
+    assert (await run.ledger.load(submitted.key)).state is Step.ACCEPTED
+    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert charges(emulator, prompt) == 1
+
+
+async def test_a_job_that_stays_unknown_past_the_grace_is_lost_and_not_paid_for_again(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    run = Run(client, Ledger(store), waiting=QUICK, retry_failed=1)
+    submitted = await run.submit(small(prompt))
+    emulator.fault("status", "purged", prompt=prompt)
+    began = time.monotonic()
+    assert (await run.wait(submitted)).state is Step.LOST
+    assert time.monotonic() - began >= QUICK.grace
+    assert (await run.generate(small(prompt))).state is Step.LOST
+    assert await run.ledger.markers() == []
+    assert charges(emulator, prompt) == 1
+
+
+async def test_a_clip_that_is_damaged_three_times_alike_is_kept_as_it_is(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    emulator.fault("media", "corrupt", times=3, prompt=prompt)
+    lost = (await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))).last
+    assert lost is not None
+    assert (lost.step, lost.kind) == (Step.LOST, "unreadable")
+    assert lost.clip is not None
+    assert lost.clip in (lost.reason or "")
+    assert hashlib.sha256(await store.read(lost.clip)).hexdigest() == lost.sha256
+
+
+@pytest.mark.parametrize("fault", ["corrupt", "short", "truncated", "gone"])
+async def test_a_damaged_download_or_a_dead_link_is_tried_again_for_nothing(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, fault: str
+) -> None:
+    emulator.fault("media", fault, times=2, prompt=prompt)
+    stored = (await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))).last
+    assert stored is not None
+    assert stored.step is Step.STORED
+    assert hashlib.sha256(await store.read(stored.clip or "")).hexdigest() == stored.sha256
+    assert charges(emulator, prompt) == 1
+
+
+async def test_two_publishers_with_different_bytes_leave_two_whole_files_and_a_record_of_one(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    run = Run(client, Ledger(store), waiting=QUICK)
+    completed = await run.wait(await run.submit(small(prompt)))
+    other = (await run.wait(await run.submit(small(f"{prompt} other")))).last
+    assert other is not None
+    assert other.answer is not None
+    published: list[History] = []
+
+    async def meanwhile(moment: str, _: str) -> None:
+        if moment == "after put" and not published:
+            published.append(await run.persist(completed))
+
+    class OtherBytes(RunpodClient):
+        async def download(self, _: str, path: Path) -> str:
+            return await super().download(str(link_in(other.answer or {}, http=True)), path)
+
+    async with OtherBytes(client.account) as slower:
+        history = await Run(slower, Ledger(HookedStore(store, meanwhile)), waiting=QUICK).persist(completed)
+    assert history.last == published[0].last
+    assert history.last is not None
+    names = await store.names("clips")
+    assert len(names) == 2
+    for name in names:
+        assert hashlib.sha256(await store.read(f"clips/{name}")).hexdigest()[:12] in name
+    assert hashlib.sha256(await store.read(history.last.clip or "")).hexdigest() == history.last.sha256
+
+
+async def test_the_collector_closes_an_overdue_marker_by_its_number_and_leaves_a_young_one(
+    store: Store, client: RunpodClient, prompt: str
+) -> None:
+    async def dies_before_its_claim(moment: str, path: str) -> None:
+        if moment == "before create":
+            raise asyncio.CancelledError
+
+    claims = {}
+    for name, boot in (("young", "another"), ("gone", None)):
+        request, run = small(f"{prompt} {name}"), Run(client, Ledger(store), waiting=QUICK)
+        claim = run._new_claim(History(key_of(request)), request)
+        changed = {"boot": boot} if boot else {"started": "long ago"}
+        claims[name] = claim.model_copy(update={"writer": claim.writer.model_copy(update=changed)})
+        with pytest.raises(asyncio.CancelledError):
+            await Ledger(HookedStore(store, dies_before_its_claim)).claim(History(claim.key), claims[name])
+    await collect(Run(client, Ledger(store), waiting=QUICK), Spending(store))
+    assert (await Ledger(store).load(claims["gone"].key)).state is Step.REFUSED
+    assert (await Ledger(store).load(claims["young"].key)).records == ()
+    assert await Ledger(store).markers() == [(claims["young"].key, 1)]
+    with pytest.raises(LostRace):
+        await Ledger(store).claim(History(claims["gone"].key), claims["gone"])

@@ -12,19 +12,22 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from emulating import RunningEmulator
+from raw_server import RawServer
 from renderer import API_KEY, QUICK, HookedStore, small
 
 from prefect_seedance.client import Account, RunpodClient
 from prefect_seedance.collecting import collect
-from prefect_seedance.errors import StoreUnavailable
+from prefect_seedance.errors import StoreUnavailable, Taken, TooLate
 from prefect_seedance.fingerprint import key_of
 from prefect_seedance.generation import Run
 from prefect_seedance.ledger import Ledger, this_writer
 from prefect_seedance.lifecycle import History, Record, Step
 from prefect_seedance.models import Request
+from prefect_seedance.purse import Purse
 from prefect_seedance.spending import Limits, Spending
 from prefect_seedance.store import Store, open_store
 
@@ -196,3 +199,199 @@ async def test_a_reservation_whose_put_lands_late_counts_once(store: Store) -> N
     spending = Spending(Late(store, nothing))
     await spending.reserve({"sd1-a": Decimal(1)}, Limits(per_day=Decimal(5)), this_writer(), now)
     assert (await spending.standing(now)).day.reserved_usd == 1
+
+
+def steps(history: History) -> str:
+    return " ".join(record.step for record in history.records)
+
+
+async def test_an_own_claim_reported_as_taken_is_submitted_once_and_needs_nobody(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    async def repeated(moment: str, path: str) -> None:
+        if moment == "after create" and path.startswith("ledger/"):
+            raise Taken(f"{path} exists already.")
+
+    await Run(client, Ledger(HookedStore(store, repeated)), waiting=QUICK).generate(small(prompt))
+    history = await Ledger(store).load(key_of(small(prompt)))
+    assert history.state is Step.STORED
+    assert history.number == 4
+    assert charges(emulator, prompt) == 1
+
+
+async def test_two_writers_of_one_flow_run_submit_once(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    """A retried task has the flow run and task run of its first try, which may still be alive."""
+    both = [Run(client, Ledger(store), waiting=QUICK, flow_run_id="one") for _ in range(2)]
+    histories = await asyncio.gather(*(run.generate(small(prompt)) for run in both))
+    assert [history.state for history in histories] == [Step.STORED] * 2
+    assert charges(emulator, prompt) == 1
+
+
+async def test_not_a_byte_of_a_late_claim_leaves(prompt: str) -> None:
+    async with RawServer() as server, RunpodClient(Account(API_KEY, server.base_url)) as client:
+        with pytest.raises(TooLate):
+            await client.submit("seedance-1-0-pro", {}, late=lambda: True)
+        while not server.received:
+            await asyncio.sleep(0)
+        assert server.received == [b""]
+
+
+async def test_every_post_goes_out_on_a_connection_of_its_own(prompt: str) -> None:
+    """A process that was suspended past the late check must wake to a connection that is closed."""
+    async with RawServer() as server, RunpodClient(Account(API_KEY, server.base_url)) as client:
+        for _ in range(3):
+            await client.status("seedance-1-0-pro", "job-u1")
+            await client.submit("seedance-1-0-pro", {})
+        posts = [taken for taken in server.received if taken.startswith(b"POST")]
+        assert [taken.count(b"POST /v2/") for taken in posts] == [1, 1, 1]
+        assert [taken.count(b"GET /v2/") for taken in posts] == [0, 0, 0]
+
+
+async def test_what_an_answer_echoes_of_the_request_is_in_no_record(store: Store, prompt: str) -> None:
+    async with RawServer() as server, RunpodClient(Account(API_KEY, server.base_url)) as client:
+        history = await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+        assert history.state is Step.FAILED
+    assert b"no luck" in everything_in(store)
+    assert b"secret-link" not in everything_in(store)
+
+
+async def test_the_key_is_in_no_file_of_the_store_and_never_goes_to_the_media_host(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, tmp_path: Path
+) -> None:
+    emulator.fault("run", "status", code=401, detail=f"bad token {prompt}", prompt=f"{prompt} refused")
+    emulator.fault("run", "drop_after", prompt=f"{prompt} unclear")
+    for one in ("refused", "unclear", "stored"):
+        await Run(client, Ledger(store), waiting=QUICK).generate(small(f"{prompt} {one}"))
+    assert API_KEY.encode() not in everything_in(store)
+    async with RawServer() as server:
+        await client.download(server.base_url, tmp_path / "clip")
+        assert b"authorization" not in bytes(server.received[0]).lower()
+        assert API_KEY.encode() not in server.received[0]
+        async with RunpodClient(Account(API_KEY, server.base_url)) as told:
+            await told.status("seedance-1-0-pro", "job-u1")
+        assert f"Bearer {API_KEY}".encode() in server.received[1]
+
+
+def everything_in(store: Store) -> bytes:
+    files = [file for file in Path(store.url).rglob("*") if file.is_file()]
+    assert files
+    return b"".join(file.read_bytes() for file in files)
+
+
+async def test_what_was_surely_not_accepted_is_claimed_anew(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    emulator.fault("run", "status", code=429, retry_after=0, times=2, prompt=prompt)
+    submitted = await Run(client, Ledger(store), waiting=QUICK).submit(small(prompt))
+    assert steps(submitted) == "claimed refused claimed refused claimed accepted"
+    assert len({record.claim_id for record in submitted.records}) == 3
+    assert submitted.last is not None
+    assert submitted.last.attempt == 3
+    assert charges(emulator, prompt) == 1
+
+
+async def test_a_post_that_could_not_connect_is_refused_and_the_next_run_claims_anew(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    async with RunpodClient(Account(API_KEY, "http://127.0.0.1:9/v2")) as nowhere:
+        trying = asyncio.create_task(Run(nowhere, Ledger(store), waiting=QUICK).submit(small(prompt)))
+        async with asyncio.timeout(30):
+            while (await Ledger(store).load(key_of(small(prompt)))).state is not Step.REFUSED:
+                await asyncio.sleep(0.01)
+        trying.cancel()
+    assert (await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))).state is Step.STORED
+    assert charges(emulator, prompt) == 1
+
+
+AMBIGUOUS: list[dict[str, Any]] = [
+    {"fault": "drop"},
+    {"fault": "drop_after"},
+    {"fault": "half"},
+    {"fault": "no_id"},
+    {"fault": "html"},
+    {"fault": "redirect"},
+    {"fault": "silent"},
+    {"fault": "accept_late"},
+    {"fault": "status", "code": 500},
+    {"fault": "status", "code": 503, "html": True, "accept": True},
+]
+
+
+@pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault['fault']} {fault.get('code', '')}")
+async def test_an_ambiguous_answer_is_unclear_and_never_followed_by_a_second_post(
+    emulator: RunningEmulator, store: Store, prompt: str, fault: dict[str, Any]
+) -> None:
+    emulator.fault("run", **fault, prompt=prompt)
+    before = emulator.calls()["run"]
+    async with RunpodClient(Account(API_KEY, emulator.base_url), answer_seconds=0.5) as client:
+        for retry in (0, 3):
+            run = Run(client, Ledger(store), waiting=QUICK, retry_failed=retry)
+            assert steps(await run.generate(small(prompt))) == "claimed unclear"
+        await collect(Run(client, Ledger(store), waiting=QUICK), Spending(store))
+    assert steps(await Ledger(store).load(key_of(small(prompt)))) == "claimed unclear"
+    assert emulator.calls()["run"] == before + 1
+
+
+ENDS: list[tuple[dict[str, Any], Step, int, int]] = [
+    ({"fault": "failed"}, Step.STORED, 2, 1),
+    ({"fault": "timed_out"}, Step.STORED, 2, 1),
+    ({"fault": "moderated"}, Step.FAILED, 1, 0),
+    ({"fault": "failed", "cost": 0.04}, Step.LOST, 1, 1),
+    ({"fault": "timed_out", "cost": 0.04}, Step.LOST, 1, 1),
+    ({"fault": "cancelled"}, Step.LOST, 1, 1),
+    ({"fault": "cancelled", "cost": 0}, Step.LOST, 1, 0),
+]
+
+
+@pytest.mark.parametrize(("fault", "state", "posts", "charged"), ENDS, ids=lambda value: str(value))
+async def test_only_a_free_failure_is_claimed_again_and_only_if_allowed(
+    emulator: RunningEmulator,
+    store: Store,
+    client: RunpodClient,
+    prompt: str,
+    fault: dict[str, Any],
+    state: Step,
+    posts: int,
+    charged: int,
+) -> None:
+    emulator.fault("run", **fault, prompt=prompt)
+    before = emulator.calls()["run"]
+    for _ in range(2):
+        first = await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+        assert first.state in (Step.FAILED, Step.LOST)
+    assert emulator.calls()["run"] == before + 1
+    allowed = Run(client, Ledger(store), waiting=QUICK, retry_failed=1)
+    assert (await allowed.generate(small(prompt))).state is state
+    assert emulator.calls()["run"] == before + posts
+    assert charges(emulator, prompt) == charged
+
+
+async def test_a_claim_that_is_dated_in_the_future_is_overdue_by_watching(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    run = Run(client, Ledger(store), waiting=QUICK)
+    claim = run._new_claim(History(key_of(small(prompt))), small(prompt))
+    ahead = {"claimed_at": claim.claimed_at + datetime.timedelta(days=365), "submit_timeout_seconds": 0.3}
+    elsewhere = claim.writer.model_copy(update={"boot": "another"})
+    await Ledger(store).claim(History(claim.key), claim.model_copy(update={**ahead, "writer": elsewhere}))
+    async with asyncio.timeout(20):
+        assert steps(await run.submit(small(prompt))) == "claimed unclear"
+    assert charges(emulator, prompt) == 0
+
+
+async def test_a_claim_past_the_end_of_its_reservation_is_not_submitted(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    spending, now, key = Spending(store), datetime.datetime.now(datetime.UTC), key_of(small(prompt))
+    given_back = await spending.reserve({key: Decimal(1)}, Limits(per_day=Decimal(1)), this_writer(), now)
+    ended = given_back.model_copy(update={"until": now})
+    run = Run(client, Ledger(store), waiting=QUICK, purse=Purse(None, None, ended))
+    trying = asyncio.create_task(run.submit(small(prompt)))
+    async with asyncio.timeout(30):
+        while (last := (await Ledger(store).load(key)).last) is None or last.step is not Step.REFUSED:
+            await asyncio.sleep(0.01)
+    trying.cancel()
+    assert last.kind == "late"
+    assert charges(emulator, prompt) == 0

@@ -44,6 +44,7 @@ def main(count: int, folder: str) -> None:
     clips = naive(count, folder)
     figures = {
         "prefect_calls": calls.count,
+        "last_clip": time.perf_counter() - begun,
         "seconds": time.perf_counter() - begun,
         "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - idle,
         "stored": len(clips),

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import resource
 import sys
 import time
 
 from prefect_seedance import Defaults, RunpodCredentials, ShotSpec, Storyboard, VideoStore, storyboard_to_shots
 from tests.benchmarks.counting import PrefectCalls
+
+
+class Ends(logging.Handler):
+    """When the last shot ended: the film and the page come after."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = time.perf_counter()
+        logger = logging.getLogger("prefect_seedance.shots")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.last = time.perf_counter()
 
 
 def megabytes() -> float:
@@ -21,13 +36,14 @@ def main(count: int, store: str) -> None:
     board = Storyboard(title="Scale", defaults=Defaults(size="640x640", duration=2), shots=shots)
     import av  # noqa: F401 - so that it counts as idle
 
-    calls = PrefectCalls()
+    calls, ends = PrefectCalls(), Ends()
     idle, begun = megabytes(), time.perf_counter()
     manifest = asyncio.run(
         storyboard_to_shots(board, RunpodCredentials.from_environment(), VideoStore(url=store), max_in_flight=count)
     )
     figures = {
         "prefect_calls": calls.count,
+        "last_clip": ends.last - begun,
         "seconds": time.perf_counter() - begun,
         "megabytes": megabytes() - idle,
         "stored": sum(shot.status == "stored" for shot in manifest.shots),
