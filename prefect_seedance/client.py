@@ -8,7 +8,6 @@ import hashlib
 import ipaddress
 import re
 import ssl
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -42,12 +41,13 @@ from prefect_seedance.errors import (
     TryAgainLater,
 )
 from prefect_seedance.fingerprint import account_fingerprint
+from prefect_seedance.waiting import Quota
 
 BASE_URL = "https://api.runpod.ai/v2"
 ANSWER_SECONDS = 30.0
 """How long the answer to a POST may take; /run usually answers within one or two."""
 STATUS_PER_SECOND = 90.0
-"""Of one process; Runpod takes 2000 status calls in 10 s per user and endpoint (its send-requests page)."""
+"""Of one process, and ten seconds' worth at once: Runpod takes 2000 in 10 s per user and endpoint (send-requests)."""
 
 NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 """Raised before a byte of the request left: nothing was accepted."""
@@ -106,7 +106,7 @@ class RunpodClient:
     def __init__(self, account: Account, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.account = account
         self.answer_seconds = answer_seconds
-        self._next_look = 0.0
+        self._quota = Quota(STATUS_PER_SECOND)
 
     async def __aenter__(self) -> RunpodClient:
         limits = httpx.Limits(max_connections=20)  # httpx looks at every connection for every request
@@ -173,7 +173,7 @@ class RunpodClient:
 
         Raises `JobGone` for "job not found", `NeedsAttention` for 401, 403 and an endpoint that is no more.
         """
-        await self._turn()
+        await self._quota.turn()
         try:
             response = await self._api.get(self._url(slug, "status", job_id))
         except httpx.HTTPError:
@@ -194,13 +194,6 @@ class RunpodClient:
                 raise JobGone(f"{job_id}: {detail}")
             case _:
                 return Answer(job_id, None, {}, retry_after(response)) if retry_after(response) else None
-
-    async def _turn(self) -> None:
-        """Space the status calls of this client, so that thousands of waits stay below the API's limit."""
-        now = time.monotonic()
-        self._next_look = max(now, self._next_look + 1 / STATUS_PER_SECOND)
-        if self._next_look > now:
-            await asyncio.sleep(self._next_look - now)
 
     async def cancel(self, slug: str, job_id: str) -> bool:
         """Ask the API to cancel a job; it may still be charged. False when the API did not take the request."""

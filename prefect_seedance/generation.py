@@ -45,7 +45,7 @@ from prefect_seedance.lifecycle import History, Record, Step
 from prefect_seedance.models import Footage, Request
 from prefect_seedance.pricing import cost_of, estimate, upper
 from prefect_seedance.purse import Purse
-from prefect_seedance.waiting import Waiting
+from prefect_seedance.waiting import Turns, Waiting
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -106,6 +106,7 @@ class Run:
         self.catalog = catalog
         self.purse = purse or Purse()
         self.wait_for = waiting or Waiting.at(client.account.kind)
+        self.turns = Turns(self.wait_for)
         self.max_in_flight = max_in_flight
         self.retry_failed = retry_failed
         self.flow_run_id = flow_run_id
@@ -262,7 +263,7 @@ class Run:
         patience = self.wait_for.deadline if deadline is None else deadline
         until, gone_since = time.monotonic() + patience, 0.0
         usual = self.catalog[record.request.model].usual_seconds if record.request.model in self.catalog else 90
-        async for _ in self.wait_for.looks(record.accepted_at or record.at, usual, at_once=deadline == 0):
+        async for _ in self.turns.looks(record, usual, at_once=deadline == 0):
             try:
                 answer = await self.client.status(record.request.model, record.job_id or "")
             except JobGone:
@@ -275,6 +276,8 @@ class Run:
                 if time.monotonic() - gone_since >= self.wait_for.grace:
                     return await self._keep(record, Step.LOST, reason="the API no longer knows the job (404)")
                 continue  # past the deadline too: whether it is lost gets settled within twice the grace
+            if answer and answer.ended == "completed":
+                self.turns.ended(record)
             if answer and answer.ended:
                 return self._seen(await self._append_or_keep(_ended(record, answer), history))
             gone_since = gone_since if answer is None else 0.0

@@ -151,7 +151,7 @@ def _made(key: str, name: str, facts: dict[str, Any], of: Sequence[str] = ()) ->
 async def plan_table(planned: Planned) -> None:
     """The plan, before anything is spent."""
     plan = planned.plan
-    told = f"**{escaped(plan.title)}**: {dollars(plan.estimated_usd)} to spend on {len(plan.shots)} shots."
+    told = f"**{escaped(plan.title)}**: {dollars(plan.estimated_usd)} to spend, shots: {len(plan.shots)}."
     remarks = [f"- {escaped(str(remark))}" for remark in (*planned.warnings, *plan.problems)]
     await acreate_markdown_artifact(
         "\n".join([plan_markdown(planned), *remarks]), key="seedance-plan", description=told
@@ -183,7 +183,7 @@ class Progress:
             await aupdate_progress_artifact(self.artifact, progress=100 * self.done / self.total, description=done)
 
     async def end(self) -> None:
-        told = f"All {self.total} clips looked after; seedance-shots says what became of each"
+        told = f"{self.total} of {self.total} clips looked after; seedance-shots says what became of each"
         await aupdate_progress_artifact(self.artifact, progress=100.0, description=told)
 
 

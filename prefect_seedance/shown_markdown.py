@@ -56,14 +56,14 @@ async def shots_markdown(manifest: Manifest, folder: str, store: Store) -> str:
     links = {path: await store.link(path, LINKS_LIVE_SECONDS) for shot in manifest.shots if (path := shot.clip)}
     rows = [
         f"| {_linked(escaped(shot.id), links.get(shot.clip or ''))} | {shot.status} "
-        f"| {'' if shot.cost_usd is None else dollars(shot.cost_usd)} | {'yes' if shot.paid_this_run else 'no'} "
+        f"| {'' if shot.cost_usd is None else dollars(shot.cost_usd)} | {_when_paid(shot)} "
         f"| {'' if shot.seconds is None else f'{shot.seconds:.1f} s'} | {shot.key or ''} |"
         for shot in manifest.shots
     ]
     lines = [
         await _ways_in(manifest, folder, store),
         "",
-        "| shot | status | cost | paid now | length | key |",
+        "| shot | status | cost | paid | length | key |",
         "| --- | --- | ---: | --- | ---: | --- |",
         *rows,
         "",
@@ -72,6 +72,10 @@ async def shots_markdown(manifest: Manifest, folder: str, store: Store) -> str:
         *await _contact_sheet(manifest.shots, links, store),
     ]
     return "\n".join(lines)
+
+
+def _when_paid(shot: ShotResult) -> str:
+    return "" if shot.cost_usd is None else "now" if shot.paid_this_run else "before"
 
 
 def costs_markdown(manifest: Manifest) -> str:

@@ -1,14 +1,23 @@
-"""How to wait for a job: a first look after part of its usual time, then rising pauses with jitter to a ceiling."""
+"""How the waits of a run take turns: a first look after part of a job's usual time, then rising pauses with jitter.
+
+Waits that share a run learn from one another: once a job of a kind has ended, others of that kind are looked at when
+they are as old, and hardly before. So thousands of waits need few status calls and still notice an end at once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import datetime
 import random
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from prefect_seedance import lifecycle
+from prefect_seedance.lifecycle import Record
+
+LOOKS_PER_SECOND = 50.0
+"""What all waits of a run make together while they know nothing, however many they are."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +39,70 @@ class Waiting:
             return cls(deadline=deadline)
         return cls(first=0.2, pause=0.2, growth=1.3, longest=5.0, deadline=deadline)
 
-    async def looks(self, submitted: datetime.datetime, usual_seconds: float, *, at_once: bool) -> AsyncIterator[None]:
-        """The moments to look at a job that was submitted then and usually takes so long."""
-        first = 0.0 if at_once else self.first
-        if first is None:
-            elapsed = (datetime.datetime.now(datetime.UTC) - submitted).total_seconds()
-            first = max(0.0, usual_seconds / 2 - max(0.0, elapsed))  # whatever clock dated it
-        await asyncio.sleep(first)
-        pause = self.pause
-        while True:
-            yield
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-            pause = min(pause * self.growth, self.longest)
+
+class Turns:
+    """What the waits of one run share: how many they are, and how long the quickest job of each kind took."""
+
+    def __init__(self, waiting: Waiting) -> None:
+        self.waiting = waiting
+        self.waits = 0
+        self._quickest: dict[tuple[str, str, int], float] = {}
+        self._news = asyncio.Event()
+
+    def ended(self, record: Record) -> None:
+        """A job has just been seen to end: others of its kind are worth a look when they are as old."""
+        age = _age(record)
+        if age < self._quickest.get(_kind(record), float("inf")):
+            self._quickest[_kind(record)] = age
+            self._news.set()
+            self._news = asyncio.Event()
+
+    async def looks(self, record: Record, usual_seconds: float, *, at_once: bool) -> AsyncIterator[None]:
+        """The moments to look at a job."""
+        first = 0.0 if at_once else self.waiting.first
+        await asyncio.sleep(max(0.0, usual_seconds / 2 - _age(record)) if first is None else first)
+        pause = self.waiting.pause
+        self.waits += 1
+        try:
+            while True:
+                yield
+                await self._until_worth_a_look(record, pause * random.uniform(0.8, 1.2))
+                pause = min(pause * self.waiting.growth, self.waiting.longest)
+        finally:
+            self.waits -= 1
+
+    async def _until_worth_a_look(self, record: Record, pause: float) -> None:
+        known = self._quickest.get(_kind(record))
+        if known is None:
+            try:
+                async with asyncio.timeout(max(pause, self.waits / LOOKS_PER_SECOND)):
+                    await self._news.wait()
+            except TimeoutError:
+                return
+            known = self._quickest.get(_kind(record), 0.0)
+            pause = 0.0
+        await asyncio.sleep(max(pause, known - _age(record)))
+
+
+class Quota:
+    """So many calls a second in the long run, and at most ten seconds' worth of them in a burst."""
+
+    def __init__(self, per_second: float) -> None:
+        self.per_second = per_second
+        self._next = time.monotonic()
+
+    async def turn(self) -> None:
+        now = time.monotonic()
+        self._next = max(self._next, now - 10.0) + 1 / self.per_second
+        if self._next > now:
+            await asyncio.sleep(self._next - now)
+
+
+def _kind(record: Record) -> tuple[str, str, int]:
+    return record.request.model, record.request.size, record.request.duration
+
+
+def _age(record: Record) -> float:
+    """Seconds since the job was accepted; never negative, whatever clock dated it."""
+    since = record.accepted_at or record.at
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - since).total_seconds())

@@ -46,17 +46,15 @@ class Deployed:
         self.deployment = deployment
         self.name = name
 
-    def start(self) -> str:
+    def start(self, **more: Any) -> str:
         kinds = {"credentials": "runpod-credentials", "store": "video-store", "limits": "spending-limits"}
-        parameters: dict[str, Any] = {
-            name: {"$ref": {"block_document_slug": f"{kind}/{self.name}"}} for name, kind in kinds.items()
-        }
-        parameters["storyboard"] = self.desk.board(BOARD)
+        blocks = {name: {"$ref": {"block_document_slug": f"{kind}/{self.name}"}} for name, kind in kinds.items()}
+        parameters = {"storyboard": self.desk.board(BOARD), **blocks, **more}
         run = self.server.post(f"deployments/{self.deployment}/create_flow_run", parameters=parameters)
         return str(run["id"])
 
-    def start_until_asked(self) -> str:
-        run = self.start()
+    def start_until_asked(self, **more: Any) -> str:
+        run = self.start(**more)
         self.server.wait_for_state(run, SUSPENDED, asked=lambda: self.asked(run) != "")
         return run
 
@@ -122,8 +120,8 @@ def test_a_dear_plan_pauses_with_its_table_and_goes_on_after_a_yes(
     assert deployed.desk.run("plan", deployed.desk.board(BOARD), "--json").document["plan_hash"] in shown
     assert emulator.calls()["run"] == 0
 
-    for wrong in ({"approved": "perhaps"}, {"approved": []}, {"approved": {"yes": True}}):
-        told = deployed.answer(run, **wrong)
+    for wrong in ("perhaps", [], {"yes": True}):
+        told = deployed.answer(run, approved=wrong)
         assert told["status"] == "REJECT"
         assert "approved" in told["details"]["reason"]
     assert deployed.server.flow_run(run)["state"]["name"] == SUSPENDED
@@ -170,12 +168,14 @@ def test_a_storyboard_that_changed_while_waiting_is_asked_about_again(
 
 
 def test_an_approval_is_used_once(deployed: Deployed, emulator: RunningEmulator) -> None:
+    emulator.fault("run", "failed", prompt="burns", times=100)
     run = deployed.start_until_asked()
     deployed.answer(run, approved=True)
-    deployed.end(run, "Completed")
-    again = deployed.start()
-    deployed.end(again, "Completed")  # all is stored, so there is nothing to ask
-    assert len(emulator.charges) == 2
+    deployed.end(run, "Partial")
+    again = deployed.start_until_asked(retry_failed=1)
+    assert "| lamp | held |" in deployed.asked(again)
+    assert emulator.calls()["run"] == 2
+    assert len(emulator.charges) == 1
 
 
 def test_the_command_line_asks_by_exit_code_and_takes_a_hash_once(

@@ -15,7 +15,7 @@ from renderer import API_KEY, QUICK, HookedStore, small
 from prefect_seedance.answers import link_in
 from prefect_seedance.client import Account, RunpodClient
 from prefect_seedance.collecting import collect
-from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention
+from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention, StillRunning
 from prefect_seedance.fingerprint import key_of
 from prefect_seedance.generation import Run
 from prefect_seedance.ledger import Ledger
@@ -128,7 +128,10 @@ async def test_a_job_is_lost_by_a_404_only_for_its_own_account_with_the_right_wo
     emulator.fault("status", "status", code=404, detail="endpoint not found", prompt=prompt)
     with pytest.raises(NeedsAttention, match="endpoint"):
         await run.wait(submitted)
-    emulator.fault("status", "status", code=404, detail="no such page", times=2, prompt=prompt)
+    emulator.fault("status", "status", code=404, detail="no such page", times=1000, prompt=prompt)
+    with pytest.raises(StillRunning):
+        await run.wait(submitted, deadline=2 * QUICK.grace)
+    emulator.clear_faults()
     emulator.fault("status", "hidden", times=2, prompt=prompt)
     assert (await run.ledger.load(submitted.key)).state is Step.ACCEPTED
     assert (await run.generate(small(prompt))).state is Step.STORED
@@ -218,7 +221,10 @@ async def test_the_collector_closes_an_overdue_marker_by_its_number_and_leaves_a
         with pytest.raises(asyncio.CancelledError):
             await Ledger(HookedStore(store, dies_before_its_claim)).claim(History(claim.key), claims[name])
     await collect(Run(client, Ledger(store), waiting=QUICK), Spending(store))
-    assert (await Ledger(store).load(claims["gone"].key)).state is Step.REFUSED
+    closed = (await Ledger(store).load(claims["gone"].key)).last
+    assert closed is not None
+    assert closed.step is Step.REFUSED
+    assert closed.claim_id != claims["gone"].claim_id, "its writer would find itself in the record of another"
     assert (await Ledger(store).load(claims["young"].key)).records == ()
     assert await Ledger(store).markers() == [(claims["young"].key, 1)]
     with pytest.raises(LostRace):

@@ -4,22 +4,38 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import yaml
+from commanding import Desk
 from emulating import RunningEmulator
 from prefect.flows import load_flow_from_entrypoint
-from prefect_server import RunningPrefect
+from prefect_server import RunningPrefect, running_server
 from pydantic import SecretStr
 
-from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance import (
+    Defaults,
+    RunpodCredentials,
+    ShotSpec,
+    Storyboard,
+    VideoStore,
+    storyboard_to_shots,
+)
+from prefect_seedance.errors import OverBudget
 
 pytest_plugins = ["prefect_server"]
 
@@ -64,23 +80,88 @@ def test_whoever_spends_has_a_budget_limits_and_no_second_run_at_once() -> None:
             assert deployment["parameters"]["limits"]
 
 
-@pytest.fixture
-def serving(tmp_path: Path) -> Iterator[RunningEmulator]:
-    (tmp_path / "store").mkdir()
-    with RunningEmulator.start(latency=0.3, serve=tmp_path / "store") as running:
+def readme(heading: str) -> str:
+    """The commands of one section of deployments/README.md, as one script."""
+    text = (ROOT / "deployments" / "README.md").read_text(encoding="utf-8")
+    [section] = [part for part in text.split("\n## ") if heading in part.splitlines()[0]]
+    script = ["set -euo pipefail"]
+    for language, code in re.findall(r"```(bash|python)\n(.*?)```", section, re.DOTALL):
+        script.append(code if language == "bash" else f"python - <<'PYTHON'\n{code}PYTHON")
+    return "\n".join(script)
+
+
+def follow(heading: str, environment: dict[str, str], leave_out: str = "worker start") -> None:
+    """Do what a section of deployments/README.md says, but for what goes on for ever."""
+    script = "\n".join(line for line in readme(heading).splitlines() if leave_out not in line)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=os.environ | environment | {"PATH": path},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
+    store = tmp_path_factory.mktemp("store")
+    with RunningEmulator.start(latency=0.3, serve=store) as running:
+        running.store = store
         yield running
 
 
-@pytest.fixture
-def deployed(prefect_server: RunningPrefect, serving: RunningEmulator, tmp_path: Path) -> RunningPrefect:
+@pytest.fixture(scope="module")
+def environment(prefect_server: RunningPrefect, serving: RunningEmulator, hook: Hook) -> dict[str, str]:
+    return prefect_server.environment | {
+        "RUNPOD_API_KEY": KEY,
+        "RUNPOD_BASE_URL": serving.base_url,
+        "SEEDANCE_STORE": str(serving.store),
+        "SEEDANCE_PUBLIC_URL": serving.public_base_url,
+        "SEEDANCE_WEBHOOK": hook.url,
+    }
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect_server: RunningPrefect, environment: dict[str, str]) -> RunningPrefect:
     """A server on which deployments/README.md was followed up to the worker."""
-    prefect_server.cli("block", "register", "--module", "prefect_seedance.blocks")
-    RunpodCredentials(api_key=SecretStr(KEY), base_url=serving.base_url).save("seedance", overwrite=True)
-    VideoStore(url=str(tmp_path / "store"), public_base_url=serving.public_base_url).save("seedance", overwrite=True)
-    SpendingLimits(per_day=50, per_month=500, approve_above=10).save("seedance", overwrite=True)
-    prefect_server.cli("work-pool", "create", "seedance", "--type", "process", "--overwrite")
-    prefect_server.cli(*DEPLOY, cwd=ROOT)
+    for heading in ("Three blocks", "Limits for all runs", "A work pool"):
+        follow(heading, environment)
     return prefect_server
+
+
+class Hook:
+    """Where messages arrive."""
+
+    def __init__(self) -> None:
+        messages = self.messages = list[str]()
+
+        class Taking(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._listener = ThreadingHTTPServer(("127.0.0.1", 0), Taking)
+        self.url = f"http://127.0.0.1:{self._listener.server_port}/hook"
+        threading.Thread(target=self._listener.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        self._listener.shutdown()
+        self._listener.server_close()
+
+
+@pytest.fixture(scope="module")
+def hook() -> Iterator[Hook]:
+    hook = Hook()
+    yield hook
+    hook.stop()
 
 
 @contextmanager
@@ -126,11 +207,12 @@ def test_the_key_is_nowhere_in_what_a_deployment_stores(deployed: RunningPrefect
 def test_a_scheduled_run_of_a_deployment_ends_with_a_clip_that_is_paid_once(
     deployed: RunningPrefect, serving: RunningEmulator, tmp_path: Path
 ) -> None:
-    store = tmp_path / "store"
+    store = serving.store
     (store / "inbox").mkdir()
     (store / "inbox" / "board.yaml").write_text(BOARD)
     long_ago = time.time() - 3600
     os.utime(store / "inbox" / "board.yaml", (long_ago, long_ago))
+    paid_before = len(serving.charges)
     # The same schedule, but nobody wants to wait ten minutes for it.
     deployed.cli("deployment", "schedule", "create", "process-inbox/inbox", "--interval", "30", "--replace", "-y")
 
@@ -147,10 +229,84 @@ def test_a_scheduled_run_of_a_deployment_ends_with_a_clip_that_is_paid_once(
     with worker(deployed, tmp_path / "elsewhere"):
         [run, *_] = until(ended)
     assert run["state"]["type"] == "COMPLETED", deployed.logs(run["id"])
-    assert "auto-scheduled" in run["tags"]
     report = json.loads((store / "inbox-done" / "board.yaml" / "report.json").read_text())
     assert report["boards"][0]["status"] == "complete"
     assert (store / report["boards"][0]["production"] / "film.mp4").exists()
     assert KEY not in json.dumps(run) + deployed.logs(run["id"])
-    assert report["spent_usd"] == pytest.approx(serving.bill()["total_usd"])
-    assert len(serving.charges) == 1
+    assert len(serving.charges) == paid_before + 1
+
+
+async def test_messages_come_when_money_is_in_doubt_and_once_an_hour_when_a_budget_says_no(
+    deployed: RunningPrefect, serving: RunningEmulator, hook: Hook, environment: dict[str, str]
+) -> None:
+    follow("Messages", environment)
+    credentials = RunpodCredentials(api_key=SecretStr(KEY), base_url=serving.base_url)
+    store = VideoStore(url=str(serving.store))
+    for prompt in ("Too dear.", "Too dear as well."):
+        with pytest.raises(OverBudget):
+            await storyboard_to_shots(board_of(prompt), credentials, store, budget=0.01)
+    serving.fault("run", "drop_after")
+    unclear = await storyboard_to_shots(board_of("The answer is lost."), credentials, store)
+    assert [shot.status for shot in unclear.shots] == ["unclear"]
+
+    def arrived() -> bool:
+        return any("is unclear" in message for message in hook.messages)
+
+    until(arrived)
+    [message] = [message for message in hook.messages if "is unclear" in message]
+    assert "The answer is lost." in message
+    assert "prefect-seedance settle" in message
+    [refused] = [message for message in hook.messages if "not allowed to spend" in message]
+    assert "more than the budget of $0.01" in refused
+    events = deployed.post("events/filter", filter={"event": {"prefix": ["prefect-seedance."]}})["events"]
+    assert {"prefect-seedance.shot.unclear", "prefect-seedance.budget.refused"} <= {e["event"] for e in events}
+    assert KEY not in json.dumps(events)
+
+
+def board_of(prompt: str) -> Storyboard:
+    return Storyboard(
+        title=prompt, defaults=Defaults(size="640x640", duration=2), shots=(ShotSpec(id="a", prompt=prompt),)
+    )
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database of a PostgreSQL server that is gone afterwards."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed; tests/install_servers installs it")
+    # It refuses to run as root.
+    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
+    with TemporaryDirectory(prefix="seedance-postgres-", ignore_cleanup_errors=True) as folder:
+        if user:
+            shutil.chown(folder, **user)
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            port = listener.getsockname()[1]
+        quiet: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **user}
+        make = [programs[-1] / "initdb", "-D", "data", "-U", "prefect", "-A", "trust", "--no-sync"]
+        subprocess.run(make, check=True, **quiet)
+        options = ["-p", str(port), "-h", "127.0.0.1", "-k", folder]
+        server = subprocess.Popen([programs[-1] / "postgres", "-D", "data", *options], **quiet)
+        ready = [programs[-1] / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+        until(lambda: subprocess.run(ready, check=False, **quiet).returncode == 0)
+        try:
+            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
+        finally:
+            server.send_signal(signal.SIGINT)  # "fast": without waiting for those who are connected
+            server.wait()
+
+
+def test_a_server_on_postgresql_renders_the_same(
+    postgres: str, tmp_path: Path, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", postgres)
+    with running_server(tmp_path / "server") as server:
+        account = {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url}
+        desk = Desk(tmp_path, account | server.environment)
+        rendered = desk.run("render", desk.board(BOARD), "--json")
+        assert rendered.code == 0, rendered.err
+        assert rendered.document["status"] == "complete"
+        [run] = server.post("flow_runs/filter")
+        assert run["state"]["type"] == "COMPLETED"
+    assert len(emulator.charges) == 1

@@ -16,12 +16,13 @@ LAYERS = [
     ["fingerprint", "catalog", "answers"],
     ["pricing", "lifecycle", "timeline"],
     # The world: HTTP, files, video.
-    ["client", "store", "media", "catalog_file"],
+    ["waiting", "store", "media", "catalog_file"],
+    ["client"],
     ["store_disk", "store_s3"],
     ["ledger"],
     ["spending"],
     # The story of one clip.
-    ["purse", "waiting"],
+    ["purse"],
     ["generation"],
     ["collecting", "settling", "report"],
     # What people write and what they get.
