@@ -46,7 +46,7 @@ class Folder:
         inside(path)
         if self.bucket is None:
             return await asyncio.to_thread(_read, Path(self.url), path, most_bytes)
-        return _bounded(await self._store.read(self._prefix + path), most_bytes)
+        return _bounded(await self._store.read(self._prefix + path, most_bytes + 1), most_bytes)
 
     async def names(self) -> list[str]:
         """The sorted names of files and folders directly in it, without those that begin with a dot."""

@@ -137,7 +137,6 @@ class Read(Protocol):
 def _render(read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], *, as_json: bool) -> int:
     """Plan first, without Prefect, so that a mistake is told in a second; then run the flow."""
     who, store = place.who(), place.open()
-    who.check()
 
     async def look() -> Planned:
         return await _planned(await read(store, pretend=who.kind == "pretend"), store, who, money.retry_failed)
@@ -146,17 +145,17 @@ def _render(read: Read, place: Place, money: Money, flow: str, parameters: dict[
     if planned.plan.problems:
         terminal.show_plan(planned, as_json=as_json)
         return REFUSED
-    asyncio.run(_ask_api(who, planned))
-    terminal.show_plan(planned, as_json=False)
-    from prefect_seedance.flow_runner import render_with
-
     try:
+        who.check()
+        asyncio.run(_ask_api(who, planned))
+        terminal.show_plan(planned, as_json=False)
+        from prefect_seedance.flow_runner import render_with
+
         manifest = render_with(flow, parameters, place, money)
-    except OverBudget as error:
-        terminal.say(str(error))
+    except SeedanceError:
         if as_json:
             terminal.document(planned.plan)
-        return TOO_DEAR
+        raise
     terminal.show_manifest(manifest, place.store, as_json=as_json)
     return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
 

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import signal
+import subprocess
 import threading
 from importlib import import_module
 from typing import Any
@@ -102,8 +103,13 @@ def _start_server() -> None:
     Otherwise Ctrl-C in a terminal would end the server too, and the run could not say how it ended.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    server = SubprocessASGIServer()
     with contextlib.suppress(RuntimeError):  # the run meets the same trouble, and tells it
-        SubprocessASGIServer().start()
+        server.start()
+    if server.server_process is not None:
+        # A pipe that only this process holds open: when it is killed, the server does not outlive it.
+        minder = ["sh", "-c", 'read _; kill "$0" 2> /dev/null', str(server.server_process.pid)]
+        subprocess.Popen(minder, stdin=subprocess.PIPE, start_new_session=True)
 
 
 async def _state_of(flow: Flow[..., Any], parameters: dict[str, Any]) -> State[Any]:

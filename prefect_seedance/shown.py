@@ -210,7 +210,7 @@ async def collected(found: dict[str, Any], ledger: Ledger) -> None:
     await acreate_table_artifact(table=clips, key="seedance-collected", description=counts(found))
     rows = [day.as_row() for day in reversed(await daily(ledger))]
     spent, risk = (sum(row[name] for row in rows) for name in ("spent_usd", "at_risk_usd"))
-    told = f"{len(rows)} days: ${spent:,.2f} spent, ${risk:,.2f} at risk"
+    told = f"By UTC day, newest first; in all ${spent:,.2f} spent, ${risk:,.2f} at risk"
     await acreate_table_artifact(table=rows, key="seedance-report", description=told)
 
 

@@ -44,8 +44,8 @@ class Store(ABC):
         """Replace *path* by *content*, all or nothing."""
 
     @abstractmethod
-    async def read(self, path: str) -> bytes:
-        """The content of *path*, or `Missing`."""
+    async def read(self, path: str, most_bytes: int = -1) -> bytes:
+        """The content of *path*, or its first *most_bytes*; `Missing` if there is none."""
 
     @abstractmethod
     async def exists(self, path: str) -> bool:

@@ -50,8 +50,12 @@ class LocalStore(Store):
             temporary.replace(target)
         sync(target.parent)
 
-    async def read(self, path: str) -> bytes:
-        return await self._found(path, self._at(path).read_bytes)
+    async def read(self, path: str, most_bytes: int = -1) -> bytes:
+        def begin() -> bytes:
+            with self._at(path).open("rb") as file:
+                return file.read(most_bytes)
+
+        return await self._found(path, begin)
 
     async def exists(self, path: str) -> bool:
         try:

@@ -95,10 +95,15 @@ class S3Store(Store):
 
         await self._ask(path, put)
 
-    async def read(self, path: str) -> bytes:
+    async def read(self, path: str, most_bytes: int = -1) -> bytes:
         async def get(s3: Any) -> bytes:
             async with (await s3.get_object(**self._at(path)))["Body"] as body:
-                return bytes(await body.read())
+                if most_bytes < 0:
+                    return bytes(await body.read())
+                content = bytearray()
+                while len(content) < most_bytes and (piece := await body.read(most_bytes - len(content))):
+                    content += piece
+                return bytes(content)
 
         return await self._ask(path, get)
 

@@ -68,7 +68,7 @@ class HookedStore(Store):
     async def write(self, path: str, content: bytes, content_type: str | None = None) -> None:
         await self._asked("write", path, lambda: self.inner.write(path, content, content_type))
 
-    async def read(self, path: str) -> bytes:
+    async def read(self, path: str, most_bytes: int = -1) -> bytes:
         return await self._asked("read", path, lambda: self.inner.read(path))
 
     async def exists(self, path: str) -> bool:

@@ -120,7 +120,8 @@ def test_a_dear_plan_pauses_with_its_table_and_goes_on_after_a_yes(
     assert deployed.desk.run("plan", deployed.desk.board(BOARD), "--json").document["plan_hash"] in shown
     assert emulator.calls()["run"] == 0
 
-    for wrong in ("perhaps", [], {"yes": True}):
+    wrongs: list[Any] = ["perhaps", [], {"yes": True}]
+    for wrong in wrongs:
         told = deployed.answer(run, approved=wrong)
         assert told["status"] == "REJECT"
         assert "approved" in told["details"]["reason"]

@@ -58,7 +58,7 @@ def deployments() -> dict[str, dict[str, Any]]:
 @pytest.mark.parametrize("name", ["collect", "inbox", "storyboard", "animation"])
 def test_every_entry_point_really_imports_and_takes_its_parameters(name: str) -> None:
     deployment = deployments()[name]
-    flow = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
+    flow: Any = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
     wanted = flow.parameters.model_dump()
     assert set(deployment["parameters"]) <= set(wanted["properties"])
     assert set(wanted["required"]) <= set(deployment["parameters"])
@@ -107,19 +107,23 @@ def follow(heading: str, environment: dict[str, str], leave_out: str = "worker s
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningEmulator]:
-    store = tmp_path_factory.mktemp("store")
-    with RunningEmulator.start(latency=0.3, serve=store) as running:
-        running.store = store
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store of all deployments here."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture(scope="module")
+def serving(folder: Path) -> Iterator[RunningEmulator]:
+    with RunningEmulator.start(latency=0.3, serve=folder) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def environment(prefect_server: RunningPrefect, serving: RunningEmulator, hook: Hook) -> dict[str, str]:
+def environment(prefect_server: RunningPrefect, serving: RunningEmulator, folder: Path, hook: Hook) -> dict[str, str]:
     return prefect_server.environment | {
         "RUNPOD_API_KEY": KEY,
         "RUNPOD_BASE_URL": serving.base_url,
-        "SEEDANCE_STORE": str(serving.store),
+        "SEEDANCE_STORE": str(folder),
         "SEEDANCE_PUBLIC_URL": serving.public_base_url,
         "SEEDANCE_WEBHOOK": hook.url,
     }
@@ -205,13 +209,12 @@ def test_the_key_is_nowhere_in_what_a_deployment_stores(deployed: RunningPrefect
 
 
 def test_a_scheduled_run_of_a_deployment_ends_with_a_clip_that_is_paid_once(
-    deployed: RunningPrefect, serving: RunningEmulator, tmp_path: Path
+    deployed: RunningPrefect, serving: RunningEmulator, folder: Path, tmp_path: Path
 ) -> None:
-    store = serving.store
-    (store / "inbox").mkdir()
-    (store / "inbox" / "board.yaml").write_text(BOARD)
+    (folder / "inbox").mkdir()
+    (folder / "inbox" / "board.yaml").write_text(BOARD)
     long_ago = time.time() - 3600
-    os.utime(store / "inbox" / "board.yaml", (long_ago, long_ago))
+    os.utime(folder / "inbox" / "board.yaml", (long_ago, long_ago))
     paid_before = len(serving.charges)
     # The same schedule, but nobody wants to wait ten minutes for it.
     deployed.cli("deployment", "schedule", "create", "process-inbox/inbox", "--interval", "30", "--replace", "-y")
@@ -229,25 +232,25 @@ def test_a_scheduled_run_of_a_deployment_ends_with_a_clip_that_is_paid_once(
     with worker(deployed, tmp_path / "elsewhere"):
         [run, *_] = until(ended)
     assert run["state"]["type"] == "COMPLETED", deployed.logs(run["id"])
-    report = json.loads((store / "inbox-done" / "board.yaml" / "report.json").read_text())
+    report = json.loads((folder / "inbox-done" / "board.yaml" / "report.json").read_text())
     assert report["boards"][0]["status"] == "complete"
-    assert (store / report["boards"][0]["production"] / "film.mp4").exists()
+    assert (folder / report["boards"][0]["production"] / "film.mp4").exists()
     assert KEY not in json.dumps(run) + deployed.logs(run["id"])
     assert len(serving.charges) == paid_before + 1
 
 
 async def test_messages_come_when_money_is_in_doubt_and_once_an_hour_when_a_budget_says_no(
-    deployed: RunningPrefect, serving: RunningEmulator, hook: Hook, environment: dict[str, str]
+    deployed: RunningPrefect, serving: RunningEmulator, folder: Path, hook: Hook, environment: dict[str, str]
 ) -> None:
     follow("Messages", environment)
     credentials = RunpodCredentials(api_key=SecretStr(KEY), base_url=serving.base_url)
-    store = VideoStore(url=str(serving.store))
+    store = VideoStore(url=str(folder))
     for prompt in ("Too dear.", "Too dear as well."):
         with pytest.raises(OverBudget):
             await storyboard_to_shots(board_of(prompt), credentials, store, budget=0.01)
     serving.fault("run", "drop_after")
-    unclear = await storyboard_to_shots(board_of("The answer is lost."), credentials, store)
-    assert [shot.status for shot in unclear.shots] == ["unclear"]
+    unclear: Any = await storyboard_to_shots(board_of("The answer is lost."), credentials, store, return_state=True)
+    assert [shot.status for shot in unclear.data.result.shots] == ["unclear"]
 
     def arrived() -> bool:
         return any("is unclear" in message for message in hook.messages)
@@ -284,11 +287,11 @@ def postgres(tmp_path: Path) -> Iterator[str]:
             listener.bind(("127.0.0.1", 0))
             port = listener.getsockname()[1]
         quiet: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **user}
-        make = [programs[-1] / "initdb", "-D", "data", "-U", "prefect", "-A", "trust", "--no-sync"]
+        make = [str(programs[-1] / "initdb"), "-D", "data", "-U", "prefect", "-A", "trust", "--no-sync"]
         subprocess.run(make, check=True, **quiet)
         options = ["-p", str(port), "-h", "127.0.0.1", "-k", folder]
-        server = subprocess.Popen([programs[-1] / "postgres", "-D", "data", *options], **quiet)
-        ready = [programs[-1] / "pg_isready", "-h", "127.0.0.1", "-p", str(port)]
+        server = subprocess.Popen([str(programs[-1] / "postgres"), "-D", "data", *options], **quiet)
+        ready = [str(programs[-1] / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
         until(lambda: subprocess.run(ready, check=False, **quiet).returncode == 0)
         try:
             yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"

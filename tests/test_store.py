@@ -295,3 +295,9 @@ async def test_an_error_of_the_disk_is_not_taken_for_an_empty_store(tmp_path: Pa
     for asking in (store.read("loop/a"), store.exists("loop/a"), store.names("loop"), store.create("loop/a", b"")):
         with pytest.raises(StoreUnavailable):
             await asking
+
+
+async def test_no_more_of_a_file_is_read_than_asked_for(either_store: Store) -> None:
+    await either_store.write("large", b"0123456789" * 100_000)
+    assert await either_store.read("large", 250_001) == (b"0123456789" * 25_001)[:250_001]
+    assert len(await either_store.read("large")) == 1_000_000

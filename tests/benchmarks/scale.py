@@ -24,6 +24,7 @@ from tests.prefect_server import running_server
 
 SHOTS = int(os.environ.get("SHOTS", "1000"))
 LATENCY = float(os.environ.get("LATENCY", "60"))
+KINDS = os.environ.get("KINDS", "ours naive").split()
 
 
 def run() -> Iterator[str]:
@@ -31,7 +32,7 @@ def run() -> Iterator[str]:
         folder = Path(name)
         render(Card("A lighthouse.", 1, "seedance-1-0-pro", 640, 640, 2, 24), folder / "card.mp4")
         environment = os.environ | prefect.environment
-        for kind in ("ours", "naive"):
+        for kind in KINDS:
             state = folder / f"{kind}.jsonl"
             with RunningEmulator.start(latency=LATENCY, state=state) as emulator:
                 done = threading.Event()
