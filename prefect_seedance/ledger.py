@@ -246,10 +246,13 @@ def rescue_file() -> Path:
 
 def rescue(record: Record, error: Exception, store_url: str, **more: Any) -> None:
     """Say at once, in three places outside the store, what the store does not take now."""
+    job, says_it = f"job {record.job_id}", f"--job-id {record.job_id}"
+    if record.job_id is None:
+        job, says_it = "no job id", "with --job-id ID, --not-charged or --charged"
     told = (
-        f"The store does not take the record `{record.step}` of {record.key} (attempt {record.attempt}, job "
-        f"{record.job_id}): {error} It is tried until it does. Should this process end before, its number is listed by "
-        f"`prefect-seedance settle --store {store_url}`, and `settle {record.key}@NUMBER --job-id {record.job_id}` "
+        f"The store does not take the record `{record.step}` of {record.key} (attempt {record.attempt}, {job}): "
+        f"{error} It is tried until it does. Should this process end before, its number is listed by "
+        f"`prefect-seedance settle --store {store_url}`, and `settle {record.key}@NUMBER` {says_it} "
         f"says it; a copy is in {rescue_file()}."
     )
     log.error(told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from typing import Any, Literal
 
 from prefect_seedance.client import RunpodClient
@@ -109,7 +110,7 @@ async def _refuse_too_early(ledger: Ledger, history: History) -> None:
     claim = next(r for r in reversed(history.records) if r.step is Step.CLAIMED)
     age = await ledger.store.age(record_path(claim.key, claim.number))
     if age < NOT_CHARGED_AFTER_SECONDS:
-        minutes = int((NOT_CHARGED_AFTER_SECONDS - age) // 60) + 1
+        minutes = math.ceil((NOT_CHARGED_AFTER_SECONDS - age) / 60)
         raise BadInput(
             f"It is too early to know that {claim.key} was not charged: a slow gateway may still deliver the request; "
             f"nothing was changed; look again in {minutes} minutes."

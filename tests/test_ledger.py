@@ -165,3 +165,23 @@ async def test_a_history_that_cannot_be_read_is_an_error_and_never_an_empty_one(
             first.write_bytes(first.read_bytes().replace(claim.key.encode(), b"sd1-other"))
     with pytest.raises(LedgerUnreadable, match="nothing was submitted"):
         await ledger.load(claim.key)
+
+
+async def test_what_the_store_does_not_take_names_a_job_only_where_there_is_one(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    down = True
+
+    async def failing(moment: str, _: str) -> None:
+        nonlocal down
+        if moment == "before create" and down:
+            down = False
+            raise StoreUnavailable("no answer.")
+
+    claim = a_claim()
+    await grown(ledger, claim)
+    kept = await Ledger(HookedStore(ledger.store, failing)).keep(after(claim, Step.UNCLEAR))
+    assert kept.state is Step.UNCLEAR
+    told = capsys.readouterr().err
+    assert f"settle {claim.key}@NUMBER" in told
+    assert "None" not in told

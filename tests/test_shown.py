@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,18 +74,21 @@ def artifacts(server: RunningPrefect, state: State[Any]) -> dict[str, dict[str, 
 
 
 def events(server: RunningPrefect, state: State[Any], name: str, expected: int) -> list[dict[str, Any]]:
-    """The events of that name which the run has caused; the server takes a moment to write them down."""
+    """The events of that name which the run has caused."""
     wanted = {
         "event": {"name": [name]},
         "related": {"resources_in_roles": [[f"prefect.flow-run.{run_id(state)}", "flow-run"]]},
     }
+    return all_of(lambda: server.post("events/filter", filter=wanted, limit=50)["events"], expected)
+
+
+def all_of(asked: Callable[[], list[dict[str, Any]]], expected: int) -> list[dict[str, Any]]:
+    """So many answers, once the server has written them down, for which it takes a moment."""
     deadline = time.monotonic() + 60
-    while True:
-        found: list[dict[str, Any]] = server.post("events/filter", filter=wanted, limit=50)["events"]
-        if len(found) >= expected or time.monotonic() > deadline:
-            assert len(found) == expected
-            return found
+    while len(found := asked()) < expected and time.monotonic() < deadline:
         time.sleep(0.3)
+    assert len(found) == expected
+    return found
 
 
 def unescaped_signs(markdown: str) -> str:
@@ -190,7 +194,7 @@ async def test_the_report_is_left_only_by_a_collector_that_changed_something(
     credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator, prefect_server: RunningPrefect
 ) -> None:
     await storyboard_to_shots(make_board("Dawn."), credentials, store, wait_minutes=0.0001, return_state=True)
-    serving.advance(3600)
+    serving.advance(10)
     state = await collect_finished(credentials, store, return_state=True)
     assert state.message == "1 stored, 0 running, 0 unclear, 0 lost"
     shown = artifacts(prefect_server, state)
@@ -216,7 +220,8 @@ async def test_a_run_and_its_tasks_are_named_after_the_work(
 ) -> None:
     state = await storyboard_to_shots(make_board("Dawn.", title=title), credentials, store, return_state=True)
     assert prefect_server.flow_run(run_id(state))["name"] == name
-    tasks = prefect_server.post("task_runs/filter", flow_runs={"id": {"any_": [run_id(state)]}})
+    of_run = {"id": {"any_": [run_id(state)]}}
+    tasks = all_of(lambda: prefect_server.post("task_runs/filter", flow_runs=of_run), 4)
     assert {task["name"] for task in tasks} == {
         "submit clip: shot-1",
         "wait for clip: shot-1",
