@@ -109,7 +109,9 @@ class RunpodClient:
         self._quota = Quota(STATUS_PER_SECOND)
 
     async def __aenter__(self) -> RunpodClient:
-        limits = httpx.Limits(max_connections=20)  # httpx looks at every connection for every request
+        # Queues of our own: for each request httpx looks through all connections and all requests that wait for one.
+        self._asking, self._fetching = asyncio.Semaphore(20), asyncio.Semaphore(10)
+        limits = httpx.Limits(max_connections=20)
         timeout = httpx.Timeout(15.0, pool=None)
         self._api = httpx.AsyncClient(verify=_certificates(), timeout=timeout, limits=limits, headers=self._headers)
         # A client of its own, so that neither the key nor a cookie can reach the media host.
@@ -175,7 +177,8 @@ class RunpodClient:
         """
         await self._quota.turn()
         try:
-            response = await self._api.get(self._url(slug, "status", job_id))
+            async with self._asking:
+                response = await self._api.get(self._url(slug, "status", job_id))
         except httpx.HTTPError:
             return None
         body = json_of(response)
@@ -241,7 +244,7 @@ class RunpodClient:
                 # If-Range: the rest only of the very same file, otherwise all of it again.
                 resume: dict[str, str] = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
                 try:
-                    async with self._media.stream("GET", link, headers=resume) as response:
+                    async with self._fetching, self._media.stream("GET", link, headers=resume) as response:
                         if response.status_code in (403, 404, 410):
                             raise LinkDead(f"The media host answers {response.status_code}.")
                         whole = response.status_code == 200

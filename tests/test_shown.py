@@ -191,34 +191,38 @@ def test_every_store_makes_keys_that_prefect_takes(url: str) -> None:
 
 
 async def test_the_report_is_left_only_by_a_collector_that_changed_something(
-    credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator, prefect_server: RunningPrefect
+    tmp_path: Path, prefect_server: RunningPrefect
 ) -> None:
-    await storyboard_to_shots(make_board("Dawn."), credentials, store, wait_minutes=0.0001, return_state=True)
-    serving.advance(10)
-    state = await collect_finished(credentials, store, return_state=True)
-    assert state.message == "1 stored, 0 running, 0 unclear, 0 lost"
-    shown = artifacts(prefect_server, state)
-    assert set(shown) == {"seedance-collected", "seedance-report"}
-    assert shown["seedance-report"]["type"] == "table"
-    [day] = json.loads(shown["seedance-report"]["data"])
-    assert tuple(day) == COLUMNS
-    assert (day["stored"], day["spent_usd"]) == (1, serving.bill()["total_usd"])
-    again = await collect_finished(credentials, store, return_state=True)
-    assert again.message == "0 stored, 0 running, 0 unclear, 0 lost"
-    assert artifacts(prefect_server, again) == {}
+    with RunningEmulator.start(latency=600) as slow:
+        credentials = RunpodCredentials(api_key=SecretStr("test-key"), base_url=slow.base_url)
+        store = VideoStore(url=str(tmp_path / "store"))
+        await storyboard_to_shots(make_board("Dawn."), credentials, store, wait_minutes=0.001, return_state=True)
+        slow.advance(600)
+        state = await collect_finished(credentials, store, return_state=True)
+        assert state.message == "1 stored, 0 running, 0 unclear, 0 lost"
+        shown = artifacts(prefect_server, state)
+        assert set(shown) == {"seedance-collected", "seedance-report"}
+        assert shown["seedance-report"]["type"] == "table"
+        [day] = json.loads(shown["seedance-report"]["data"])
+        assert tuple(day) == COLUMNS
+        assert (day["stored"], day["spent_usd"]) == (1, slow.bill()["total_usd"])
+        again = await collect_finished(credentials, store, return_state=True)
+        assert again.message == "0 stored, 0 running, 0 unclear, 0 lost"
+        assert artifacts(prefect_server, again) == {}
 
 
 @pytest.mark.parametrize(
     ("title", "name"),
     [
-        ("The {lighthouse}", "render The {lighthouse}"),
+        ("The {place}", "render The {lighthouse}"),
         (f"Dawn {HOSTILE}", f"render Dawn {HOSTILE}"[:66] + "…"),
     ],
 )
 async def test_a_run_and_its_tasks_are_named_after_the_work(
     title: str, name: str, credentials: RunpodCredentials, store: VideoStore, prefect_server: RunningPrefect
 ) -> None:
-    state = await storyboard_to_shots(make_board("Dawn.", title=title), credentials, store, return_state=True)
+    board = make_board("Dawn.", title=title).model_copy(update={"variables": {"place": "{lighthouse}"}})
+    state = await storyboard_to_shots(board, credentials, store, return_state=True)
     assert prefect_server.flow_run(run_id(state))["name"] == name
     of_run = {"id": {"any_": [run_id(state)]}}
     tasks = all_of(lambda: prefect_server.post("task_runs/filter", flow_runs=of_run), 4)
