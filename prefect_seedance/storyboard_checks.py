@@ -16,7 +16,7 @@ from prefect_seedance.models import LastFrame, Problem, Request
 from prefect_seedance.offers import MISFITS, first_offered
 from prefect_seedance.pictures import SHORTEST_SIDE, PictureSource, sides_after_crop
 from prefect_seedance.pricing import estimate
-from prefect_seedance.storyboard_chains import circles, in_order, waiting_for
+from prefect_seedance.storyboard_chains import Before, circles, in_order, waiting_for
 from prefect_seedance.storyboard_fields import Outline, ShotSpec, near, shot_name
 from prefect_seedance.storyboard_texts import (
     LONGEST_PROMPT,
@@ -160,12 +160,26 @@ class _Rules:
             link = before[number]
             if link is not None:
                 shots[number] = _continued(shots[number], shots[link])
+        self.warn_of_drift(before)
         waiting = waiting_for(before, self.blocked)
         for root, followers in waiting.items():
             self.report_waiting(root, followers)
         for number, why in self.blocked.items():
             shots[number] = replace(shots[number], request=None, key=None, estimated_usd=Decimal(0), problem=why)
         return tuple(shots)
+
+    def warn_of_drift(self, before: Before) -> None:
+        """Each shot of a chain begins with a picture that was made from a picture: it grows softer and stranger."""
+        length: dict[int, int] = {}
+        for number in in_order(before):
+            link = before[number]
+            length[number] = 1 if link is None else length.get(link, 1) + 1
+            if length[number] == self.outline.board.max_chain + 1:
+                message = (
+                    f"more than {self.outline.board.max_chain} shots continue one another here, and the picture drifts "
+                    "from shot to shot; begin anew with an `image`, or raise `max_chain:`"
+                )
+                self.warnings.append(self.outline.note(("shots", number, "continue_from"), message))
 
     def check_ids(self) -> None:
         first: dict[str, int] = {}

@@ -109,6 +109,11 @@ class Storyboard(Frozen):
         description="In an inbox: a CSV or JSONL file beside the storyboard; each row makes one production.",
         examples=["products.csv"],
     )
+    max_chain: int = Field(
+        4,
+        ge=1,
+        description="How many shots may continue one another before the plan warns that the picture drifts.",
+    )
     shots: tuple[ShotSpec, ...] = Field(
         description="The shots in the order of the film.",
         examples=[[{"id": "arrival", "prompt": "A keeper rows towards a lighthouse at dawn."}]],

@@ -271,3 +271,12 @@ def test_every_text_that_json_can_hold_is_read_as_it_was_written(texts: list[str
     for ascii_only in (True, False):
         tree, _ = read_json(json.dumps(texts, ensure_ascii=ascii_only, indent="\t"))
         assert tree.plain() == texts
+
+
+@pytest.mark.usefixtures("desk")
+async def test_a_long_chain_gets_a_warning_that_it_drifts() -> None:
+    links = [f"  - {{id: s{n}, prompt: On., continue_from: s{n - 1}}}" for n in range(2, 7)]
+    text = "\n".join(["title: T", "shots:", "  - {id: s1, prompt: On.}", *links])
+    (warning,) = (await read(text)).warnings
+    assert (warning.shot, "drifts" in warning.message) == ("s5", True)
+    assert (await read("max_chain: 6\n" + text)).warnings == ()
