@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -16,15 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 import yaml
-from commanding import Desk
 from emulating import RunningEmulator
 from prefect.flows import load_flow_from_entrypoint
-from prefect_server import RunningPrefect, running_server
+from prefect_server import RunningPrefect
 from pydantic import SecretStr
 
 from prefect_seedance import (
@@ -270,46 +265,3 @@ def board_of(prompt: str) -> Storyboard:
     return Storyboard(
         title=prompt, defaults=Defaults(size="640x640", duration=2), shots=(ShotSpec(id="a", prompt=prompt),)
     )
-
-
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[str]:
-    """The address of an empty database of a PostgreSQL server that is gone afterwards."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    if not programs:
-        pytest.skip("PostgreSQL is not installed; tests/install_servers installs it")
-    # It refuses to run as root.
-    user = {"user": "postgres", "group": "postgres"} if os.geteuid() == 0 else {}
-    with TemporaryDirectory(prefix="seedance-postgres-", ignore_cleanup_errors=True) as folder:
-        if user:
-            shutil.chown(folder, **user)
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            port = listener.getsockname()[1]
-        quiet: dict[str, Any] = {"cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **user}
-        make = [str(programs[-1] / "initdb"), "-D", "data", "-U", "prefect", "-A", "trust", "--no-sync"]
-        subprocess.run(make, check=True, **quiet)
-        options = ["-p", str(port), "-h", "127.0.0.1", "-k", folder]
-        server = subprocess.Popen([str(programs[-1] / "postgres"), "-D", "data", *options], **quiet)
-        ready = [str(programs[-1] / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
-        until(lambda: subprocess.run(ready, check=False, **quiet).returncode == 0)
-        try:
-            yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
-        finally:
-            server.send_signal(signal.SIGINT)  # "fast": without waiting for those who are connected
-            server.wait()
-
-
-def test_a_server_on_postgresql_renders_the_same(
-    postgres: str, tmp_path: Path, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", postgres)
-    with running_server(tmp_path / "server") as server:
-        account = {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url}
-        desk = Desk(tmp_path, account | server.environment)
-        rendered = desk.run("render", desk.board(BOARD), "--json")
-        assert rendered.code == 0, rendered.err
-        assert rendered.document["status"] == "complete"
-        [run] = server.post("flow_runs/filter")
-        assert run["state"]["type"] == "COMPLETED"
-    assert len(emulator.charges) == 1
