@@ -14,7 +14,7 @@ from prefect_seedance.client import Account
 from prefect_seedance.models import Request
 from prefect_seedance.store import Store, open_store
 
-pytest_plugins = ["store_fixtures"]
+pytest_plugins = ["prefect_server", "store_fixtures"]
 
 MEANT_FOR_USERS = ("RUNPOD_", "AWS_", "PREFECT_SEEDANCE_")
 

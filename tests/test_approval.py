@@ -15,8 +15,6 @@ from commanding import Desk
 from emulating import RunningEmulator
 from prefect_server import RunningPrefect
 
-pytest_plugins = ["prefect_server"]
-
 BOARD = """
     title: The lighthouse
     defaults: {size: 640x640, duration: 2}

@@ -9,8 +9,6 @@ from commanding import Desk
 from emulating import RunningEmulator
 from s3_server import RunningS3
 
-pytest_plugins = ["store_fixtures"]
-
 BOARD = """
     title: The lighthouse
     defaults: {size: 640x640, duration: 2}

@@ -32,8 +32,6 @@ from prefect_seedance import (
 )
 from prefect_seedance.errors import OverBudget
 
-pytest_plugins = ["prefect_server"]
-
 ROOT = Path(__file__).parent.parent
 DEPLOY = ("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
 KEY = "rpa_THE-KEY-OF-THE-TESTS"

@@ -29,7 +29,6 @@ from prefect_seedance import (
 from prefect_seedance.errors import BadInput, OverBudget
 from prefect_seedance.models import Manifest
 
-pytest_plugins = ["prefect_server"]
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 SMALL = Defaults(size="640x640", duration=2)

@@ -26,7 +26,6 @@ from prefect_seedance.deliveries import Inbox
 from prefect_seedance.ledger import this_writer
 from prefect_seedance.store import Store
 
-pytest_plugins = ["prefect_server", "store_fixtures"]
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 ONE = """

@@ -20,7 +20,6 @@ from postgres_server import HOW_TO_INSTALL, RunningPostgres, programs
 from prefect_server import RunningPrefect, serving_on
 from s3_server import RunningS3
 
-pytest_plugins = ["store_fixtures"]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(programs() is None, reason=HOW_TO_INSTALL)]
 
 ROOT = Path(__file__).parent.parent

@@ -17,8 +17,6 @@ from prefect_seedance.production import assemble_film, shot_names, slug
 from prefect_seedance.store import Store, open_store
 from prefect_seedance.store_disk import LocalStore
 
-pytest_plugins = ["store_fixtures"]
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:

@@ -14,8 +14,6 @@ from emulating import RunningEmulator
 from prefect_server import RunningPrefect
 from s3_server import RunningS3
 
-pytest_plugins = ["prefect_server", "store_fixtures"]
-
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))

@@ -13,8 +13,6 @@ from emulating import RunningEmulator
 from prefect_server import RunningPrefect
 from s3_server import RunningS3
 
-pytest_plugins = ["prefect_server", "store_fixtures"]
-
 BOARD = """
     title: The lighthouse
     defaults: {size: 640x640, duration: 2}

@@ -23,8 +23,6 @@ from prefect_seedance import review
 from prefect_seedance.models import Manifest
 from prefect_seedance.store import Store, open_store
 
-pytest_plugins = ["store_fixtures"]
-
 EVIL = """<script>document.title = "owned"</script> "'><img src=x onerror="document.title='owned'"> {{ 7 * 7 }} </p>"""
 LONG = "x" * 600
 QUIET = (

@@ -35,8 +35,6 @@ from prefect_seedance.shown import asset_key
 from prefect_seedance.shown_markdown import escaped, inert
 from prefect_seedance.store import open_store
 
-pytest_plugins = ["prefect_server"]
-
 SMALL = Defaults(size="640x640", duration=2)
 HOSTILE = "<img src=x onerror=alert(1)> [x](javascript:alert(1)) | **bold** `code`"
 MADE = "prefect.asset.materialization.succeeded"

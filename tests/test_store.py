@@ -15,7 +15,6 @@ from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
 from prefect_seedance.store import Store, open_store
 
 MEGABYTE = 2**20
-pytest_plugins = ["store_fixtures"]
 
 
 def test_a_folder_is_opened_without_loading_s3() -> None:

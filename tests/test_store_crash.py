@@ -17,7 +17,6 @@ from prefect_seedance.errors import StoreUnavailable
 from prefect_seedance.store import Store, open_store
 
 MEGABYTE = 2**20
-pytest_plugins = ["store_fixtures"]
 
 
 # The kernel kills the process, or refuses more bytes, exactly when the first megabyte of a file has been written.

@@ -11,8 +11,6 @@ from s3_server import Line, RunningS3
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
 from prefect_seedance.store import Store, open_store
 
-pytest_plugins = ["store_fixtures"]
-
 
 async def test_a_link_is_signed_the_new_way_and_needs_no_keys(far_store: Store) -> None:
     await far_store.write("stills/a b.png", b"picture", "image/png")
