@@ -39,7 +39,7 @@ FOR_A_PERSON = (BadInput, OverBudget, NeedsAttention, StillRunning, LedgerUnread
 
 def safe_to_repeat(task: Any, task_run: Any, state: Any) -> bool:
     """Retry what another try can mend, and nothing that waits for a person. A plain function: Prefect needs one."""
-    error = state.result(raise_on_failure=False)
+    error = getattr(state.data, "result", state.data)  # not state.result(), which an async task would have to await
     return isinstance(error, StoreUnavailable | DownloadFailed) and not isinstance(error, FOR_A_PERSON)
 
 

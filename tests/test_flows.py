@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from emulating import RunningEmulator
-from prefect import flow
+from prefect import flow, task
 from prefect_server import RunningPrefect
 from pydantic import SecretStr
 
@@ -26,8 +26,9 @@ from prefect_seedance import (
     submit_clip,
     wait_for_clip,
 )
-from prefect_seedance.errors import BadInput, OverBudget
+from prefect_seedance.errors import BadInput, DownloadFailed, NeedsAttention, OverBudget, StoreUnavailable
 from prefect_seedance.models import Manifest
+from prefect_seedance.tasks import safe_to_repeat
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -279,3 +280,24 @@ async def test_pictures_become_an_animation(tmp_path: Path) -> None:
         assert [shot.id for shot in manifest.shots] == ["img1", "img2", "img10"]
         assert manifest.status == "complete"
         assert len(emulator.charges) == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [(StoreUnavailable("down"), 2), (DownloadFailed("later"), 2), (NeedsAttention("a person"), 1)],
+)
+async def test_a_task_is_tried_again_only_where_another_try_can_mend_it(error: Exception, attempts: int) -> None:
+    tries = []
+
+    @task(retries=1, retry_condition_fn=safe_to_repeat)
+    async def unlucky() -> None:
+        tries.append(1)
+        raise error
+
+    @flow
+    async def around() -> None:
+        await unlucky()
+
+    with pytest.raises(type(error)):
+        await around()
+    assert len(tries) == attempts
