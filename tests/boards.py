@@ -51,7 +51,8 @@ async def keep_clip(store: Store, name: str, *, size: tuple[int, int] = (128, 72
 
 
 def without_clip(name: str, status: ShotStatus = "refused", error: str = "The prompt was refused.") -> ShotResult:
-    return ShotResult(id=name, status=status, key=key_for(name), take=1, estimated_usd=Decimal("0.12"), error=error)
+    facts = {"key": key_for(name), "take": 1, "record": 3, "estimated_usd": Decimal("0.12")}
+    return ShotResult(id=name, status=status, error=error, **facts)
 
 
 async def leave(
