@@ -19,6 +19,18 @@ pytest_plugins = ["prefect_server", "store_fixtures"]
 MEANT_FOR_USERS = ("RUNPOD_", "AWS_", "PREFECT_SEEDANCE_")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--live", action="store_true", help="also the tests that pay the real API (at most $0.15)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--live") and os.environ.get("RUNPOD_API_KEY"):
+        return
+    for item in items:
+        if item.get_closest_marker("live"):
+            item.add_marker(pytest.mark.skip(reason="pays the real API; needs --live and RUNPOD_API_KEY"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing of the machine's own accounts reaches a test, and nothing of a test reaches the machine's home."""
