@@ -286,6 +286,8 @@ def emulator(
     """A pretend Runpod on this machine, for rehearsals. Its bill is at GET /bill."""
     from prefect_seedance.emulator import serve as run
 
+    if serve is not None:
+        serve.mkdir(parents=True, exist_ok=True)  # a store that is still to be made
     run(port, speed, latency, faults, serve, None)
     return DONE
 
