@@ -103,6 +103,17 @@ def test_a_withdrawn_endpoint_is_one_sentence(desk: Desk, emulator: RunningEmula
     assert emulator.charges == []
 
 
+def test_a_folder_that_cannot_be_made_is_one_sentence_before_anything_is_submitted(
+    desk: Desk, emulator: RunningEmulator
+) -> None:
+    desk.store = "/proc/nowhere"
+    said = desk.run("render", desk.board(BOARD), "--json")
+    assert said.code == 2, said
+    assert said.document["schema"] == "prefect-seedance/plan/1"
+    assert "/proc/nowhere" in said.err
+    assert emulator.charges == []
+
+
 @pytest.mark.parametrize("store", ["gs://bucket/x", "s3://"])
 def test_a_store_that_cannot_work_is_one_sentence(store: str, desk: Desk, emulator: RunningEmulator) -> None:
     desk.store = store
