@@ -74,8 +74,10 @@ class Turns:
     async def _until_worth_a_look(self, record: Record, pause: float) -> None:
         known = self._quickest.get(_kind(record))
         if known is None:
+            # Without chance those that began together would look together.
+            spread = random.uniform(0, 2) * self.waits / LOOKS_PER_SECOND
             try:
-                async with asyncio.timeout(max(pause, self.waits / LOOKS_PER_SECOND)):
+                async with asyncio.timeout(max(pause, spread)):
                     await self._news.wait()
             except TimeoutError:
                 return
