@@ -10,22 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import logging
 import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from prefect_seedance import lifecycle, media
+from prefect_seedance import decoder, keeping, lifecycle
 from prefect_seedance.answers import Answer, failure_of, link_in
 from prefect_seedance.catalog import KNOWN, Catalog, input_of
 from prefect_seedance.client import RunpodClient
 from prefect_seedance.errors import (
-    BadStore,
     ClipDamaged,
     DownloadFailed,
     JobGone,
@@ -40,6 +37,7 @@ from prefect_seedance.errors import (
     TryAgainLater,
 )
 from prefect_seedance.fingerprint import key_of
+from prefect_seedance.keeping import next_step, to_the_end
 from prefect_seedance.ledger import Ledger, new_claim_id, rescue, this_writer
 from prefect_seedance.lifecycle import History, Record, Step
 from prefect_seedance.models import Footage, Request
@@ -47,39 +45,12 @@ from prefect_seedance.pricing import cost_of, estimate, upper
 from prefect_seedance.purse import Purse
 from prefect_seedance.waiting import Turns, Waiting
 
-log = logging.getLogger(__name__)
-T = TypeVar("T")
-
-SENDERS = ThreadPoolExecutor(32, thread_name_prefix="send")
 SEND_WITHIN = 30.0
 """Seconds from the claim to the POST; later than that the claim is given up unsent."""
 RETRIES_WHEN_BUSY = 5
 """New claims in one run after a 429 or a failed connection: those surely cost nothing."""
 LINK_SECONDS = 24 * 3600
 """How long the provider can fetch a picture: longer than a job may queue."""
-
-
-async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]], *, paid: bool = True) -> T:
-    """Run *work* on a loop of its own: once begun, no cancellation, SIGTERM or first Ctrl-C stops it.
-
-    A cancellation goes on after it; only what is queued and has not *paid* yet is dropped. Leaving it to its thread
-    would not do: an interpreter that ends gives no new work to any thread, and its records need some.
-    """
-    running = SENDERS.submit(lambda: asyncio.run(work()))
-    cancelled: asyncio.CancelledError | None = None
-    ended = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    running.add_done_callback(lambda _: loop.call_soon_threadsafe(ended.set))
-    while not ended.is_set():
-        try:
-            await ended.wait()
-        except asyncio.CancelledError as error:
-            if not paid and running.cancel():
-                raise
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return running.result()
 
 
 class Run:
@@ -112,6 +83,7 @@ class Run:
         self.flow_run_id = flow_run_id
         self.on_step = on_step
         self.claims: set[str] = set()
+        self._left: dict[str, History] = {}
         self._slots = asyncio.Semaphore(max_in_flight)
 
     @contextlib.asynccontextmanager
@@ -119,6 +91,11 @@ class Run:
         """One of the run's places in flight, from before the claim until the job has ended."""
         async with self._slots:
             yield
+
+    async def history_of(self, record: Record) -> History:
+        """The history that *record* ends, as this run has left it a moment ago or as the ledger has it now."""
+        left = self._left.pop(record.key, None)
+        return left if left is not None and left.last == record else await self.ledger.load(record.key)
 
     async def generate(self, request: Request, image: str | None = None, last_image: str | None = None) -> History:
         """The stored clip of *request*, or the record that says why there is none. Pays at most once, ever.
@@ -215,40 +192,40 @@ class Run:
         try:
             answer = await self.client.submit(claim.request.model, fields, late=late)
         except TooLate as error:
-            return await self.ledger.keep(_next(claim, Step.REFUSED, kind="late", reason=str(error)), history)
+            return await self.ledger.keep(next_step(claim, Step.REFUSED, kind="late", reason=str(error)), history)
         except TryAgainLater as error:
             pause = {"retry_after": error.retry_after} if error.retry_after is not None else None
             return await self.ledger.keep(
-                _next(claim, Step.REFUSED, kind="busy", reason=str(error), answer=pause), history
+                next_step(claim, Step.REFUSED, kind="busy", reason=str(error), answer=pause), history
             )
         except Refused as error:
             kind = "account" if error.status_code in (401, 402, 403) else "request"
-            return await self.ledger.keep(_next(claim, Step.REFUSED, kind=kind, reason=str(error)), history)
+            return await self.ledger.keep(next_step(claim, Step.REFUSED, kind=kind, reason=str(error)), history)
         except SubmissionUnclear as error:
-            return await self.ledger.keep(_next(claim, Step.UNCLEAR, reason=str(error)), history)
-        accepted = _next(claim, Step.ACCEPTED, job_id=answer.job_id, accepted_at=_now())
+            return await self.ledger.keep(next_step(claim, Step.UNCLEAR, reason=str(error)), history)
+        accepted = next_step(claim, Step.ACCEPTED, job_id=answer.job_id, accepted_at=_now())
         return await self._keep_accepted(accepted, answer, history)
 
     async def _keep_accepted(self, accepted: Record, answer: Answer, known: History) -> History:
         """Append *accepted*; while the store is down go on polling, since the API forgets a job 30 minutes after."""
-        keeping = asyncio.create_task(self.ledger.keep(accepted, known))
-        await asyncio.wait({keeping}, timeout=3)
-        if not keeping.done() and answer.ended is None:
+        appending = asyncio.create_task(self.ledger.keep(accepted, known))
+        await asyncio.wait({appending}, timeout=3)
+        if not appending.done() and answer.ended is None:
             async with RunpodClient(self.client.account) as client:
-                while not keeping.done() and answer.ended is None:
+                while not appending.done() and answer.ended is None:
                     with contextlib.suppress(JobGone, NeedsAttention):
                         answer = await client.status(accepted.request.model, answer.job_id) or answer
-                    await asyncio.wait({keeping}, timeout=self.wait_for.longest)
+                    await asyncio.wait({appending}, timeout=self.wait_for.longest)
         if answer.ended is None:
-            return await keeping
+            return await appending
         ended = _ended(accepted, answer)
-        if not keeping.done():
+        if not appending.done():
             rescue(
                 ended,
                 StoreUnavailable("the job has ended before its acceptance could be recorded."),
                 self.ledger.store.url,
             )
-        await keeping
+        await appending
         return await self.ledger.keep(ended)
 
     async def wait(self, history: History, *, deadline: float | None = None) -> History:
@@ -279,7 +256,7 @@ class Run:
             if answer and answer.ended == "completed":
                 self.turns.ended(record)
             if answer and answer.ended:
-                return self._seen(await self._append_or_keep(_ended(record, answer), history))
+                return self._seen(await keeping.keep(self.ledger, _ended(record, answer), history))
             gone_since = gone_since if answer is None else 0.0
             if time.monotonic() >= until:
                 break
@@ -314,7 +291,7 @@ class Run:
                     if link is None:
                         raise LinkDead("The final answer holds no link.")
                     sha256 = await self.client.download(link, scratch)
-                    footage = await asyncio.to_thread(media.examine, scratch)
+                    footage = await decoder.examine(scratch)
                     return await self._publish(history, record, scratch, sha256, footage)
                 except LinkDead as error:
                     dead += 1
@@ -354,7 +331,7 @@ class Run:
 
     async def _publish(self, history: History, record: Record, file: Path, sha256: str, footage: Footage) -> History:
         path = f"clips/{record.key}-{sha256[:12]}.mp4"
-        stored = _next(
+        stored = next_step(
             record,
             Step.STORED,
             clip=path,
@@ -363,53 +340,23 @@ class Run:
             footage=footage,
             duration_mismatch=abs(footage.seconds - record.request.duration) > 0.5,
         )
-        return self._seen(await self._put_and_keep(file, path, stored, history))
-
-    async def _put_and_keep(self, file: Path, path: str, record: Record, known: History) -> History:
-        """Publish a verified file and the record that names it. While the store is down, only a kill ends trying."""
-        try:
-            await self.ledger.store.put(file, path, "video/mp4")
-        except (StoreUnavailable, BadStore) as error:
-            rescue(record, error, self.ledger.store.url, file=str(file))
-            return await to_the_end(lambda: self._put_and_keep_until_in(file, path, record))
-        return await self._append_or_keep(record, known)
-
-    async def _put_and_keep_until_in(self, file: Path, path: str, record: Record) -> History:
-        pause = 0.5
-        while True:
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 15.0)
-            with contextlib.suppress(StoreUnavailable, BadStore):
-                if await asyncio.to_thread(file.exists):  # else it was moved into the store before its answer was lost
-                    await self.ledger.store.put(file, path, "video/mp4")
-                return await self._append_or_keep(record)
+        return self._seen(await keeping.put_and_keep(self.ledger, file, path, stored, history))
 
     async def _keep_unreadable(self, history: History, record: Record, file: Path, sha256: str, why: str) -> History:
         path = f"clips/{record.key}-{sha256[:12]}.unreadable"
         size = (await asyncio.to_thread(file.stat)).st_size
         reason = f"unreadable: {why}; kept as {path}"
         kept = {"clip": path, "sha256": sha256, "bytes": size}
-        lost = _next(record, Step.LOST, kind="unreadable", reason=reason, **kept)
-        return self._seen(await self._put_and_keep(file, path, lost, history))
+        lost = next_step(record, Step.LOST, kind="unreadable", reason=reason, **kept)
+        return self._seen(await keeping.put_and_keep(self.ledger, file, path, lost, history))
 
     async def _keep(self, record: Record, step: Step, **changed: Any) -> History:
-        return self._seen(await self._append_or_keep(_next(record, step, **changed)))
-
-    async def _append_or_keep(self, record: Record, known: History | None = None) -> History:
-        """Append a record that must not be lost, then take away the marker of what it closes."""
-        keeping = asyncio.create_task(self.ledger.keep(record, known))
-        done, _ = await asyncio.wait({keeping}, timeout=5)
-        if done:
-            history = await keeping
-        else:  # the store is down: from here on only a kill may end it
-            keeping.cancel()
-            history = await to_the_end(lambda: self.ledger.keep(record))
-        with contextlib.suppress(StoreUnavailable, BadStore):
-            await self.ledger.unmark(history)
-        return history
+        return self._seen(await keeping.keep(self.ledger, next_step(record, step, **changed)))
 
     def _seen(self, history: History) -> History:
         if history.last is not None:
+            if history.state in lifecycle.OPEN:
+                self._left[history.key] = history
             self.purse.correct(history.last)
             if history.last.kind == "account" and history.state is Step.REFUSED:
                 self.purse.stopped = f"not submitted, since the API had just said: {history.last.reason}"
@@ -426,18 +373,14 @@ def _ended(record: Record, answer: Answer) -> Record:
     """The record of a job's end. What may have been charged is never free to be claimed again."""
     cost = cost_of(answer.body)
     if answer.ended == "completed":
-        return _next(record, Step.COMPLETED, answer=answer.body, cost_usd=cost)
+        return next_step(record, Step.COMPLETED, answer=answer.body, cost_usd=cost)
     kind, message = failure_of(answer.body)
     if answer.ended == "cancelled":
-        return _next(
+        return next_step(
             record, Step.LOST, answer=answer.body, cost_usd=cost, kind="cancelled", reason="the job was cancelled"
         )
     step = Step.LOST if cost else Step.FAILED
-    return _next(record, step, answer=answer.body, cost_usd=cost, kind=kind, reason=message)
-
-
-def _next(record: Record, step: Step, **changed: Any) -> Record:
-    return record.model_copy(update={"step": step, "at": _now(), "kind": None, "reason": None, **changed})
+    return next_step(record, step, answer=answer.body, cost_usd=cost, kind=kind, reason=message)
 
 
 def _pause_before_claiming_again(last: Record | None, refusals: int) -> float | None:
@@ -448,10 +391,6 @@ def _pause_before_claiming_again(last: Record | None, refusals: int) -> float | 
         return None
     asked = (last.answer or {}).get("retry_after")
     return min(float(asked), 120.0) if asked is not None else 2.0**refusals * random.uniform(0.5, 1.0)
-
-
-def _age(at: datetime.datetime) -> float:
-    return (_now() - at).total_seconds()
 
 
 def _now() -> datetime.datetime:

@@ -23,11 +23,18 @@ from prefect_seedance.models import Footage
 
 
 class _Moment(NamedTuple):
-    """A decoded frame, its number from 1 on, and when the next one follows, in seconds from the first."""
+    """A decoded frame, its number from 1 on, and what its time is counted in and from."""
 
     frame: av.VideoFrame
     number: int
-    ends: Fraction
+    first: int
+    tick: Fraction
+    rate: Fraction
+
+    @property
+    def ends(self) -> Fraction:
+        """When the next frame follows, in seconds from the first."""
+        return ((self.frame.pts or 0) - self.first) * self.tick + (self.frame.duration * self.tick or 1 / self.rate)
 
 
 def examine(path: Path) -> Footage:
@@ -182,20 +189,20 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
 def _moments(clip: av.container.InputContainer) -> Iterator[_Moment]:
     """Every frame in order; `ClipDamaged` where one had to be patched up, or where the end is missing."""
     name, stream = Path(clip.name).name, clip.streams.video[0]
-    stream.thread_type = "AUTO"
-    tick = stream.time_base or Fraction(1)
-    first, number, ends = 0, 0, Fraction(0)
+    stream.thread_type = "NONE"  # threads of the codec cost more than half as much again
+    tick, rate = stream.time_base or Fraction(1), _rate(clip)
+    first, last = 0, None
     for number, frame in enumerate(clip.decode(stream), 1):
         if frame.is_corrupt or frame.pts is None:
             raise ClipDamaged(f"{name} is damaged in frame {number}")
         first = frame.pts if number == 1 else first
-        ends = (frame.pts - first) * tick + (frame.duration * tick or 1 / _rate(clip))
-        yield _Moment(frame, number, ends)
-    if number == 0:
+        last = _Moment(frame, number, first, tick, rate)
+        yield last
+    if last is None:
         raise ClipDamaged(f"{name} has no picture in it")
     # Both, since an edit list may leave out frames on purpose.
-    if number < stream.frames and ends + 1 / (2 * _rate(clip)) < (stream.duration or 0) * tick:
-        raise ClipDamaged(f"{name} ends after {number} of {stream.frames} frames")
+    if last.number < stream.frames and last.ends + 1 / (2 * rate) < (stream.duration or 0) * tick:
+        raise ClipDamaged(f"{name} ends after {last.number} of {stream.frames} frames")
 
 
 def _last(clip: av.container.InputContainer) -> _Moment:

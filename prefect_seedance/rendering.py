@@ -23,7 +23,8 @@ from prefect_seedance.catalog import KNOWN, Catalog
 from prefect_seedance.client import open_client
 from prefect_seedance.collecting import settle_what_is_over
 from prefect_seedance.errors import BadInput, OverBudget
-from prefect_seedance.generation import Run, to_the_end
+from prefect_seedance.generation import Run
+from prefect_seedance.keeping import to_the_end
 from prefect_seedance.ledger import Ledger, this_writer
 from prefect_seedance.lifecycle import Record
 from prefect_seedance.models import Frozen, Manifest
@@ -111,7 +112,7 @@ async def _purse(planned: Planned, run: Run, spending: Spending, options: Option
     if not planned.to_pay:
         return Purse()
     budget = min((limit for limit in (options.budget, limits.per_run) if limit is not None), default=None)
-    purse = Purse(budget, spending)
+    purse = Purse(budget, spending, limits=limits)
     purse.charged = _claimed_before(planned, run.flow_run_id)
     if budget is not None and purse.taken_usd + planned.plan.estimated_usd > budget:
         before = f" after ${purse.taken_usd:.2f} spent by this run before" if purse.taken_usd else ""
@@ -125,8 +126,10 @@ async def _purse(planned: Planned, run: Run, spending: Spending, options: Option
         await run.client.check(model)
     await run.ledger.store.belongs_to(run.client.account.kind)
     await run.ledger.store.prove()
-    await approve_or_refuse(planned, limits.approve_above, options.approve)
+    await approve_or_refuse(planned, limits.approve_above, options.approve, await purse.told())
     purse.reservation = await _reserve(planned, run, spending, limits)
+    for line in await purse.told():
+        shown.tell(line)
     return purse
 
 
@@ -163,6 +166,9 @@ async def _render(
             await shots.render()
     finally:
         await to_the_end(lambda: _settle(run))
+    money = await run.purse.told()
+    for line in money:
+        shown.tell(line)
     manifest, folder = await tasks.write_production(
         board.title,
         shots.results(),
@@ -179,7 +185,7 @@ async def _render(
         warnings=planned.warnings,
     )
     await progress.end()
-    await shown.results(manifest, folder, run.ledger.store)
+    await shown.results(manifest, folder, run.ledger.store, money)
     return _state_of(manifest)
 
 

@@ -79,10 +79,11 @@ class LocalStore(Store):
         await self._on_disk(path, self._put, local, self._at(path))
 
     def _put(self, local: Path, target: Path) -> None:
-        if not local.is_file():
-            raise Missing(f"There is no file {local}.")
         make_folder(target.parent)
-        sync(local)
+        try:
+            sync(local)
+        except FileNotFoundError as error:
+            raise Missing(f"There is no file {local}.") from error
         try:
             local.replace(target)
         except OSError as error:
@@ -172,14 +173,25 @@ def written_beside(target: Path, content: bytes | Path, *, link: bool = False) -
     temporary = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         if isinstance(content, bytes):
-            temporary.write_bytes(content)
+            write_synced(temporary, content)
         else:
             linked_or_copied(content, temporary, link=link)
-        sync(temporary)
+            sync(temporary)
         yield temporary
     finally:
         # Also after a rename: between two links of one file a rename does nothing and leaves both.
         temporary.unlink(missing_ok=True)
+
+
+def write_synced(file: Path, content: bytes) -> None:
+    """In as few calls as can be: at each of them a thread gives the interpreter's lock away and has to get it back."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        while content:
+            content = content[os.write(descriptor, content) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def linked_or_copied(source: Path, target: Path, *, link: bool) -> None:

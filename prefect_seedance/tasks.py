@@ -93,7 +93,7 @@ async def wait_for_clip(
 ) -> Record:
     """Wait until the job of *record* has ended, or go on waiting where an earlier run stopped. Costs nothing."""
     async with own_or(run, credentials, store) as own:
-        return _last(await own.wait(await own.ledger.load(record.key)))
+        return _last(await own.wait(await own.history_of(record)))
 
 
 @task(
@@ -109,7 +109,7 @@ async def persist_clip(
 ) -> Record:
     """Bring the clip of a completed job into the store: whole, decoded, hashed. Costs nothing."""
     async with own_or(run, credentials, store) as own:
-        return _last(await own.persist(await own.ledger.load(record.key)))
+        return _last(await own.persist(await own.history_of(record)))
 
 
 @task(task_run_name="publish image: {source.picture.source}", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)

@@ -17,10 +17,10 @@ LAYERS = [
     ["pricing", "lifecycle", "timeline"],
     # The world: HTTP, files, video.
     ["waiting", "store", "media", "catalog_file"],
-    ["client"],
+    ["client", "decoder"],
     ["store_disk", "store_s3"],
     ["ledger"],
-    ["spending"],
+    ["spending", "keeping"],
     # The story of one clip.
     ["purse"],
     ["generation"],

@@ -9,7 +9,6 @@ import datetime
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,39 +28,9 @@ from prefect_seedance.lifecycle import History, Record, Step
 from prefect_seedance.models import Request
 from prefect_seedance.purse import Purse
 from prefect_seedance.spending import Limits, Spending
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.store import Store
 
-RENDERER = Path(__file__).with_name("renderer.py")
-
-
-@pytest.fixture(scope="module")
-def shared_emulator() -> Iterator[RunningEmulator]:
-    with RunningEmulator.start(speed=20, latency=0.2) as running:
-        yield running
-
-
-@pytest.fixture
-def emulator(shared_emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunningEmulator:
-    shared_emulator.clear_faults()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return shared_emulator
-
-
-@pytest.fixture
-def prompt(tmp_path: Path) -> str:
-    """Of this test alone, so that its charges can be told apart."""
-    return str(tmp_path)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
-
-
-@pytest.fixture
-async def client(emulator: RunningEmulator) -> AsyncIterator[RunpodClient]:
-    async with RunpodClient(Account(API_KEY, emulator.base_url)) as opened:
-        yield opened
+RENDERER = Path(__file__).parent.parent / "renderer.py"
 
 
 def charges(emulator: RunningEmulator, prompt: str) -> int:
@@ -395,3 +364,17 @@ async def test_a_claim_past_the_end_of_its_reservation_is_not_submitted(
     trying.cancel()
     assert last.kind == "late"
     assert charges(emulator, prompt) == 0
+
+
+async def test_what_another_run_has_done_meanwhile_is_seen(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    run, other = (Run(client, Ledger(store), waiting=QUICK) for _ in range(2))
+    accepted = (await run.submit(small(prompt))).last
+    stored = (await other.generate(small(prompt))).last
+    assert accepted is not None
+    assert stored is not None
+    assert (await run.history_of(stored)).state is Step.STORED
+    again = await run.persist(await run.wait(await run.history_of(accepted)))
+    assert (again.last, again.state) == (stored, Step.STORED)
+    assert charges(emulator, prompt) == 1

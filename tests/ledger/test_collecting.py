@@ -5,12 +5,11 @@ import contextlib
 import datetime
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from emulating import RunningEmulator
-from renderer import API_KEY, QUICK, HookedStore, small
+from renderer import QUICK, HookedStore, small
 
 from prefect_seedance.answers import link_in
 from prefect_seedance.client import Account, RunpodClient
@@ -21,38 +20,8 @@ from prefect_seedance.generation import Run
 from prefect_seedance.ledger import Ledger
 from prefect_seedance.lifecycle import History, Step
 from prefect_seedance.spending import Spending
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.store import Store
 from prefect_seedance.waiting import Waiting
-
-
-@pytest.fixture(scope="module")
-def shared_emulator() -> Iterator[RunningEmulator]:
-    with RunningEmulator.start(speed=20, latency=0.2) as running:
-        yield running
-
-
-@pytest.fixture
-def emulator(shared_emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunningEmulator:
-    shared_emulator.clear_faults()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return shared_emulator
-
-
-@pytest.fixture
-def prompt(tmp_path: Path) -> str:
-    """Of this test alone, so that its charges can be told apart."""
-    return str(tmp_path)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return open_store(tmp_path / "store")
-
-
-@pytest.fixture
-async def client(emulator: RunningEmulator) -> AsyncIterator[RunpodClient]:
-    async with RunpodClient(Account(API_KEY, emulator.base_url)) as opened:
-        yield opened
 
 
 @pytest.fixture

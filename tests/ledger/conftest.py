@@ -1,0 +1,43 @@
+"""An emulator whose jobs end at once, shared by a file, and for each test a store, a client and a prompt of its own."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from emulating import RunningEmulator
+from renderer import API_KEY
+
+from prefect_seedance.client import Account, RunpodClient
+from prefect_seedance.store import Store, open_store
+
+
+@pytest.fixture(scope="module")
+def shared_emulator() -> Iterator[RunningEmulator]:
+    with RunningEmulator.start(speed=20, latency=0.2) as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(shared_emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunningEmulator:
+    shared_emulator.clear_faults()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return shared_emulator
+
+
+@pytest.fixture
+def prompt(tmp_path: Path) -> str:
+    """Of this test alone, so that its charges can be told apart."""
+    return str(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(tmp_path / "store")
+
+
+@pytest.fixture
+async def client(emulator: RunningEmulator) -> AsyncIterator[RunpodClient]:
+    async with RunpodClient(Account(API_KEY, emulator.base_url)) as opened:
+        yield opened

@@ -1,0 +1,122 @@
+"""Clips are decoded in processes of their own, which no run depends on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from prefect_seedance import decoder, media
+from prefect_seedance.errors import ClipDamaged, DownloadFailed
+from prefect_seedance.models import Footage
+from prefect_seedance.testcard import Card, render
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    render(Card("A lighthouse.", 1, "seedance-1-0-pro", 160, 160, 1, 24), tmp_path / "clip.mp4")
+    return tmp_path / "clip.mp4"
+
+
+def examine(clip: Path) -> Footage:
+    return asyncio.run(decoder.examine(clip))
+
+
+def decoders(of: int) -> list[int]:
+    """The decoders that the process *of* has started and that still run."""
+    children = [int(pid) for file in Path(f"/proc/{of}/task").glob("*/children") for pid in file.read_text().split()]
+    return [pid for pid in children if b"prefect_seedance.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def ended(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_it_says_what_decoding_here_says(clip: Path, tmp_path: Path) -> None:
+    assert examine(clip) == media.examine(clip)
+    (tmp_path / "half.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    for wrong in ("half.mp4", "missing.mp4"):
+        said: list[tuple[type, str]] = []
+        for decode in (examine, media.examine):
+            with pytest.raises((ClipDamaged, FileNotFoundError)) as caught:
+                decode(tmp_path / wrong)
+            said.append((caught.type, str(caught.value).partition(":")[0]))
+        assert said[0] == said[1]
+
+
+def test_a_path_of_any_letters_is_found(clip: Path) -> None:
+    strange = clip.with_name('a "b"\n☃ \udcff.mp4')
+    clip.rename(strange)
+    assert examine(strange).frames == 24
+
+
+@pytest.mark.parametrize(("how", "raised"), [(signal.SIGKILL, DownloadFailed), (signal.SIGSEGV, ClipDamaged)])
+def test_a_decoder_that_ends_in_the_middle_ends_nothing_else(
+    clip: Path, how: signal.Signals, raised: type[Exception]
+) -> None:
+    examine(clip)
+    running = decoders(os.getpid())
+    for pid in running:
+        os.kill(pid, signal.SIGSTOP)
+    with ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(examine, clip)
+        time.sleep(0.2)  # asked or not yet: it ends either way
+        for pid in running:
+            os.kill(pid, how)
+            os.kill(pid, signal.SIGCONT)
+        with pytest.raises(raised):
+            asked.result(timeout=60)
+    until(lambda: all(map(ended, running)))
+    assert examine(clip).frames == 24
+
+
+def test_a_decoder_that_ends_while_it_waits_is_replaced(clip: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(examine, [clip] * 16))
+    for pid in decoders(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+        until(lambda pid=pid: ended(pid))
+    assert examine(clip).frames == 24
+
+
+def test_no_more_decoders_than_processors(clip: Path) -> None:
+    with ThreadPoolExecutor(16) as threads:
+        assert {footage.frames for footage in threads.map(examine, [clip] * 64)} == {24}
+    assert 1 <= len(decoders(os.getpid())) <= (os.cpu_count() or 1)
+
+
+def test_a_decoder_has_no_keys_takes_no_ctrl_c_and_does_not_outlive_its_process(clip: Path) -> None:
+    text = (
+        "import asyncio, sys, time; from pathlib import Path; from prefect_seedance import decoder; "
+        "asyncio.run(decoder.examine(Path(sys.argv[1]))); print('ready', flush=True); time.sleep(600)"
+    )
+    keys = {"RUNPOD_API_KEY": "rpa_SECRET", "AWS_SECRET_ACCESS_KEY": "SECRET"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", text, str(clip)], stdout=subprocess.PIPE, text=True, env=os.environ | keys
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    (pid,) = decoders(process.pid)
+    assert b"SECRET" not in Path(f"/proc/{pid}/environ").read_bytes()
+    assert os.getsid(pid) != os.getsid(process.pid)
+    process.kill()
+    process.wait()
+    until(lambda: ended(pid))
