@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,11 +24,13 @@ class Approval(RunInput):
     approved: bool = Field(False, title="Approve", description="Spend what the plan says, once.")
 
 
-async def approve_or_refuse(planned: Planned, approve_above: Decimal | None, approved_hash: str | None) -> None:
+async def approve_or_refuse(
+    planned: Planned, approve_above: Decimal | None, approved_hash: str | None, money: Sequence[str] = ()
+) -> None:
     """Return if *planned* may be spent; pause a deployed run until a person says so; else raise `NotApproved`.
 
     A plan that has changed has another hash and is asked about again. An attempt moves the hash too, so that no
-    approval is used twice.
+    approval is used twice. *money* says what is left of the limits.
     """
     plan = planned.plan
     if approved_hash is not None and approved_hash != plan.plan_hash:
@@ -42,7 +45,8 @@ async def approve_or_refuse(planned: Planned, approve_above: Decimal | None, app
             f"The plan costs ${plan.estimated_usd:.2f}, above the ${approve_above:.2f} that need no approval; nothing "
             f"was submitted; approve it with --approve {plan.plan_hash}."
         )
-    form = Approval.with_initial_data(description=plan_markdown(planned), approved=False)
+    told = "\n".join([plan_markdown(planned), *(f"- {line}" for line in money)])
+    form = Approval.with_initial_data(description=told, approved=False)
     pausing: Any = suspend_flow_run(wait_for_input=form, timeout=APPROVAL_SECONDS, key=f"plan-{plan.plan_hash}")
     answer: Approval = await pausing
     if not answer.approved:

@@ -16,7 +16,7 @@ from cyclopts.validators import Number
 from prefect_seedance import terminal
 from prefect_seedance.catalog_file import load_catalog
 from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.command_options import UNLIMITED, Money, Place
+from prefect_seedance.command_options import UNLIMITED, Limit, Money, Place
 from prefect_seedance.errors import (
     ApiUnreachable,
     BadInput,
@@ -183,12 +183,27 @@ def collect(place: Place, *, json: Json = False) -> int:
     from prefect_seedance.flow_runner import collect_with
 
     place.who().check()
+    asyncio.run(_look_at(place))
     collected = collect_with(place)
     terminal.show_collected(collected, as_json=json)
     left = collected["running"] + collected["unclear"] + collected["lost"]
     if not left:
         return DONE
     return PARTIAL if collected["stored"] else NOTHING
+
+
+async def _look_at(place: Place) -> None:
+    store = place.open()
+    try:
+        await _say_if_empty(store)
+    finally:
+        await store.aclose()
+
+
+async def _say_if_empty(store: Store) -> None:
+    """A mistyped place looks like one where there is nothing to do."""
+    if await store.kind() is None:
+        terminal.say(f"Nothing was ever rendered into {store.url}; is that the right place?")
 
 
 @app.command
@@ -219,6 +234,7 @@ def settle(
             await refuse_other_kind(store, who.kind)
             ledger = Ledger(store)
             if handle is None:
+                await _say_if_empty(store)
                 terminal.show_unclear(await settling.unclear(ledger), as_json=json)
                 return
             if verdicts == ["job id"]:
@@ -239,15 +255,20 @@ def report(
     *,
     csv: Annotated[bool, Parameter(help="Comma-separated rows on stdout.", negative="")] = False,
     jsonl: Annotated[bool, Parameter(help="One JSON object per line on stdout.", negative="")] = False,
+    per_day: Limit = None,
+    per_month: Limit = None,
 ) -> int:
-    """Spending, clips, time to clip, unclear and lost by day, from the ledger."""
+    """Spending, clips, time to clip, unclear and lost by day, from the ledger; what is left of the limits you name."""
     from prefect_seedance.report import daily, standing_of
+    from prefect_seedance.spending import Limits
 
     store = place.open()
 
     async def read() -> None:
         try:
-            terminal.show_report(await daily(Ledger(store)), await standing_of(store), csv=csv, jsonl=jsonl)
+            await _say_if_empty(store)
+            standing, limits = await standing_of(store), Limits(per_day=per_day, per_month=per_month)
+            terminal.show_report(await daily(Ledger(store)), standing, limits, csv=csv, jsonl=jsonl)
         finally:
             await store.aclose()
 

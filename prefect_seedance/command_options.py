@@ -14,6 +14,7 @@ from prefect_seedance.client import BASE_URL, Account
 from prefect_seedance.store import Store, open_store
 
 Dollars = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gte=0))]
+Limit = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gt=0))]
 
 
 @Parameter(name="*")
@@ -49,8 +50,8 @@ class Money:
     """What may be spent, and how."""
 
     budget: Dollars = None
-    per_day: Dollars = None
-    per_month: Dollars = None
+    per_day: Limit = None
+    per_month: Limit = None
     approve_above: Dollars = None
     approve: Annotated[str | None, Parameter(help="The hash of the plan that you approve.")] = None
     max_in_flight: Annotated[int, Parameter(help="Jobs out at once.", validator=Number(gte=1))] = 10

@@ -26,6 +26,7 @@ from prefect_seedance import terminal
 from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.command_options import Money, Place
 from prefect_seedance.models import Manifest
+from prefect_seedance.shown import TERMINAL
 
 
 def render_with(name: str, parameters: dict[str, Any], place: Place, money: Money) -> Manifest:
@@ -92,9 +93,8 @@ def _begin() -> None:
         starting = threading.Thread(target=_start_server, daemon=True)
         starting.start()
         starting.join()
-    progress = logging.getLogger("prefect_seedance.shots")
-    progress.addHandler(terminal.Progress())
-    progress.setLevel(logging.INFO)
+    TERMINAL.addHandler(terminal.Progress())
+    TERMINAL.setLevel(logging.INFO)
 
 
 def _start_server() -> None:

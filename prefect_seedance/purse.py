@@ -6,20 +6,27 @@ import asyncio
 import datetime
 from decimal import Decimal
 
-from prefect_seedance.errors import OverBudget
+from prefect_seedance.errors import OverBudget, SeedanceError
 from prefect_seedance.lifecycle import Record
-from prefect_seedance.spending import EXTEND_BELOW, Reservation, Spending
+from prefect_seedance.spending import EXTEND_BELOW, Limits, Reservation, Spending, Totals
+
+NO_LIMITS = Limits()
 
 
 class Purse:
     """What one run may spend, and the reservation it draws on. Shared by all shots of the run."""
 
     def __init__(
-        self, budget: Decimal | None = None, spending: Spending | None = None, reservation: Reservation | None = None
+        self,
+        budget: Decimal | None = None,
+        spending: Spending | None = None,
+        reservation: Reservation | None = None,
+        limits: Limits = NO_LIMITS,
     ) -> None:
         self.budget = budget
         self.spending = spending
         self.reservation = reservation
+        self.limits = limits
         self.charged: dict[str, Decimal] = {}
         self.stopped: str | None = None
         self._extending = asyncio.Lock()
@@ -43,6 +50,18 @@ class Purse:
         """Replace the estimate of a claim by what it is known to have cost."""
         if record.claim_id in self.charged:
             self.charged[record.claim_id] = record.charged_usd
+
+    async def told(self) -> list[str]:
+        """What is spent, reserved and left of every limit that this run is under: nothing without one. Never raises."""
+        lines = []
+        if self.budget is not None and self.charged:
+            lines.append(f"This run: {Totals(spent_usd=self.taken_usd).told(self.budget)}.")
+        if self.spending and self.limits.reserve:
+            try:
+                lines += (await self.spending.standing(datetime.datetime.now(datetime.UTC))).told(self.limits)
+            except SeedanceError as error:
+                lines.append(f"What all runs have spent can't be read just now: {error}")
+        return lines
 
     async def extend(self) -> None:
         """Keep the reservation open while the run still claims."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from prefect_seedance import tasks
+from prefect_seedance import shown, tasks
 from prefect_seedance.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.errors import OverBudget, SeedanceError
 from prefect_seedance.generation import Run
@@ -21,8 +20,6 @@ from prefect_seedance.models import LastFrame, ShotResult, ShotStatus
 from prefect_seedance.plan import Planned
 from prefect_seedance.pricing import dollars
 from prefect_seedance.storyboard import Board, BoardShot
-
-log = logging.getLogger(__name__)
 
 SHOWN_ONE_BY_ONE = 30
 """Up to so many shots each shows as its own task runs; the Prefect server spends 40 ms of CPU on every task run."""
@@ -107,7 +104,8 @@ class Shots:
         """One line for whoever watches the run."""
         result = self._result(shot, shot.estimated_usd, None)
         paid = f" for {dollars(result.cost_usd)}" if result.paid_this_run and result.cost_usd is not None else ""
-        log.info("%s: %s%s%s", shot.id, result.status, paid, f" ({result.error})" if result.error else "")
+        error = f" ({result.error})" if result.error else ""
+        shown.tell(f"{shot.id}: {result.status}{paid}{error}", logged=self._one_by_one)
 
     async def _generate(self, shot: BoardShot) -> Record:
         request = shot.request

@@ -43,6 +43,8 @@ from prefect_seedance.store import Store
 from prefect_seedance.storyboard_fields import Storyboard
 from prefect_seedance.storyboard_texts import title_of
 
+TERMINAL = logging.getLogger("prefect_seedance.progress")
+"""What the command line prints while a flow runs."""
 CLIPS_PER_EVENT = 90
 """Prefect's server refuses an event with more than 100 related resources."""
 
@@ -53,6 +55,13 @@ def log() -> Any:
         return get_run_logger()
     except MissingContextError:
         return logging.getLogger(__name__)
+
+
+def tell(line: str, *, logged: bool = True) -> None:
+    """One line for whoever watches the run, on the terminal and, where it is *logged*, in the run's log in the UI."""
+    TERMINAL.info(line)
+    if logged:
+        log().info(line)
 
 
 def run_name(verb: str) -> Callable[[], str]:
@@ -187,7 +196,7 @@ class Progress:
         await aupdate_progress_artifact(self.artifact, progress=100.0, description=told)
 
 
-async def results(manifest: Manifest, folder: str, store: Store) -> None:
+async def results(manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
     """What became of each shot, with links and posters, and what it cost."""
     _production_made(manifest, folder, store)
     stored = sum(shot.status == "stored" for shot in manifest.shots)
@@ -195,7 +204,7 @@ async def results(manifest: Manifest, folder: str, store: Store) -> None:
     shots = await shots_markdown(manifest, folder, store)
     await acreate_markdown_artifact(shots, key="seedance-shots", description=f"{told}.")
     told += f", {dollars(manifest.spent_usd)} spent."
-    await acreate_markdown_artifact(costs_markdown(manifest), key="seedance-cost", description=told)
+    await acreate_markdown_artifact(costs_markdown(manifest, money), key="seedance-cost", description=told)
 
 
 def counts(found: dict[str, Any]) -> str:

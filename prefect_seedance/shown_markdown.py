@@ -78,8 +78,8 @@ def _when_paid(shot: ShotResult) -> str:
     return "" if shot.cost_usd is None else "now" if shot.paid_this_run else "before"
 
 
-def costs_markdown(manifest: Manifest) -> str:
-    """What a run and its production have cost."""
+def costs_markdown(manifest: Manifest, money: Sequence[str]) -> str:
+    """What a run and its production have cost, and what is left of its limits."""
     return "\n".join(
         [
             "| | USD |",
@@ -88,6 +88,8 @@ def costs_markdown(manifest: Manifest) -> str:
             f"| Spent by this run | {dollars(manifest.spent_usd)} |",
             f"| Worth of the clips that were there already | {dollars(manifest.reused_usd)} |",
             f"| What all clips of this production have cost | {dollars(worth(manifest))} |",
+            "",
+            *(f"- {line}" for line in money),
         ]
     )
 

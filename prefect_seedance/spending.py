@@ -21,6 +21,7 @@ from prefect_seedance.errors import LedgerUnreadable, OverBudget, StoreUnavailab
 from prefect_seedance.ledger import is_gone
 from prefect_seedance.lifecycle import History, Step, Writer
 from prefect_seedance.models import Frozen, Usd
+from prefect_seedance.pricing import dollars
 from prefect_seedance.store import Store
 
 RESERVED_FOR = datetime.timedelta(hours=2)
@@ -40,6 +41,13 @@ class Totals(Frozen):
 
     def plus(self, spent: Decimal, reserved: Decimal) -> Totals:
         return Totals(spent_usd=self.spent_usd + spent, reserved_usd=self.reserved_usd + reserved)
+
+    def told(self, limit: Decimal | None) -> str:
+        """What is spent and reserved and, under a limit, left."""
+        told = f"{dollars(self.spent_usd)} spent, {dollars(self.reserved_usd)} reserved"
+        if limit is not None:
+            told += f", {dollars(max(ZERO, limit - self.taken_usd))} left of {dollars(limit)}"
+        return told
 
 
 class Reservation(Frozen):
@@ -98,6 +106,13 @@ class Standing:
 
     day: Totals
     month: Totals
+
+    def told(self, limits: Limits) -> list[str]:
+        """A line for the day and one for the month."""
+        return [
+            f"Today, all runs (UTC): {self.day.told(limits.per_day)}.",
+            f"This month, all runs (UTC): {self.month.told(limits.per_month)}.",
+        ]
 
 
 class Spending:
@@ -230,11 +245,9 @@ def charges_of(reservation: Reservation, known: Mapping[str, History]) -> tuple[
 
 def _refuse_above(limit: Decimal | None, span: str, totals: Totals, wanted: Decimal) -> None:
     if limit is not None and totals.taken_usd + wanted > limit:
-        left = max(ZERO, limit - totals.taken_usd)
         raise OverBudget(
-            f"This run may cost ${wanted:.2f}, but of the limit of ${limit:.2f} per {span} ${totals.spent_usd:.2f} is "
-            f"spent and ${totals.reserved_usd:.2f} reserved, so ${left:.2f} is left; nothing was submitted; render "
-            "fewer shots, wait, or raise the limit."
+            f"This run may cost {dollars(wanted)}, more than is left of the limit per {span}: {totals.told(limit)}; "
+            "nothing was submitted; render fewer shots, wait, or raise the limit."
         )
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from prefect_seedance.doctor import Check
     from prefect_seedance.plan import Planned
     from prefect_seedance.report import Day
-    from prefect_seedance.spending import Standing
+    from prefect_seedance.spending import Limits, Standing
 
 COLOURS = {
     "stored": "green",
@@ -38,6 +39,7 @@ COLOURS = {
     "lost": "red",
 }
 
+REPORT_HEADS = {"spent_usd": "spent", "at_risk_usd": "at risk", "median_seconds_to_clip": "to clip"}
 
 STOPPED = "Stopped. Jobs that are out go on: render again or `prefect-seedance collect`; nothing is paid twice."
 
@@ -157,7 +159,7 @@ def show_inbox(report: dict[str, Any], *, as_json: bool) -> None:
     say(f"{len(report['boards'])} storyboards processed; {dollars_of(report['spent_usd'])} spent.")
 
 
-def show_report(days: Sequence[Day], standing: Standing, *, csv: bool, jsonl: bool) -> None:
+def show_report(days: Sequence[Day], standing: Standing, limits: Limits, *, csv: bool, jsonl: bool) -> None:
     rows = [day.as_row() for day in days]
     if csv:
         from prefect_seedance.report import COLUMNS
@@ -169,15 +171,22 @@ def show_report(days: Sequence[Day], standing: Standing, *, csv: bool, jsonl: bo
     if jsonl:
         sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
         return
-    table = Table()
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1))  # fits a terminal of 80 columns
     for name in rows[0] if rows else ("day",):
-        table.add_column(name.replace("_", " "), justify="left" if name == "day" else "right")
+        table.add_column(REPORT_HEADS.get(name, name), justify="left" if name == "day" else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*(_cell(name, value) for name, value in row.items()))
     Console().print(table)
-    month, day = standing.month, standing.day
-    say(f"Today {dollars(day.spent_usd)} spent and {dollars(day.reserved_usd)} reserved; ")
-    say(f"this month {dollars(month.spent_usd)} spent and {dollars(month.reserved_usd)} reserved.")
+    for line in standing.told(limits):
+        say(line)
+
+
+def _cell(name: str, value: object) -> str:
+    if isinstance(value, float) and name.endswith("_usd"):
+        return dollars_of(value)
+    if value is None:
+        return ""
+    return f"{value} s" if name == "median_seconds_to_clip" else str(value)
 
 
 def show_checks(checks: Sequence[Check]) -> None:

@@ -160,6 +160,11 @@ def test_settling_lists_what_is_unclear_and_nothing_else(desk: Desk) -> None:
     assert (said.code, said.document) == (0, [])
 
 
+@pytest.mark.parametrize("command", ["settle", "report", "collect"])
+def test_a_place_where_nothing_was_ever_rendered_is_said_to_be_one(command: str, desk: Desk) -> None:
+    assert f"Nothing was ever rendered into {desk.store}" in desk.run(command).err
+
+
 @pytest.mark.parametrize("handle", ["nonsense", "sd1-00000000000000000000000000000000@2"])
 def test_settling_something_else_changes_nothing(handle: str, desk: Desk) -> None:
     said = desk.run("settle", handle, "--charged")

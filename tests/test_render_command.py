@@ -165,3 +165,7 @@ def test_a_report_adds_up_to_the_bill(desk: Desk, emulator: RunningEmulator) -> 
     desk.run("render", desk.board(BOARD))
     (row,) = [json.loads(line) for line in desk.run("report", "--jsonl").out.splitlines()]
     assert (row["stored"], row["spent_usd"]) == (2, emulator.bill()["total_usd"])
+    cost = row["spent_usd"]
+    told = desk.run("report", "--per-day", "5").err
+    assert f"Today, all runs (UTC): ${cost:.2f} spent, $0.00 reserved, ${5 - cost:.2f} left of $5.00." in told
+    assert f"This month, all runs (UTC): ${cost:.2f} spent, $0.00 reserved." in told

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +32,11 @@ from prefect_seedance import (
 )
 from prefect_seedance.client import BASE_URL
 from prefect_seedance.pricing import dollars
+from prefect_seedance.purse import Purse
 from prefect_seedance.report import COLUMNS
 from prefect_seedance.shown import asset_key
 from prefect_seedance.shown_markdown import escaped, inert
+from prefect_seedance.spending import Limits, Spending
 from prefect_seedance.store import open_store
 
 SMALL = Defaults(size="640x640", duration=2)
@@ -141,6 +145,30 @@ async def test_shots_lead_to_their_clips_and_show_their_posters(
     assert "**The lighthouse**: partial, 4 of 5 shots stored" in shown["seedance-shots"]["description"]
     assert f"| Spent by this run | {dollars(manifest.spent_usd)} |" in shown["seedance-cost"]["data"]
     assert "| shot-3 | generate | $0.05 | 1 |" in shown["seedance-plan"]["data"]
+
+
+async def test_what_is_spent_reserved_and_left_of_every_limit_is_shown_during_the_run_and_after_it(
+    credentials: RunpodCredentials, store: VideoStore, prefect_server: RunningPrefect
+) -> None:
+    board, limits = make_board("Dawn.", "Noon."), SpendingLimits(per_day=1, per_month=20)
+    state = await storyboard_to_shots(board, credentials, store, limits=limits, budget=0.5, return_state=True)
+    after = [
+        "This run: $0.10 spent, $0.00 reserved, $0.40 left of $0.50.",
+        "Today, all runs (UTC): $0.10 spent, $0.00 reserved, $0.90 left of $1.00.",
+        "This month, all runs (UTC): $0.10 spent, $0.00 reserved, $19.90 left of $20.00.",
+    ]
+    data = artifacts(prefect_server, state)["seedance-cost"]["data"]
+    assert [line for line in after if f"- {line}" in data] == after
+    during = "Today, all runs (UTC): $0.00 spent, $0.10 reserved, $0.90 left of $1.00."
+    all_of(lambda: [{}] if during in prefect_server.logs(run_id(state)) else [], 1)
+
+
+async def test_what_is_left_is_never_a_reason_to_fail(tmp_path: Path) -> None:
+    opened = open_store(str(tmp_path))
+    month = datetime.datetime.now(datetime.UTC).strftime("%Y-%m")
+    await opened.create(f"spending/{month}/00001.json", b"{}")
+    [line] = await Purse(None, Spending(opened), limits=Limits(per_day=Decimal(1))).told()
+    assert "can't be read" in line
 
 
 async def test_a_store_that_is_not_served_says_where_the_production_lies(
