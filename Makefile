@@ -12,7 +12,7 @@ test: .venv/tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	tests/install_servers
-	$(BIN)/pytest -n 2 --dist worksteal $(PYTEST)
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 benchmarks: .venv/tests
 	PYTHONPATH=tests:. $(BIN)/python -m tests.benchmarks

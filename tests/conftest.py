@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from prefect_seedance.models import Request
 from prefect_seedance.store import Store, open_store
 
 pytest_plugins = ["prefect_server", "store_fixtures"]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has whatever it starts in the background ignore Ctrl-C, and so would every process that a test starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 MEANT_FOR_USERS = ("RUNPOD_", "AWS_", "PREFECT_SEEDANCE_")
 

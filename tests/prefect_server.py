@@ -140,8 +140,17 @@ def serving_on(folder: Path, more: dict[str, str]) -> Iterator[RunningPrefect]:
         yield running
     finally:
         running.api.close()
-        server.terminate()
-        server.wait()
+        stop(server)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server or a worker of Prefect, whatever it thinks of that."""
+    process.terminate()
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _free_port() -> int:
@@ -184,11 +193,7 @@ def mind(folder: Path, port: str) -> None:
         signal.signal(signal.SIGTERM, lambda *_: server.terminate())
         with _locked(folder / "users", fcntl.LOCK_EX):
             (folder / "url").unlink(missing_ok=True)
-            server.terminate()
-            try:
-                server.wait(timeout=30)
-            except subprocess.TimeoutExpired:
-                server.kill()
+            stop(server)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from commanding import Desk
 from emulating import RunningEmulator
-from prefect_server import RunningPrefect
+from prefect_server import RunningPrefect, stop
 
 BOARD = """
     title: The lighthouse
@@ -95,8 +95,7 @@ def worked(prefect_server: RunningPrefect, tmp_path_factory: pytest.TempPathFact
             stderr=subprocess.STDOUT,
         )
         yield str(prefect_server.get("deployments/name/storyboard-to-shots/approval")["id"])
-        process.terminate()
-        process.wait()
+        stop(process)
 
 
 @pytest.fixture
