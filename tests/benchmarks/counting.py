@@ -1,9 +1,12 @@
-"""Counting what a process asks of its Prefect server: httpx logs every request that it makes."""
+"""Counting what a process asks of its Prefect server (httpx logs every request that it makes) and of its store."""
 
 from __future__ import annotations
 
 import logging
 import os
+from typing import Any
+
+from prefect_seedance.store_disk import LocalStore
 
 
 class PrefectCalls(logging.Handler):
@@ -19,3 +22,17 @@ class PrefectCalls(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.count += os.environ["PREFECT_API_URL"] in record.getMessage()
+
+
+class StoreRequests:
+    """How many operations were asked of a store in a folder; of a bucket each would be a request."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        on_disk: Any = LocalStore._on_disk
+
+        async def counted(*args: Any, **kwargs: Any) -> Any:
+            self.count += 1
+            return await on_disk(*args, **kwargs)
+
+        LocalStore._on_disk = counted  # type: ignore[method-assign]

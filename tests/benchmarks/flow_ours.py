@@ -10,7 +10,8 @@ import sys
 import time
 
 from prefect_seedance import Defaults, RunpodCredentials, ShotSpec, Storyboard, VideoStore, storyboard_to_shots
-from tests.benchmarks.counting import PrefectCalls
+from prefect_seedance.shown import TERMINAL
+from tests.benchmarks.counting import PrefectCalls, StoreRequests
 
 
 class Ends(logging.Handler):
@@ -19,9 +20,9 @@ class Ends(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.last = time.perf_counter()
-        logger = logging.getLogger("prefect_seedance.shots")
-        logger.setLevel(logging.INFO)
-        logger.addHandler(self)
+        TERMINAL.setLevel(logging.INFO)
+        TERMINAL.propagate = False
+        TERMINAL.addHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.last = time.perf_counter()
@@ -36,13 +37,14 @@ def main(count: int, store: str) -> None:
     board = Storyboard(title="Scale", defaults=Defaults(size="640x640", duration=2), shots=shots)
     import av  # noqa: F401 - so that it counts as idle
 
-    calls, ends = PrefectCalls(), Ends()
+    calls, requests, ends = PrefectCalls(), StoreRequests(), Ends()
     idle, begun = megabytes(), time.perf_counter()
     manifest = asyncio.run(
         storyboard_to_shots(board, RunpodCredentials.from_environment(), VideoStore(url=store), max_in_flight=count)
     )
     figures = {
         "prefect_calls": calls.count,
+        "store_requests": requests.count,
         "last_clip": ends.last - begun,
         "seconds": time.perf_counter() - begun,
         "megabytes": megabytes() - idle,
