@@ -10,7 +10,6 @@ import itertools
 import os
 import tempfile
 import time
-import traceback
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -297,11 +296,31 @@ class Overwriting(HookedStore):
         await self.moment("after create", path)
 
 
+class Accounts(Lives):
+    """Keeps account of who was charged twice and goes on: a life that is told again may go otherwise."""
+
+    charged_twice: ClassVar[list[str]]
+    no_record_ever_changes_and_every_step_is_legal = None  # type: ignore[assignment]
+    what_is_stored_is_there = None  # type: ignore[assignment]
+
+    def live(self, *doings: Coroutine[Any, Any, None]) -> None:
+        if not self.charged_twice:
+            super().live(*doings)
+        for doing in doings:
+            doing.close()
+
+    @invariant()
+    def no_key_is_charged_twice_and_no_charge_is_forgotten(self) -> None:
+        self.charged_twice += [prompt for which, prompt in enumerate(self.prompts) if len(self.jobs(which)) > 1]
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+
 @pytest.mark.parametrize(
     "broken", [{"actor": CallsUnclearRefused}, {"hooked": Overwriting}], ids=["unclear is refused", "no exclusion"]
 )
 def test_the_same_lives_show_what_is_broken(broken: dict[str, Any]) -> None:
-    machine = type("BrokenLives", (Lives,), broken)
-    with pytest.raises((AssertionError, ExceptionGroup)) as told:  # a group where the replay went otherwise
-        run_state_machine_as_test(machine, settings=lives(40, 12))
-    assert "charged twice" in "".join(traceback.format_exception(told.value))
+    machine = type("BrokenLives", (Accounts,), broken | {"charged_twice": []})
+    run_state_machine_as_test(machine, settings=lives(120, 12))
+    assert machine.charged_twice  # type: ignore[attr-defined]
