@@ -46,6 +46,9 @@ from prefect_seedance.waiting import Quota
 BASE_URL = "https://api.runpod.ai/v2"
 ANSWER_SECONDS = 30.0
 """How long the answer to a POST may take; /run usually answers within one or two."""
+LARGEST_CLIP = 4 * 2**30
+"""Bytes; twelve seconds of 1080p take some thirty million."""
+DOWNLOAD_SECONDS = 1800.0
 STATUS_PER_SECOND = 90.0
 """Of one process, and ten seconds' worth at once: Runpod takes 2000 in 10 s per user and endpoint (send-requests)."""
 
@@ -261,12 +264,27 @@ class RunpodClient:
                 "been withdrawn: choose another model."
             )
 
-    async def download(self, link: str, path: Path) -> str:
+    async def download(
+        self, link: str, path: Path, *, at_most: int = LARGEST_CLIP, within: float = DOWNLOAD_SECONDS
+    ) -> str:
         """Stream the clip at *link* to *path* and return its sha256, resuming where the host allows it.
 
-        Raises `LinkDead` when the host has it no longer and `DownloadFailed` when it could not be had this time. Memory
-        does not grow with the file. The API key is never sent there.
+        Raises `LinkDead` when the host has it no longer and `DownloadFailed` when it could not be had this time: not
+        whole, larger than *at_most* bytes, not *within* so many seconds, or for want of room on this disk. Memory does
+        not grow with the file. The API key is never sent there.
         """
+        try:
+            async with asyncio.timeout(within):
+                return await self._download(link, path, at_most)
+        except TimeoutError as error:
+            raise DownloadFailed(f"the clip was not here within {within:.0f} s; it is fetched again later") from error
+        except OSError as error:
+            raise DownloadFailed(
+                f"the clip can't be written to {path.parent} ({error.strerror}); nothing is lost: make room there, "
+                "then render again or collect"
+            ) from error
+
+    async def _download(self, link: str, path: Path, at_most: int) -> str:
         digest, tag, have = hashlib.sha256(), None, 0
         with path.open("wb") as file:
             for _ in range(5):
@@ -281,7 +299,7 @@ class RunpodClient:
                             tag = None
                             await asyncio.sleep(min(retry_after(response) or 1.0, 10.0))
                             continue
-                        if whole:
+                        if whole and have:
                             file.seek(0)
                             file.truncate()
                             digest, have = hashlib.sha256(), 0
@@ -290,6 +308,8 @@ class RunpodClient:
                             await asyncio.to_thread(file.write, piece)
                             digest.update(piece)
                             have += len(piece)
+                            if have > at_most:
+                                raise DownloadFailed(f"what comes instead of the clip has no end ({have:,} bytes)")
                 except httpx.InvalidURL as error:
                     raise LinkDead(f"The answer holds no usable link ({error}).") from error
                 except httpx.HTTPError:
@@ -297,7 +317,9 @@ class RunpodClient:
                     continue
                 if have:
                     return digest.hexdigest()
-        raise DownloadFailed(f"The clip could not be fetched whole from {urlsplit(link).hostname}; it will be again.")
+        raise DownloadFailed(
+            f"the clip could not be fetched whole from {urlsplit(link).hostname}; it is fetched again later"
+        )
 
 
 def _submitted(response: httpx.Response) -> Answer:

@@ -8,7 +8,7 @@ import datetime
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefect_seedance.errors import LedgerUnreadable, LostRace, SeedanceError
+from prefect_seedance.errors import LedgerUnreadable, LostRace, told
 from prefect_seedance.generation import Run
 from prefect_seedance.ledger import new_claim_id
 from prefect_seedance.lifecycle import History, Record, Step, seconds_until_overdue
@@ -65,9 +65,9 @@ async def collect(run: Run, spending: Spending) -> Collected:
         async with at_once:
             try:
                 collected.histories.append(await _bring_home(run, key, numbers[key]))
-            except SeedanceError as error:
-                collected.errors[key] = str(error)
-                with contextlib.suppress(SeedanceError):
+            except Exception as error:  # the others' clips are on their way home: it ends this key alone
+                collected.errors[key] = told(error)
+                with contextlib.suppress(Exception):
                     collected.histories.append(await run.ledger.load(key))
 
     await asyncio.gather(*map(follow, numbers))

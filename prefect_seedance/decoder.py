@@ -20,8 +20,11 @@ from typing import Any
 from prefect_seedance.errors import ClipDamaged, DownloadFailed
 from prefect_seedance.models import Footage
 
-FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -signal.SIGBUS}
-"""How a process ends that its own code has brought down, and nobody else."""
+FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -signal.SIGBUS, -signal.SIGPROF}
+"""How a process ends that a clip has brought down, and nobody else."""
+
+CPU_SECONDS = 900.0
+"""Of one clip, by SIGPROF; twelve seconds of 1080p take two."""
 
 SECRETIVE = ("RUNPOD_", "AWS_", "PREFECT_")
 
@@ -32,7 +35,7 @@ _idle: list[subprocess.Popen[str]] = []
 async def examine(clip: Path) -> Footage:
     """Decode every frame of *clip* and say what is there, or raise `ClipDamaged`.
 
-    Raises `DownloadFailed` when the decoder was ended from outside: nothing is known of the clip then.
+    Raises `DownloadFailed` when the disk fails or the decoder was ended from outside: nothing is known of the clip.
     """
     return await asyncio.get_running_loop().run_in_executor(WAITING, _examine, clip)
 
@@ -49,7 +52,9 @@ def _examine(clip: Path) -> Footage:
     if "damaged" in answer:
         raise ClipDamaged(answer["damaged"])
     if "failed" in answer:
-        raise OSError(*answer["failed"])
+        raise DownloadFailed(
+            f"the clip can't be read back from {clip.parent} ({answer['failed']}); it is fetched again"
+        )
     return Footage(**answer)
 
 
@@ -69,7 +74,7 @@ def _start() -> subprocess.Popen[str]:
     """
     harmless = {name: value for name, value in os.environ.items() if not name.startswith(SECRETIVE)}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__],
+        [sys.executable, "-P", "-m", __name__, str(CPU_SECONDS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -104,12 +109,13 @@ def main() -> None:
     from prefect_seedance import media
 
     for line in sys.stdin:
+        signal.setitimer(signal.ITIMER_PROF, float(sys.argv[1]))
         try:
             answer = media.examine(Path(json.loads(line))).model_dump()
         except ClipDamaged as error:
             answer = {"damaged": str(error)}
         except OSError as error:
-            answer = {"failed": [error.errno, error.strerror]}
+            answer = {"failed": str(error.strerror)}
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

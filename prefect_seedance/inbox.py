@@ -23,7 +23,7 @@ from prefect_seedance import shown
 from prefect_seedance.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.catalog import Catalog
 from prefect_seedance.deliveries import Delivery, Inbox
-from prefect_seedance.errors import Missing, NotApproved, OverBudget, SeedanceError
+from prefect_seedance.errors import Missing, NotApproved, OverBudget, SeedanceError, told
 from prefect_seedance.ledger import Ledger, this_writer
 from prefect_seedance.models import Frozen, Manifest, Usd
 from prefect_seedance.plan import Planned, make_plan, refuse_other_kind
@@ -260,8 +260,7 @@ class InboxRun:
                 shown.budget_refused(str(error))
             production.ends("over_budget", error, stays=True)
         except Exception as error:  # whatever it is, the other deliveries go on
-            told = error if isinstance(error, SeedanceError) else f"{type(error).__name__}: {error}."
-            production.ends("nothing", told, stays=True)
+            production.ends("nothing", told(error), stays=True)
 
     async def _made_before(self, production: Production) -> Manifest | None:
         """The whole production of the very same shots, if an earlier run left one: it is not made twice."""

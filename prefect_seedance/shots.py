@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 
 from prefect_seedance import shown, tasks
 from prefect_seedance.blocks import RunpodCredentials, VideoStore
-from prefect_seedance.errors import OverBudget, SeedanceError
+from prefect_seedance.errors import OverBudget, SeedanceError, told
 from prefect_seedance.generation import Run
 from prefect_seedance.lifecycle import Record, Step, remedy
 from prefect_seedance.models import LastFrame, ShotResult, ShotStatus
@@ -92,7 +92,7 @@ class Shots:
         try:
             self.records[key] = await self._generate(shot)
         except Exception as error:  # a sibling's money is out: whatever it is, it ends this shot alone
-            self.errors[key] = str(error) if isinstance(error, SeedanceError) else f"{type(error).__name__}: {error}"
+            self.errors[key] = told(error)
             with contextlib.suppress(SeedanceError):
                 history = await self.run.ledger.load(key)
                 if history.last is not None:

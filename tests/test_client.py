@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -176,6 +177,27 @@ async def test_a_dead_link_is_not_a_failed_download(
         emulator.fault("media", "status", code=500, times=20)
         with pytest.raises(DownloadFailed):
             await client.download(link, tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize(
+    ("fault", "bounds", "told"),
+    [
+        (None, {"at_most": 1000}, "has no end"),
+        ("slow", {"within": 0.3}, "not here within"),
+        (None, {}, "No space left on device"),
+    ],
+    ids=["endless", "slow", "disk full"],
+)
+async def test_a_download_ends_whatever_comes_and_says_why(
+    fault: str | None, bounds: dict[str, Any], told: str, account: Account, emulator: RunningEmulator, tmp_path: Path
+) -> None:
+    async with RunpodClient(account) as client:
+        link = await _finished_link(client)
+        if fault:
+            emulator.fault("media", fault, seconds=5)
+        path = tmp_path / "clip.mp4" if bounds else Path("/dev/full")
+        with pytest.raises(DownloadFailed, match=told):
+            await client.download(link, path, **bounds)
 
 
 @pytest.mark.parametrize(

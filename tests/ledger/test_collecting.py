@@ -55,6 +55,22 @@ async def test_a_clip_is_not_lost_when_another_account_asks_for_its_link(
     assert (await run.ledger.load(completed.key)).state in (Step.COMPLETED, Step.STORED)
 
 
+async def test_what_goes_wrong_with_one_clip_keeps_no_other_from_coming_home(run: Run, prompt: str) -> None:
+    wrong, right = [await run.submit(small(f"{prompt} {which}")) for which in ("wrong", "right")]
+
+    async def break_down(_: str, path: str) -> None:
+        if wrong.key in path:
+            raise ZeroDivisionError("by nobody foreseen")
+
+    broken = Run(run.client, Ledger(HookedStore(run.ledger.store, break_down)), waiting=QUICK)
+    stored = []
+    while not stored:
+        collected = await collect(broken, Spending(run.ledger.store))
+        stored = collected.of(Step.STORED)
+    assert [record.key for record in stored] == [right.key]
+    assert collected.errors == {wrong.key: "ZeroDivisionError: by nobody foreseen."}
+
+
 async def accepted_in_the_future(run: Run, prompt: str) -> History:
     """A job out whose acceptance was dated by a clock that is a year ahead."""
     submitted = await run.submit(small(prompt))
