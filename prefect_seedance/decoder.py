@@ -24,7 +24,7 @@ FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -sig
 """How a process ends that a clip has brought down, and nobody else."""
 
 CPU_SECONDS = 900.0
-"""Of one clip, by SIGPROF; twelve seconds of 1080p take two."""
+"""Of one clip, by SIGPROF; an honest one takes a few."""
 
 SECRETIVE = ("RUNPOD_", "AWS_", "PREFECT_")
 
