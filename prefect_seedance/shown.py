@@ -1,11 +1,6 @@
 """What a run shows in the Prefect UI and tells to automations. Never the truth, only its picture.
 
-Events, all with resource `prefect-seedance.clip.<key>` (or `prefect-seedance.run.<flow run id>`) and a payload:
-
-- `prefect-seedance.clip.stored`: key, attempt, job_id, clip, sha256, bytes, seconds, cost_usd
-- `prefect-seedance.shot.unclear`: key, record, attempt, prompt, at_risk_usd, remedy
-- `prefect-seedance.clip.lost`: key, record, attempt, job_id, at_risk_usd, reason
-- `prefect-seedance.budget.refused`: reason
+Events: section 6 of deployments/README.md lists them with what they carry.
 
 Assets: `<store>/<clip>` for every clip that is stored, and `<store>/productions/<title>`, made of its clips.
 """

@@ -199,6 +199,27 @@ async def test_clips_and_productions_are_assets_with_lineage_and_cost(
     assert {name: made[clip]["payload"][name] for name in facts} == noon.model_dump(mode="json", include=facts)
 
 
+async def test_every_event_carries_what_the_deployments_page_says(
+    credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator, prefect_server: RunningPrefect
+) -> None:
+    page = (Path(__file__).parent.parent / "deployments" / "README.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| `(prefect-seedance\.[a-z.]+)` \| `([a-z0-9_, ]+)` \|$", page, re.MULTILINE))
+    serving.fault("run", "drop_after", prompt="Noon.")
+    serving.fault("run", "cancelled", prompt="Dusk.")
+    rendered = await storyboard_to_shots(make_board("Dawn.", "Noon.", "Dusk."), credentials, store, return_state=True)
+    refused = await storyboard_to_shots(make_board("Night."), credentials, store, budget=0.01, return_state=True)
+    for name, fields in listed.items():
+        state = refused if name.endswith("refused") else rendered
+        [event] = events(prefect_server, state, name, 1)
+        assert sorted(event["payload"]) == sorted(fields.split(", "))
+    assert {name.removeprefix("prefect-seedance.") for name in listed} == {
+        "clip.stored",
+        "shot.unclear",
+        "clip.lost",
+        "budget.refused",
+    }
+
+
 async def test_a_large_production_keeps_its_whole_lineage(
     credentials: RunpodCredentials, store: VideoStore, prefect_server: RunningPrefect
 ) -> None:
