@@ -26,6 +26,7 @@ from prefect_seedance.answers import (
     message_of,
     retry_after,
     strong_tag,
+    whole,
     without_input,
 )
 from prefect_seedance.errors import (
@@ -165,6 +166,16 @@ class RunpodClient:
     def _url(self, slug: str, *parts: str) -> str:
         return "/".join([self.account.base_url.rstrip("/"), quote(slug, safe=""), *(quote(p, safe="") for p in parts)])
 
+    async def _ask(self, method: str, slug: str, *parts: str) -> httpx.Response:
+        """Ends whatever the API sends: within *answer_seconds* and a bounded body, or with an `httpx.HTTPError`."""
+        url = self._url(slug, *parts)
+        async with self._api.one() as api:
+            try:
+                async with asyncio.timeout(self.answer_seconds), api.stream(method, url) as streamed:
+                    return await whole(streamed)
+            except TimeoutError as error:
+                raise httpx.ReadTimeout(f"no whole answer within {self.answer_seconds:.0f} s") from error
+
     async def submit(
         self,
         slug: str,
@@ -191,8 +202,11 @@ class RunpodClient:
             async with (
                 httpx.AsyncClient(verify=_certificates(), headers=self._headers, timeout=patience) as fresh,
                 asyncio.timeout(patience * 2),
+                fresh.stream(
+                    "POST", url, params=query, json={"input": fields}, extensions={"trace": last_look}
+                ) as streamed,
             ):
-                response = await fresh.post(url, params=query, json={"input": fields}, extensions={"trace": last_look})
+                response = await whole(streamed)
         except NEVER_LEFT as error:
             raise TryAgainLater(f"{self.account.base_url} was not reached ({error}); nothing was charged.") from error
         except (httpx.HTTPError, TimeoutError) as error:
@@ -207,8 +221,7 @@ class RunpodClient:
         """
         await self._quota.turn()
         try:
-            async with self._api.one() as api:
-                response = await api.get(self._url(slug, "status", job_id))
+            response = await self._ask("GET", slug, "status", job_id)
         except httpx.HTTPError:
             return None
         body = json_of(response)
@@ -231,8 +244,7 @@ class RunpodClient:
     async def cancel(self, slug: str, job_id: str) -> bool:
         """Ask the API to cancel a job; it may still be charged. False when the API did not take the request."""
         try:
-            async with self._api.one() as api:
-                response = await api.post(self._url(slug, "cancel", job_id))
+            response = await self._ask("POST", slug, "cancel", job_id)
         except httpx.HTTPError:
             return False
         return response.status_code == httpx.codes.OK
@@ -244,8 +256,7 @@ class RunpodClient:
         that key and slug are good, "endpoint not found" that the slug is withdrawn, 401 that the key is bad).
         """
         try:
-            async with self._api.one() as api:
-                response = await api.get(self._url(slug, "status", f"{uuid.uuid4()}-u1"))
+            response = await self._ask("GET", slug, "status", f"{uuid.uuid4()}-u1")
         except NEVER_LEFT as error:
             raise ApiUnreachable(
                 f"{self.account.base_url} can't be reached ({error}); nothing was submitted; check the network and "

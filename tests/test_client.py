@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,27 @@ async def test_a_status_that_says_nothing_ends_nothing(
         answer = await client.submit(SLUG, FIELDS)
         emulator.fault("status", **fault)  # type: ignore[arg-type]
         assert await client.status(SLUG, answer.job_id) is None
+
+
+@pytest.mark.parametrize(("piece", "pause"), [(b"x", 0.1), (b"x" * 2**20, 0.0)], ids=["dripping", "endless"])
+async def test_an_answer_without_an_end_is_no_answer(piece: bytes, pause: float) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000000\r\n\r\n")
+            while not writer.is_closing():
+                writer.write(piece)
+                await writer.drain()
+                await asyncio.sleep(pause)
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    account = Account("k", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v2")
+    async with server, asyncio.timeout(60), RunpodClient(account, answer_seconds=1 if pause else 30) as client:
+        assert await client.status(SLUG, "j-1") is None
+        assert await client.cancel(SLUG, "j-1") is False
+        await client.check(SLUG)
+        with pytest.raises(SubmissionUnclear):
+            await client.submit(SLUG, FIELDS)
 
 
 async def test_an_unknown_status_word_is_waited_on(account: Account, emulator: RunningEmulator) -> None:
