@@ -166,6 +166,8 @@ async def _render(
             await shots.render()
     finally:
         await to_the_end(lambda: _settle(run))
+    if shots.to_render:
+        await settle_what_is_over(run, Spending(run.ledger.store))  # dead runs', whose clips this one has brought home
     money = await run.purse.told()
     for line in money:
         shown.tell(line)

@@ -151,6 +151,7 @@ def test_a_stopped_render_is_resumed_for_nothing(number: signal.Signals, desk: D
         assert "nothing is paid twice" in err
     again = desk.run("render", desk.board(BOARD), "--json")
     assert (again.code, again.document["status"]) == (0, "complete")
+    assert f"Today, all runs (UTC): ${emulator.bill()['total_usd']:.2f} spent, $0.00 reserved" in desk.run("report").err
     assert len(emulator.charges) == 2
 
 
