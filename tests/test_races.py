@@ -51,7 +51,6 @@ async def test_two_renderers_of_one_board_pay_for_each_clip_once_and_both_have_t
         assert harness.bill(prompt) == [history.last.job_id]
 
 
-@pytest.mark.parametrize("store_url", ["disk"], indirect=True)
 async def test_twenty_processes_that_race_for_the_last_of_a_limit_never_pass_it(
     harness: Harness, either_store: Store, store_url: str
 ) -> None:
