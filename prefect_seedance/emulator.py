@@ -109,7 +109,7 @@ class Emulator:
         until = self.books.now() + min(max(int(request.query_params.get("wait", 90_000)), 1000), 300_000) / 1000
         while self.books.now() < min(until, job.ends):  # noqa: ASYNC110 (its clock may jump)
             await asyncio.sleep(0.02)
-        return await self._answer(job, rule)
+        return await self._answer(job, rule, self.books.now())
 
     async def status(self, request: Request) -> Response:
         self.calls["status"] += 1
@@ -124,7 +124,7 @@ class Emulator:
         if job is None or job.purged or (rule is not None and rule.fault == "hidden"):
             answer: Response = problem(404, "job not found")
         else:
-            answer = await self._answer(job, rule)
+            answer = await self._answer(job, rule, now)
         return answer if rule is None else spoiled(rule, answer, request.url.path)
 
     async def cancel(self, request: Request) -> Response:
@@ -206,11 +206,11 @@ class Emulator:
     def _asked_for(self, request: Request) -> Job | None:
         return self.books.job(request.path_params["slug"], request.path_params["job"])
 
-    async def _answer(self, job: Job, rule: Rule | None) -> Response:
-        if job.word(self.books.now()) == "COMPLETED" and job.id in self.fetching:
+    async def _answer(self, job: Job, rule: Rule | None, now: float) -> Response:
+        if job.word(now) == "COMPLETED" and job.id in self.fetching:
             await self.fetching[job.id]  # only now is it sure that it completes
         shape = rule.shape if rule is not None and rule.fault == "shape" else "video_url"
-        body = job.answer(self.books.now(), f"{self.origin}/media/{job.id}/output.mp4", shape)
+        body = job.answer(now, f"{self.origin}/media/{job.id}/output.mp4", shape)
         if rule is not None and rule.fault == "unknown_word":
             body = {"id": job.id, "status": "WARMING_UP"}
         return JSONResponse(body)
