@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,7 +23,7 @@ from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStor
 from prefect_seedance.catalog import KNOWN, Catalog
 from prefect_seedance.client import open_client
 from prefect_seedance.collecting import settle_what_is_over
-from prefect_seedance.errors import BadInput, OverBudget
+from prefect_seedance.errors import BadInput, OverBudget, SeedanceError
 from prefect_seedance.generation import Run
 from prefect_seedance.keeping import to_the_end
 from prefect_seedance.ledger import Ledger, this_writer
@@ -167,7 +168,8 @@ async def _render(
     finally:
         await to_the_end(lambda: _settle(run))
     if shots.to_render:
-        await settle_what_is_over(run, Spending(run.ledger.store))  # dead runs', whose clips this one has brought home
+        with contextlib.suppress(SeedanceError):  # dead runs', whose clips are home now; if not here, the collector's
+            await settle_what_is_over(run, Spending(run.ledger.store))
     money = await run.purse.told()
     for line in money:
         shown.tell(line)
