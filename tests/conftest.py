@@ -15,7 +15,7 @@ from prefect_seedance.client import Account
 from prefect_seedance.models import Request
 from prefect_seedance.store import Store, open_store
 
-pytest_plugins = ["prefect_server", "store_fixtures"]
+pytest_plugins = ["calling", "prefect_server", "store_fixtures"]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has whatever it starts in the background ignore Ctrl-C, and so would every process that a test starts.
