@@ -8,14 +8,14 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from prefect_seedance import shown
-from prefect_seedance.blocks import RunpodCredentials, VideoStore
-from prefect_seedance.client import open_client
-from prefect_seedance.collecting import collect
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger
-from prefect_seedance.plan import refuse_other_kind
-from prefect_seedance.spending import Spending
+from prefect_seedance.budget.months import Spending
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.session import Run
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.orchestration import shown
+from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
+from prefect_seedance.runpod.client import open_client
+from prefect_seedance.storage.store import refuse_other_kind
 
 
 @flow(name="collect-finished", flow_run_name="collect")

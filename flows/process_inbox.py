@@ -9,10 +9,10 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 from pydantic import Field
 
-from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
-from prefect_seedance.catalog_file import load_catalog
-from prefect_seedance.inbox import process
-from prefect_seedance.rendering import Options
+from prefect_seedance.catalog.loading import load_catalog
+from prefect_seedance.inbox.process import process
+from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.orchestration.render import Options
 
 Dollars = Annotated[float, Field(gt=0)]
 

@@ -8,13 +8,13 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import Field
 
-from prefect_seedance import shown
-from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
-from prefect_seedance.cancelling import cancel_jobs_of_run
-from prefect_seedance.catalog_file import load_catalog
-from prefect_seedance.models import Manifest
-from prefect_seedance.rendering import Options, render_board
-from prefect_seedance.storyboard import Storyboard, read_board
+from prefect_seedance.catalog.loading import load_catalog
+from prefect_seedance.orchestration import shown
+from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
+from prefect_seedance.orchestration.render import Options, render_board
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.storyboard.reading import Storyboard, read_board
 
 Dollars = Annotated[float, Field(gt=0)]
 File = Annotated[str, Field(title="File")]

@@ -9,14 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
     from prefect_seedance.flows.collect_finished import collect_finished
     from prefect_seedance.flows.image_sequence_animation import image_sequence_animation
     from prefect_seedance.flows.process_inbox import process_inbox
     from prefect_seedance.flows.storyboard_to_shots import storyboard_to_shots
-    from prefect_seedance.models import Manifest, Plan, Request
-    from prefect_seedance.storyboard import Defaults, ShotSpec, Storyboard
-    from prefect_seedance.tasks import (
+    from prefect_seedance.models import Request
+    from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+    from prefect_seedance.orchestration.tasks import (
         assemble_film,
         persist_clip,
         publish_image,
@@ -25,16 +24,18 @@ if TYPE_CHECKING:
         wait_for_clip,
         write_production,
     )
+    from prefect_seedance.production.manifest import Manifest
+    from prefect_seedance.rendering.plan import Plan
+    from prefect_seedance.storyboard.schema import Defaults, ShotSpec, Storyboard
 
 _HOMES = {
-    "blocks": ("RunpodCredentials", "SpendingLimits", "VideoStore"),
     "flows.collect_finished": ("collect_finished",),
     "flows.image_sequence_animation": ("image_sequence_animation",),
     "flows.process_inbox": ("process_inbox",),
     "flows.storyboard_to_shots": ("storyboard_to_shots",),
-    "models": ("Manifest", "Plan", "Request"),
-    "storyboard": ("Defaults", "ShotSpec", "Storyboard"),
-    "tasks": (
+    "models": ("Request",),
+    "orchestration.blocks": ("RunpodCredentials", "SpendingLimits", "VideoStore"),
+    "orchestration.tasks": (
         "assemble_film",
         "persist_clip",
         "publish_image",
@@ -43,6 +44,9 @@ _HOMES = {
         "wait_for_clip",
         "write_production",
     ),
+    "production.manifest": ("Manifest",),
+    "rendering.plan": ("Plan",),
+    "storyboard.schema": ("Defaults", "ShotSpec", "Storyboard"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -69,77 +69,3 @@ class Problem(Frozen):
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         return f"{place}: {self.message}" if self.shot is None else f"{place}: shot {self.shot}: {self.message}"
-
-
-Action = Literal["reuse", "resume", "generate", "held", "blocked"]
-
-
-class PlannedShot(Frozen):
-    """What a render would do for one shot, and for how much."""
-
-    id: str
-    key: str | None
-    take: int
-    action: Action
-    estimated_usd: Usd
-    problem: str | None = None
-
-
-class Plan(Frozen):
-    """What a render would do, priced before anything is spent (schema `prefect-seedance/plan/1`)."""
-
-    schema_: Literal["prefect-seedance/plan/1"] = Field("prefect-seedance/plan/1", alias="schema")
-    title: str
-    plan_hash: str
-    estimated_usd: Usd
-    reused_usd: Usd
-    shots: tuple[PlannedShot, ...]
-    problems: tuple[Problem, ...] = ()
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
-
-
-ShotStatus = Literal["stored", "running", "failed", "refused", "unclear", "lost", "blocked"]
-
-
-class ShotResult(Frozen):
-    """What became of one shot. Paths are relative to the store; what is not known is null."""
-
-    id: str
-    status: ShotStatus
-    key: str | None
-    take: int
-    record: int | None = Field(None, description="The number of the ledger record that says so: KEY@record.")
-    attempt: int | None = None
-    job_id: str | None = None
-    clip: str | None = None
-    sha256: str | None = None
-    bytes: int | None = None
-    width: int | None = None
-    height: int | None = None
-    fps: float | None = None
-    frames: int | None = None
-    seconds: float | None = None
-    duration_mismatch: bool = False
-    estimated_usd: Usd = Decimal(0)
-    cost_usd: Usd | None = None
-    paid_this_run: bool = False
-    error: str | None = None
-
-
-class Manifest(Frozen):
-    """What a render leaves (schema `prefect-seedance/manifest/1`). Paths are relative to the store."""
-
-    schema_: Literal["prefect-seedance/manifest/1"] = Field("prefect-seedance/manifest/1", alias="schema")
-    title: str
-    status: Literal["complete", "partial", "nothing"]
-    plan_hash: str
-    estimated_usd: Usd
-    spent_usd: Usd = Field(description="What this run paid.")
-    reused_usd: Usd = Field(description="What the clips that were already there had cost.")
-    shots: tuple[ShotResult, ...]
-    film: str | None = None
-    timeline: str | None = None
-    review: str | None = None
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)

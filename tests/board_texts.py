@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from prefect_seedance.catalog import KNOWN
-from prefect_seedance.storyboard import Board, read_board
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.storyboard.reading import Board, read_board
 
 ONE_SHOT = "shots:\n  - id: a\n    prompt: A boat.\n"
 

@@ -10,11 +10,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from prefect_seedance import media, testcard
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.models import Manifest, Request, ShotResult, ShotStatus
-from prefect_seedance.production import write_production
-from prefect_seedance.store import Store
+from prefect_seedance.emulator import testcard
+from prefect_seedance.keys import key_of
+from prefect_seedance.models import Request
+from prefect_seedance.production.manifest import Manifest, ShotResult, ShotStatus
+from prefect_seedance.production.write import write_production
+from prefect_seedance.storage.store import Store
+from prefect_seedance.video import clips
 
 NOON = datetime(2026, 11, 23, 14, 15, 30, tzinfo=UTC)
 
@@ -28,7 +30,7 @@ async def keep_clip(store: Store, name: str, *, size: tuple[int, int] = (128, 72
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         testcard.render(testcard.Card(name, 1, "seedance-1-0-pro", *size, seconds, 24), clip)
-        footage, sha256 = media.examine(clip), hashlib.sha256(clip.read_bytes()).hexdigest()
+        footage, sha256 = clips.examine(clip), hashlib.sha256(clip.read_bytes()).hexdigest()
         length = clip.stat().st_size
         path = f"clips/{key_for(name)}-{sha256[:12]}.mp4"
         await store.put(clip, path, "video/mp4")

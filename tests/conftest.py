@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from emulating import RunningEmulator
 
-from prefect_seedance.client import Account
 from prefect_seedance.models import Request
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 
 pytest_plugins = ["calling", "prefect_server", "store_fixtures"]
 

@@ -15,7 +15,7 @@ from typing import Any
 from emulating import RunningEmulator
 from renderer import Killer, Rendering
 
-from prefect_seedance.store import open_store
+from prefect_seedance.storage import open_store
 
 PRELOADED = [f"prefect_seedance.{name}" for name in ("collecting", "store_disk", "store_s3")]
 

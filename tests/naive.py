@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 from renderer import API_KEY, Killer, small
 
-from prefect_seedance.catalog import KNOWN, input_of
-from prefect_seedance.store import Store
+from prefect_seedance.catalog.endpoints import KNOWN, input_of
+from prefect_seedance.storage.store import Store
 
 RETRIES = 3
 

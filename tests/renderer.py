@@ -19,19 +19,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prefect_seedance.catalog import KNOWN
-from prefect_seedance.client import Account, Answer, RunpodClient
-from prefect_seedance.collecting import collect
+from prefect_seedance.budget.limits import Limits
+from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.run_budget import Purse
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import OverBudget
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger, this_writer
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.poll import Waiting
+from prefect_seedance.generation.session import Run
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Request
-from prefect_seedance.pricing import upper
-from prefect_seedance.purse import Purse
-from prefect_seedance.spending import Limits, Spending
-from prefect_seedance.store import Store, open_store
-from prefect_seedance.waiting import Waiting
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import Answer, RunpodClient
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 
 T = TypeVar("T")
 Moment = Callable[[str, str], Awaitable[None]]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from s3_server import Line, RunningS3
 
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from prefect_seedance.answers import classify, failure_of, link_in, message_of, without_input
+from prefect_seedance.runpod.responses import classify, failure_of, link_in, message_of, without_input
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from prefect_seedance import blocks
-from prefect_seedance.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.errors import BadInput
+from prefect_seedance.orchestration import blocks
+from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 
 ALL = [RunpodCredentials, SpendingLimits, VideoStore]
 

@@ -10,7 +10,6 @@ import httpx
 import pytest
 from emulating import RunningEmulator
 
-from prefect_seedance.client import NEVER_LEFT, NOBODY_KNOWS, Account, RunpodClient
 from prefect_seedance.errors import (
     ApiUnreachable,
     BadInput,
@@ -23,6 +22,8 @@ from prefect_seedance.errors import (
     TooLate,
     TryAgainLater,
 )
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import NEVER_LEFT, NOBODY_KNOWS, RunpodClient
 
 FIELDS = {"prompt": "A lighthouse.", "size": "640x640", "duration": 2, "fps": 24, "image": ""}
 SLUG = "seedance-1-0-pro"

@@ -21,16 +21,19 @@ from forking import Faults, Harness
 from renderer import API_KEY, QUICK, small
 from s3_server import RunningS3
 
-from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.collecting import collect
+from prefect_seedance.budget.months import Spending
 from prefect_seedance.errors import BadInput
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger, record_path
-from prefect_seedance.lifecycle import History, Step
-from prefect_seedance.settling import settle
-from prefect_seedance.spending import Spending
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.resolve import settle
+from prefect_seedance.generation.session import Run
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.ledger import Ledger, record_path
+from prefect_seedance.ledger.record import Step
+from prefect_seedance.ledger.rules import History
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 
 AT_ONCE = 3
 CHANGING = ("after write", "after create", "after submit", "after put", "after delete")

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from prefect_seedance import decoder, media
+from prefect_seedance.emulator.testcard import Card, render
 from prefect_seedance.errors import ClipDamaged, DownloadFailed
 from prefect_seedance.models import Footage
-from prefect_seedance.testcard import Card, render
+from prefect_seedance.video import clips, decoder
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def examine(clip: Path) -> Footage:
 def decoders(of: int) -> list[int]:
     """The decoders that the process *of* has started and that still run."""
     children = [int(pid) for file in Path(f"/proc/{of}/task").glob("*/children") for pid in file.read_text().split()]
-    return [pid for pid in children if b"prefect_seedance.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in children if b"prefect_seedance.video.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def ended(pid: int) -> bool:
@@ -52,10 +52,10 @@ def until(true: Callable[[], object]) -> None:
 
 
 def test_it_says_what_decoding_here_says(clip: Path, tmp_path: Path) -> None:
-    assert examine(clip) == media.examine(clip)
+    assert examine(clip) == clips.examine(clip)
     (tmp_path / "half.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     said = []
-    for decode in (examine, media.examine):
+    for decode in (examine, clips.examine):
         with pytest.raises(ClipDamaged) as caught:
             decode(tmp_path / "half.mp4")
         said.append(str(caught.value))
@@ -117,7 +117,7 @@ def test_no_more_decoders_than_processors(clip: Path) -> None:
 
 def test_a_decoder_has_no_keys_takes_no_ctrl_c_and_does_not_outlive_its_process(clip: Path) -> None:
     text = (
-        "import asyncio, sys, time; from pathlib import Path; from prefect_seedance import decoder; "
+        "import asyncio, sys, time; from pathlib import Path; from prefect_seedance.video import decoder; "
         "asyncio.run(decoder.examine(Path(sys.argv[1]))); print('ready', flush=True); time.sleep(600)"
     )
     keys = {"RUNPOD_API_KEY": "rpa_SECRET", "AWS_SECRET_ACCESS_KEY": "SECRET"}

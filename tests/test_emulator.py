@@ -23,7 +23,7 @@ from calling import LATENCY, SLUG, Caller
 from emulating import RunningEmulator
 from PIL import Image
 
-from prefect_seedance.media import examine
+from prefect_seedance.video.clips import examine
 
 # The process
 

@@ -13,7 +13,7 @@ from calling import SLUG, Caller
 from emulating import RunningEmulator
 
 from prefect_seedance.errors import ClipDamaged
-from prefect_seedance.media import examine
+from prefect_seedance.video.clips import examine
 
 # Faults of a POST: what the client sees, and whether it is on the bill
 

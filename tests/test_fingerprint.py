@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 import pytest
 
-from prefect_seedance.fingerprint import NOT_IDENTITY, account_fingerprint, key_of, plan_hash_of
+from prefect_seedance.keys import NOT_IDENTITY, key_of
 from prefect_seedance.models import Frozen, LastFrame, Picture, Request
+from prefect_seedance.rendering.plan import plan_hash_of
+from prefect_seedance.runpod.account import account_fingerprint
 
 MakeRequest = Callable[..., Request]
 

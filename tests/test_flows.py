@@ -27,8 +27,8 @@ from prefect_seedance import (
     wait_for_clip,
 )
 from prefect_seedance.errors import BadInput, DownloadFailed, NeedsAttention, OverBudget, StoreUnavailable
-from prefect_seedance.models import Manifest
-from prefect_seedance.tasks import safe_to_repeat
+from prefect_seedance.orchestration.tasks import safe_to_repeat
+from prefect_seedance.production.manifest import Manifest
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -22,9 +22,9 @@ from prefect_server import RunningPrefect
 from pydantic import SecretStr
 
 from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore, process_inbox
-from prefect_seedance.deliveries import Inbox
-from prefect_seedance.ledger import this_writer
-from prefect_seedance.store import Store
+from prefect_seedance.inbox.folder import Inbox
+from prefect_seedance.ledger.writer import this_writer
+from prefect_seedance.storage.store import Store
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

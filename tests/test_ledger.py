@@ -9,10 +9,12 @@ import pytest
 from renderer import HookedStore, small
 
 from prefect_seedance.errors import LedgerUnreadable, LostRace, StoreUnavailable, Taken
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.ledger import Ledger, new_claim_id, record_path, this_writer
-from prefect_seedance.lifecycle import History, Record, Step
-from prefect_seedance.store import open_store
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.ledger import Ledger, record_path
+from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.rules import History
+from prefect_seedance.ledger.writer import new_claim_id, this_writer
+from prefect_seedance.storage import open_store
 
 
 @pytest.fixture

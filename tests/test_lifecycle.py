@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from renderer import small
 
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.lifecycle import (
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.record import Record, Step, Writer
+from prefect_seedance.ledger.rules import (
     Action,
     CallUnclear,
     Claim,
@@ -20,11 +21,8 @@ from prefect_seedance.lifecycle import (
     Held,
     History,
     Poll,
-    Record,
     Sighting,
-    Step,
     Watch,
-    Writer,
     decide,
     remedy,
     seconds_until_overdue,

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from web_host import Host, picture, refusal
 
-from prefect_seedance import links
 from prefect_seedance.errors import BadInput
-from prefect_seedance.pictures import examine_picture
+from prefect_seedance.sources import https
+from prefect_seedance.sources.images import examine_picture
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ async def test_only_plain_https_links_are_followed(host: Host, url: str, message
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:
-    assert links.is_public(address) is public
+    assert https.is_public(address) is public
 
 
 @pytest.fixture
@@ -194,7 +194,7 @@ async def test_a_host_that_never_answers_ends_the_wait_and_not_the_run(host: Hos
     over = threading.Event()
     host.served["/slow"] = lambda handler: over.wait(60) and None
     with pytest.raises(BadInput, match=r"it did not arrive within 0\.3 s"):
-        await links.fetch(f"{host.url}/slow", most_bytes=10, seconds=0.3, allow_private=True)
+        await https.fetch(f"{host.url}/slow", most_bytes=10, seconds=0.3, allow_private=True)
     over.set()
 
 
@@ -226,7 +226,7 @@ async def test_the_certificate_must_be_that_of_the_name_although_the_address_is_
     host.speak_tls(context)
     host.served["/x.png"] = picture()
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "own.pem"))
-    links._certificates.cache_clear()
+    https._certificates.cache_clear()
     try:
         names |= {"pictures.test": ["127.0.0.1"], "other.test": ["127.0.0.1"]}
         await examine_picture(f"https://pictures.test:{host.port}/x.png", folder=None, allow_private=True)
@@ -234,6 +234,6 @@ async def test_the_certificate_must_be_that_of_the_name_although_the_address_is_
             "it can't be fetched (ConnectError); check the link"
         )
     finally:
-        links._certificates.cache_clear()
+        https._certificates.cache_clear()
     assert asked_for == ["pictures.test", "other.test"]
     assert host.asked == [("/x.png", f"pictures.test:{host.port}")]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from prefect_seedance.client import BASE_URL, Account, RunpodClient
 from prefect_seedance.errors import BadInput, JobGone
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger
-from prefect_seedance.lifecycle import Step
+from prefect_seedance.generation.session import Run
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.record import Step
 from prefect_seedance.models import Request
-from prefect_seedance.store import open_store
+from prefect_seedance.runpod.account import BASE_URL, Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage import open_store
 
 KEY = os.environ.get("RUNPOD_API_KEY", "")
 SLUG = "seedance-1-0-pro"

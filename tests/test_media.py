@@ -15,10 +15,10 @@ import av
 import pytest
 from PIL import Image
 
+from prefect_seedance.emulator.testcard import Card, render
 from prefect_seedance.errors import ClipDamaged
-from prefect_seedance.media import examine, join, last_frame, poster
 from prefect_seedance.models import Footage
-from prefect_seedance.testcard import Card, render
+from prefect_seedance.video.clips import examine, join, last_frame, poster
 
 MakeClip = Callable[..., Path]
 

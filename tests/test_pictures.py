@@ -19,12 +19,12 @@ from PIL import Image
 from s3_server import RunningS3
 from web_host import Host, picture, refusal
 
-from prefect_seedance.beside import Folder
-from prefect_seedance.catalog import KNOWN
+from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.errors import BadInput
-from prefect_seedance.pictures import PictureSource, crop_to, examine_picture
-from prefect_seedance.store import open_store
-from prefect_seedance.storyboard import Board, Defaults, ShotSpec, Storyboard, read_board, read_boards
+from prefect_seedance.sources.folder import Folder
+from prefect_seedance.sources.images import PictureSource, crop_to, examine_picture
+from prefect_seedance.storage import open_store
+from prefect_seedance.storyboard.reading import Board, Defaults, ShotSpec, Storyboard, read_board, read_boards
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
-from prefect_seedance.catalog import KNOWN, input_of, nearest_ratio, with_rows
+from prefect_seedance.catalog.endpoints import KNOWN, input_of, nearest_ratio, with_rows
+from prefect_seedance.catalog.pricing import cost_of, estimate, upper
 from prefect_seedance.models import Request
-from prefect_seedance.pricing import cost_of, dollars, estimate, upper
+from prefect_seedance.text import dollars
 
 MakeRequest = Callable[..., Request]
 SEEDANCE = KNOWN["seedance-1-0-pro"]

@@ -10,12 +10,13 @@ from boards import keep_clip, leave, without_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_seedance import media
 from prefect_seedance.errors import StoreUnavailable
-from prefect_seedance.models import Manifest
-from prefect_seedance.production import assemble_film, shot_names, slug
-from prefect_seedance.store import Store, open_store
-from prefect_seedance.store_disk import LocalStore
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.write import assemble_film, shot_names, slug
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.local import LocalStore
+from prefect_seedance.storage.store import Store
+from prefect_seedance.video import clips
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def test_a_production_is_whole(either_store: Store, tmp_path: Path) -> Non
     assert await either_store.names(f"{folder}/posters") == ["01-arrival.jpg", "02-climb.jpg"]
     assert await either_store.read(f"{folder}/shots/02-climb.mp4") == await either_store.read(shots[1].clip or "")
     await either_store.fetch(f"{folder}/film.mp4", tmp_path / "film.mp4")
-    assert media.examine(tmp_path / "film.mp4").frames == 72
+    assert clips.examine(tmp_path / "film.mp4").frames == 72
     assert manifest == await manifest_at(either_store, folder)
     assert (manifest.status, manifest.film) == ("complete", f"{folder}/film.mp4")
     assert manifest.timeline == f"{folder}/timeline.otio"
@@ -62,7 +63,7 @@ async def test_a_refused_shot_costs_neither_film_nor_timeline_nor_page(either_st
 
     assert manifest.status == "partial"
     await either_store.fetch(manifest.film or "", tmp_path / "film.mp4")
-    assert media.examine(tmp_path / "film.mp4").frames == 48
+    assert clips.examine(tmp_path / "film.mp4").frames == 48
     otio = (await either_store.read(manifest.timeline or "")).decode()
     assert opentimelineio.adapters.read_from_string(otio).duration().to_seconds() == 12
     assert "The prompt was refused." in otio

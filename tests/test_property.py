@@ -22,17 +22,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from renderer import API_KEY, QUICK, HookedClient, HookedStore, Moment, small
 
-from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.collecting import collect
+from prefect_seedance.budget.months import Spending
 from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable, Taken
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger, record_path
-from prefect_seedance.lifecycle import History, Record, Step
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.resolve import settle
+from prefect_seedance.generation.session import Run
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.ledger import Ledger, record_path
+from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.rules import History
 from prefect_seedance.models import Request
-from prefect_seedance.settling import settle
-from prefect_seedance.spending import Spending
-from prefect_seedance.store import open_store
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage import open_store
 
 pytestmark = pytest.mark.slow
 

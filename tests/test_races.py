@@ -12,16 +12,17 @@ from emulating import RunningEmulator
 from forking import Harness
 from renderer import API_KEY, QUICK, shots_of, small
 
-from prefect_seedance.catalog import KNOWN
-from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.collecting import collect
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger
-from prefect_seedance.lifecycle import Step
-from prefect_seedance.pricing import upper
-from prefect_seedance.spending import Spending
-from prefect_seedance.store import Store
+from prefect_seedance.budget.months import Spending
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.catalog.pricing import upper
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.session import Run
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.record import Step
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage.store import Store
 
 pytestmark = pytest.mark.slow
 

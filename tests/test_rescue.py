@@ -10,13 +10,14 @@ import pytest
 from emulating import RunningEmulator
 from renderer import QUICK
 
-from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.collecting import collect
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger
+from prefect_seedance.budget.months import Spending
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.session import Run
+from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.models import Request
-from prefect_seedance.spending import Spending
-from prefect_seedance.store import Store
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage.store import Store
 
 
 async def _submit_and_go_away(account: Account, store: Store, requests: list[Request]) -> None:

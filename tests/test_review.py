@@ -19,9 +19,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from prefect_seedance import review
-from prefect_seedance.models import Manifest
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.production import review
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 
 EVIL = """<script>document.title = "owned"</script> "'><img src=x onerror="document.title='owned'"> {{ 7 * 7 }} </p>"""
 LONG = "x" * 600

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from s3_server import RunningS3
 
-from prefect_seedance.catalog import KNOWN
+from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.models import Picture
-from prefect_seedance.sequence import read_sequence
-from prefect_seedance.sequence_files import ids_of, natural
-from prefect_seedance.store import open_store
-from prefect_seedance.storyboard import Board, Defaults
-from prefect_seedance.storyboard_texts import file_name, id_misfit
+from prefect_seedance.storage import open_store
+from prefect_seedance.storyboard.reading import Board, Defaults
+from prefect_seedance.storyboard.sequence import read_sequence
+from prefect_seedance.storyboard.sequence_files import ids_of, natural
+from prefect_seedance.storyboard.texts import file_name, id_misfit
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

@@ -30,14 +30,15 @@ from prefect_seedance import (
     image_sequence_animation,
     storyboard_to_shots,
 )
-from prefect_seedance.client import BASE_URL
-from prefect_seedance.pricing import dollars
-from prefect_seedance.purse import Purse
-from prefect_seedance.report import COLUMNS
-from prefect_seedance.shown import asset_key
-from prefect_seedance.shown_markdown import escaped, inert
-from prefect_seedance.spending import Limits, Spending
-from prefect_seedance.store import open_store
+from prefect_seedance.budget.limits import Limits
+from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.report import COLUMNS
+from prefect_seedance.budget.run_budget import Purse
+from prefect_seedance.orchestration.markdown import escaped, inert
+from prefect_seedance.orchestration.shown import asset_key
+from prefect_seedance.runpod.account import BASE_URL
+from prefect_seedance.storage import open_store
+from prefect_seedance.text import dollars
 
 SMALL = Defaults(size="640x640", duration=2)
 HOSTILE = "<img src=x onerror=alert(1)> [x](javascript:alert(1)) | **bold** `code`"

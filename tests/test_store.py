@@ -12,7 +12,8 @@ from typing import Literal
 import pytest
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 
 MEGABYTE = 2**20
 

@@ -14,7 +14,8 @@ import pytest
 from s3_server import Line, RunningS3
 
 from prefect_seedance.errors import StoreUnavailable
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 
 MEGABYTE = 2**20
 

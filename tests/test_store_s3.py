@@ -9,7 +9,8 @@ import pytest
 from s3_server import Line, RunningS3
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 
 
 async def test_a_link_is_signed_the_new_way_and_needs_no_keys(far_store: Store) -> None:

@@ -8,9 +8,9 @@ import pytest
 from board_texts import ONE_SHOT, read, shots, told
 from PIL import Image
 
-from prefect_seedance.catalog import KNOWN
-from prefect_seedance.storyboard import read_board
-from prefect_seedance.storyboard_texts import filled
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.storyboard.reading import read_board
+from prefect_seedance.storyboard.texts import filled
 
 
 @pytest.fixture

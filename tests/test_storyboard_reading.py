@@ -16,14 +16,14 @@ from board_texts import read, shots, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prefect_seedance.catalog import KNOWN
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.lines import read_json
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.keys import key_of
 from prefect_seedance.models import LastFrame, Request
-from prefect_seedance.storyboard import ShotSpec, Storyboard, read_board, read_boards, storyboard_for
+from prefect_seedance.storyboard.documents import read_json
+from prefect_seedance.storyboard.reading import ShotSpec, Storyboard, read_board, read_boards, storyboard_for
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-SCHEMA = Path(__file__).parents[1] / "prefect_seedance" / "storyboard.schema.json"
+SCHEMA = Path(__file__).parents[1] / "prefect_seedance" / "storyboard" / "storyboard.schema.json"
 
 
 @pytest.fixture

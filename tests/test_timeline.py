@@ -9,8 +9,8 @@ import pytest
 from opentimelineio.opentime import RationalTime
 from opentimelineio.schema import ExternalReference, MissingReference, Timeline
 
-from prefect_seedance import timeline
-from prefect_seedance.models import ShotResult
+from prefect_seedance.production import timeline
+from prefect_seedance.production.manifest import ShotResult
 
 
 def shot(name: str, **changed: Any) -> ShotResult:

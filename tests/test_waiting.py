@@ -8,10 +8,10 @@ import time
 
 from renderer import small
 
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.ledger import this_writer
-from prefect_seedance.lifecycle import Record, Step
-from prefect_seedance.waiting import Turns, Waiting
+from prefect_seedance.generation.poll import Turns, Waiting
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.writer import this_writer
 
 WAITS = 20
 

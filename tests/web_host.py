@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from prefect_seedance.errors import BadInput
-from prefect_seedance.pictures import examine_picture
+from prefect_seedance.sources.images import examine_picture
 
 
 def picture(width: int = 960, height: int = 640, kind: str = "PNG", mode: str = "RGB", **saved: Any) -> bytes:

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any
 
-from prefect_seedance.store_disk import LocalStore
+from prefect_seedance.storage.local import LocalStore
 
 
 class PrefectCalls(logging.Handler):

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import av
 
-from prefect_seedance import media
-from prefect_seedance.testcard import Card, render
+from prefect_seedance.emulator.testcard import Card, render
 
 
 def bare_copy(clips: Sequence[Path], film: Path) -> None:
@@ -40,7 +39,7 @@ def run() -> Iterator[str]:
         bare = time.perf_counter() - begun
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         begun = time.perf_counter()
-        footage = media.join(clips, folder / "film.mp4")
+        footage = clips.join(clips, folder / "film.mp4")
         ours = time.perf_counter() - begun
         extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         yield f"bare copy {bare:.2f} s, ours {ours:.2f} s: {ours / bare:.1f} times"

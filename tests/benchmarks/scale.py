@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from prefect_seedance.testcard import Card, render
+from prefect_seedance.emulator.testcard import Card, render
 from tests.emulating import RunningEmulator
 from tests.prefect_server import running_server
 

@@ -9,8 +9,10 @@ import pytest
 from emulating import RunningEmulator
 from renderer import API_KEY
 
-from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.store import Store, open_store
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 
 
 @pytest.fixture(scope="module")

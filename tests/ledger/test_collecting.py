@@ -11,17 +11,19 @@ import pytest
 from emulating import RunningEmulator
 from renderer import QUICK, HookedStore, small
 
-from prefect_seedance.answers import link_in
-from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.collecting import collect
+from prefect_seedance.budget.months import Spending
 from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention, StillRunning
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger
-from prefect_seedance.lifecycle import History, Step
-from prefect_seedance.spending import Spending
-from prefect_seedance.store import Store
-from prefect_seedance.waiting import Waiting
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.poll import Waiting
+from prefect_seedance.generation.session import Run
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.record import Step
+from prefect_seedance.ledger.rules import History
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.runpod.responses import link_in
+from prefect_seedance.storage.store import Store
 
 
 @pytest.fixture

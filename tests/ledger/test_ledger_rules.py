@@ -18,17 +18,21 @@ from emulating import RunningEmulator
 from raw_server import RawServer
 from renderer import API_KEY, QUICK, HookedStore, small
 
-from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.collecting import collect
+from prefect_seedance.budget.limits import Limits
+from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.run_budget import Purse
 from prefect_seedance.errors import StoreUnavailable, Taken, TooLate
-from prefect_seedance.fingerprint import key_of
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger, this_writer
-from prefect_seedance.lifecycle import History, Record, Step
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.session import Run
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.rules import History
+from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Request
-from prefect_seedance.purse import Purse
-from prefect_seedance.spending import Limits, Spending
-from prefect_seedance.store import Store
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage.store import Store
 
 RENDERER = Path(__file__).parent.parent / "renderer.py"
 
@@ -143,7 +147,7 @@ async def test_a_cancelled_run_gives_back_no_money_that_a_claim_on_its_way_still
 
 
 async def settle_as_rendering_does(run: Run) -> None:
-    from prefect_seedance.rendering import _settle  # a slow import
+    from prefect_seedance.orchestration.render import _settle
 
     await _settle(run)
 

@@ -8,14 +8,14 @@ import pytest
 from emulating import RunningEmulator
 from renderer import QUICK, HookedStore, small
 
-from prefect_seedance.client import RunpodClient
 from prefect_seedance.errors import BadInput, Taken
-from prefect_seedance.generation import Run
-from prefect_seedance.ledger import Ledger, record_path
-from prefect_seedance.lifecycle import Record, Step
-from prefect_seedance.settling import settle
-from prefect_seedance.settling import unclear as unclear_ones
-from prefect_seedance.store import Store
+from prefect_seedance.generation.resolve import settle
+from prefect_seedance.generation.resolve import unclear as unclear_ones
+from prefect_seedance.generation.session import Run
+from prefect_seedance.ledger.ledger import Ledger, record_path
+from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage.store import Store
 
 
 async def test_an_answer_whose_put_is_reported_as_taken_by_itself_is_an_answer(

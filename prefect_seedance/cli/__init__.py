@@ -1,0 +1,1 @@
+"""The command line. Prefect is imported only inside the commands that need it."""

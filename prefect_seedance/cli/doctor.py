@@ -1,0 +1,81 @@
+"""Free checks of everything a run needs: key, endpoint, what the store promises, the Prefect API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+
+from prefect_seedance.catalog.loading import load_catalog
+from prefect_seedance.errors import BadInput, SeedanceError
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage.store import Store, refuse_other_kind
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at, and what was seen."""
+
+    name: str
+    passed: bool
+    told: str
+
+
+async def examine(who: Callable[[], Account], store: Callable[[], Store] | None, model: str) -> list[Check]:
+    """Look at everything, whatever fails on the way. Costs nothing and leaves nothing."""
+
+    async def api() -> str:
+        account = who()
+        account.check()
+        if model not in load_catalog():
+            raise BadInput(f"The catalog has no endpoint {model}; it has {', '.join(sorted(load_catalog()))}.")
+        async with RunpodClient(account) as client:
+            await client.check(model)
+        return f"{account.base_url} takes the key and knows {model}"
+
+    async def place() -> str:
+        assert store is not None
+        opened = store()
+        try:
+            await refuse_other_kind(opened, who().kind)
+            await opened.prove()
+            link = await opened.link("clips/example.mp4", 60)
+        finally:
+            await opened.aclose()
+        reach = (
+            "its pictures can be fetched by the provider"
+            if link
+            else "not reachable from outside: no chains, no pictures"
+        )
+        return f"{opened.url} lets one writer win; {reach}"
+
+    checks = [await _check("API", api)]
+    if store is not None:
+        checks.append(await _check("Store", place))
+    checks.append(await _check("Prefect", _prefect))
+    return checks
+
+
+async def _check(name: str, look: Callable[[], Awaitable[str]]) -> Check:
+    try:
+        return Check(name, passed=True, told=await look())
+    except SeedanceError as error:
+        return Check(name, passed=False, told=str(error))
+
+
+async def _prefect() -> str:
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return "no PREFECT_API_URL in the environment; runs start a server of their own or use the active profile's"
+    try:
+        async with httpx.AsyncClient(timeout=10) as client:
+            answer = await client.get(f"{url.rstrip('/')}/health")
+            answer.raise_for_status()
+    except httpx.HTTPError as error:
+        raise BadInput(
+            f"The Prefect API at {url} does not answer ({error}); start it or unset PREFECT_API_URL."
+        ) from error
+    return f"{url} answers"

@@ -1,0 +1,64 @@
+"""The options that several commands share: where clips live, who pays, and what may be spent."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from prefect_seedance.runpod.account import BASE_URL, Account
+from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
+
+Dollars = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gte=0))]
+Limit = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gt=0))]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Place:
+    """Where clips and ledger live, and who pays."""
+
+    store: Annotated[str, Parameter(help="s3://bucket/prefix, a folder, or block:NAME.")]
+    account: Annotated[str | None, Parameter(help="block:NAME; else RUNPOD_API_KEY and RUNPOD_BASE_URL.")] = None
+    public_base_url: Annotated[str | None, Parameter(help="Where a local store is served from.")] = None
+
+    def open(self) -> Store:
+        if self.store.startswith("block:"):
+            from prefect_seedance.cli.prefect_settings import load_store
+
+            return load_store(self.store).open()
+        return open_store(self.store, public_base_url=self.public_base_url)
+
+    def who(self) -> Account:
+        if self.account is not None:
+            from prefect_seedance.cli.prefect_settings import load_credentials
+
+            return load_credentials(self.account).account()
+        return Account(
+            os.environ.get("RUNPOD_API_KEY", "").strip(),
+            (os.environ.get("RUNPOD_BASE_URL") or BASE_URL).rstrip("/"),
+        )
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Money:
+    """What may be spent, and how."""
+
+    budget: Dollars = None
+    per_day: Limit = None
+    per_month: Limit = None
+    approve_above: Dollars = None
+    approve: Annotated[str | None, Parameter(help="The hash of the plan that you approve.")] = None
+    max_in_flight: Annotated[int, Parameter(help="Jobs out at once.", validator=Number(gte=1))] = 10
+    retry_failed: Annotated[
+        int, Parameter(help="New attempts for a job that failed; failed jobs are not charged.", validator=Number(gte=0))
+    ] = 0
+
+
+UNLIMITED = Money()

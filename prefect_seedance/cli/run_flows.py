@@ -1,0 +1,123 @@
+"""Runs the flows for the command line, on the Prefect API that is configured or on one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import signal
+import subprocess
+import threading
+from importlib import import_module
+from typing import Any
+
+from prefect_seedance.cli.prefect_settings import load_credentials, load_store
+
+# isort: split
+from prefect import Flow
+from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import get_current_settings
+from pydantic import SecretStr
+
+from prefect_seedance.cli import terminal
+from prefect_seedance.cli.options import Money, Place
+from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.orchestration.shown import TERMINAL
+from prefect_seedance.production.manifest import Manifest
+
+
+def render_with(name: str, parameters: dict[str, Any], place: Place, money: Money) -> Manifest:
+    """Run the rendering flow *name* here and return its manifest, or raise what stopped it."""
+    manifest: Manifest = _run(name, parameters | _blocks(place) | _money(money))
+    return manifest
+
+
+def collect_with(place: Place) -> dict[str, Any]:
+    """Run `collect_finished` here."""
+    collected: dict[str, Any] = _run("collect_finished", _blocks(place))
+    return collected
+
+
+def process_inbox_with(place: Place, money: Money) -> dict[str, Any]:
+    """Run `process_inbox` here."""
+    report: dict[str, Any] = _run("process_inbox", _blocks(place) | _money(money))
+    return report
+
+
+def _blocks(place: Place) -> dict[str, Any]:
+    if place.account is not None:
+        credentials = load_credentials(place.account)
+    else:
+        who = place.who()
+        credentials = RunpodCredentials(api_key=SecretStr(who.api_key), base_url=who.base_url)
+    if place.store.startswith("block:"):
+        store = load_store(place.store)
+    else:
+        store = VideoStore(url=place.open().url, public_base_url=place.public_base_url)
+    return {"credentials": credentials, "store": store}
+
+
+def _money(money: Money) -> dict[str, Any]:
+    limits = {"per_day": money.per_day, "per_month": money.per_month, "approve_above": money.approve_above}
+    given = {name: float(usd) for name, usd in limits.items() if usd is not None}
+    return {
+        "limits": SpendingLimits(**given) if given else None,
+        "budget": None if money.budget is None else float(money.budget),
+        "approve": money.approve,
+        "max_in_flight": money.max_in_flight,
+        "retry_failed": money.retry_failed,
+    }
+
+
+def _run(name: str, parameters: dict[str, Any]) -> Any:
+    _begin()
+    try:
+        state = asyncio.run(_state_of(_flow(name), parameters))
+    except TerminationSignal as error:
+        terminal.say(terminal.STOPPED)
+        raise SystemExit(128 + error.signal) from None
+    answer = state.result(raise_on_failure=False)
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+@functools.cache
+def _begin() -> None:
+    """Say what is waited for, then a line for every shot that is done."""
+    if not get_current_settings().api.url:
+        terminal.say("Starting a Prefect server for this run (the first start takes up to a minute) …")
+        starting = threading.Thread(target=_start_server, daemon=True)
+        starting.start()
+        starting.join()
+    TERMINAL.addHandler(terminal.Progress())
+    TERMINAL.setLevel(logging.INFO)
+
+
+def _start_server() -> None:
+    """Prefect's own server for one run, started by a thread that takes no Ctrl-C: its child inherits that.
+
+    Otherwise Ctrl-C in a terminal would end the server too, and the run could not say how it ended.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    server = SubprocessASGIServer()
+    with contextlib.suppress(RuntimeError):  # the run meets the same trouble, and tells it
+        server.start()
+    if server.server_process is not None:
+        # A pipe that only this process holds open: when it is killed, the server does not outlive it.
+        minder = ["sh", "-c", 'read _; kill "$0" 2> /dev/null', str(server.server_process.pid)]
+        subprocess.Popen(minder, stdin=subprocess.PIPE, start_new_session=True)
+
+
+async def _state_of(flow: Flow[..., Any], parameters: dict[str, Any]) -> State[Any]:
+    running: Any = flow(**parameters, return_state=True)
+    state: State[Any] = await running
+    return state
+
+
+def _flow(name: str) -> Flow[..., Any]:
+    flow: Flow[..., Any] = getattr(import_module(f"prefect_seedance.flows.{name}"), name)
+    return flow

@@ -1,0 +1,201 @@
+"""What people read on the terminal, and the one JSON document on stdout."""
+
+from __future__ import annotations
+
+import csv as csvlib
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from prefect_seedance.generation.resolve import as_json as unclear_as_json
+from prefect_seedance.ledger.record import Record
+from prefect_seedance.models import Frozen
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.text import dollars
+
+if TYPE_CHECKING:
+    from prefect_seedance.budget.limits import Limits
+    from prefect_seedance.budget.months import Standing
+    from prefect_seedance.budget.report import Day
+    from prefect_seedance.cli.doctor import Check
+    from prefect_seedance.rendering.plan import Planned
+
+COLOURS = {
+    "stored": "green",
+    "reuse": "green",
+    "resume": "cyan",
+    "running": "cyan",
+    "generate": "bold",
+    "held": "yellow",
+    "unclear": "yellow",
+    "blocked": "red",
+    "failed": "red",
+    "refused": "red",
+    "lost": "red",
+}
+
+REPORT_HEADS = {"spent_usd": "spent", "at_risk_usd": "at risk", "median_seconds_to_clip": "to clip"}
+
+STOPPED = "Stopped. Jobs that are out go on: render again or `prefect-seedance collect`; nothing is paid twice."
+
+
+def say(text: str) -> None:
+    """One line for a person, on stderr."""
+    _console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def document(value: Frozen | dict[str, Any] | list[Any]) -> None:
+    """The one JSON document on stdout."""
+    plain = value.model_dump(mode="json", by_alias=True) if isinstance(value, Frozen) else value
+    sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _console() -> Console:
+    return Console(stderr=True)
+
+
+class Progress(logging.Handler):
+    """Lines of the running flow, for a person."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+def show_plan(planned: Planned, *, as_json: bool) -> None:
+    plan = planned.plan
+    if as_json:
+        document(plan)
+    table = Table(title=escape(plan.title), title_justify="left", expand=False)
+    for name in ("shot", "action", "estimate", "remark"):
+        table.add_column(name, justify="right" if name == "estimate" else "left", overflow="fold")
+    for shot in plan.shots:
+        price = dollars(shot.estimated_usd) if shot.estimated_usd else ""
+        table.add_row(escape(shot.id), _coloured(shot.action), price, escape(shot.problem or ""))
+    if plan.shots:
+        _console().print(table)
+    for problem in plan.problems:
+        say(f"✗ {problem}")
+    for warning in planned.warnings:
+        say(f"! {warning}")
+    if plan.problems:
+        count = len(plan.problems)
+        say(f"{count} problem{'s' if count > 1 else ''}; nothing is submitted until they are mended.")
+    else:
+        reused = f", {dollars(plan.reused_usd)} worth of clips reused" if plan.reused_usd else ""
+        say(f"This costs about {dollars(plan.estimated_usd)}{reused}. Plan hash {plan.plan_hash}.")
+
+
+def show_manifest(manifest: Manifest, store: str, *, as_json: bool) -> None:
+    if as_json:
+        document(manifest)
+    table = Table(title=escape(manifest.title), title_justify="left")
+    for name in ("shot", "status", "cost", "remark"):
+        table.add_column(name, justify="right" if name == "cost" else "left", overflow="fold")
+    for shot in manifest.shots:
+        cost = dollars(shot.cost_usd) if shot.cost_usd is not None and shot.paid_this_run else ""
+        table.add_row(escape(shot.id), _coloured(shot.status), cost, escape(shot.error or ""))
+    _console().print(table)
+    stored = sum(shot.status == "stored" for shot in manifest.shots)
+    reused = f" {dollars(manifest.reused_usd)} worth of clips were there already." if manifest.reused_usd else ""
+    say(f"{stored} of {len(manifest.shots)} shots stored; this run cost {dollars(manifest.spent_usd)}.{reused}")
+    for name, path in (("Film", manifest.film), ("Review page", manifest.review)):
+        if path:
+            say(f"{name}: {store.rstrip('/')}/{path}")
+
+
+def show_collected(collected: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        document(collected)
+    for clip in collected["clips"]:
+        told = clip["clip"] or clip["error"] or ""
+        say(f"{clip['key']}@{clip['record']} {clip['status']} {dollars_of(clip['cost_usd'])} {told}")
+    counts = ", ".join(f"{collected[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
+    say(f"{counts}; nothing was spent.")
+
+
+def dollars_of(amount: float) -> str:
+    return f"${amount:.2f}"
+
+
+def show_unclear(records: Sequence[Record], *, as_json: bool) -> None:
+    if as_json:
+        document([unclear_as_json(record) for record in records])
+        return
+    for record in records:
+        say(
+            f"{record.key}@{record.number}  {dollars(record.charged_usd)} at risk "
+            f"since {record.claimed_at:%Y-%m-%d %H:%M} UTC"
+        )
+        say(f"    {record.request.prompt[:100]}")
+    if records:
+        say("Look each up in the Runpod console, then: prefect-seedance settle --store … KEY@NUMBER and one of")
+        say("--job-id ID (here is the job), --not-charged (an hour after the claim), --charged (its id is unknown).")
+    else:
+        say("Nothing is unclear.")
+
+
+def show_settled(record: Record, *, as_json: bool) -> None:
+    if as_json:
+        document({"key": record.key, "record": record.number, "status": str(record.step), "job_id": record.job_id})
+    follow = {
+        "accepted": "render again or `prefect-seedance collect` brings the clip home",
+        "refused": "the next render submits it again",
+        "lost": "raise `take` to pay for it once more",
+    }
+    say(f"{record.key}@{record.number} is {record.step}: {follow[record.step]}.")
+
+
+def show_inbox(report: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        document(report)
+    for board in report["boards"]:
+        say(f"{board['file']}: {board['status']} {board.get('error') or ''}".rstrip())
+    say(f"{len(report['boards'])} storyboards processed; {dollars_of(report['spent_usd'])} spent.")
+
+
+def show_report(days: Sequence[Day], standing: Standing, limits: Limits, *, csv: bool, jsonl: bool) -> None:
+    rows = [day.as_row() for day in days]
+    if csv:
+        from prefect_seedance.budget.report import COLUMNS
+
+        writer = csvlib.DictWriter(sys.stdout, fieldnames=COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        return
+    if jsonl:
+        sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1))  # fits a terminal of 80 columns
+    for name in rows[0] if rows else ("day",):
+        table.add_column(REPORT_HEADS.get(name, name), justify="left" if name == "day" else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*(_cell(name, value) for name, value in row.items()))
+    Console().print(table)
+    for line in standing.told(limits):
+        say(line)
+
+
+def _cell(name: str, value: object) -> str:
+    if isinstance(value, float) and name.endswith("_usd"):
+        return dollars_of(value)
+    if value is None:
+        return ""
+    return f"{value} s" if name == "median_seconds_to_clip" else str(value)
+
+
+def show_checks(checks: Sequence[Check]) -> None:
+    for check in checks:
+        say(f"{'✓' if check.passed else '✗'} {check.name}: {check.told}")
+
+
+def _coloured(word: str) -> str:
+    colour = COLOURS.get(word)
+    return f"[{colour}]{word}[/]" if colour else word

@@ -1,0 +1,111 @@
+"""The emulator's clips: pictures fetched as the vendor would, MP4s rendered when first needed and kept on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import ipaddress
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+from PIL import Image
+
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.emulator import testcard
+from prefect_seedance.emulator.jobs import Job, asked_of
+
+LARGEST_PICTURE = 30_000_000
+
+
+class PictureMissing(Exception):
+    """A picture of a job can't be fetched or read; the job fails."""
+
+
+class Clips:
+    """The pictures and clips of all jobs in one folder. Drawing never holds up the answers."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._pens = ThreadPoolExecutor(2, thread_name_prefix="render")
+        self._rendering: dict[str, asyncio.Future[None]] = {}
+
+    async def fetch(self, job: Job) -> None:
+        """Keep the pictures of *job*, or raise `PictureMissing`."""
+        for name, link in _links(job).items():
+            place = self._picture(job, name)
+            if not place.exists():
+                content = await _content(link)
+                await asyncio.to_thread(_keep, content, place)
+
+    async def clip(self, job: Job) -> Path:
+        """The rendered clip of *job*."""
+        place = self._folder / f"{job.id}.mp4"
+        if not place.exists():
+            if job.id not in self._rendering:
+                loop = asyncio.get_running_loop()
+                self._rendering[job.id] = loop.run_in_executor(self._pens, testcard.render, self._card(job), place)
+            await asyncio.shield(self._rendering[job.id])  # somebody else may wait for it too
+        return place
+
+    def _card(self, job: Job) -> testcard.Card:
+        asked = asked_of(job.slug, job.input)
+        pictures = [self._picture(job, name) for name in _links(job)]
+        return testcard.Card(
+            job.prompt, job.number, job.slug, asked.width, asked.height, asked.seconds, asked.fps, tuple(pictures)
+        )
+
+    def _picture(self, job: Job, name: str) -> Path:
+        return self._folder / f"{job.id}-{name}"
+
+
+def _links(job: Job) -> dict[str, str]:
+    """The inputs of *job* that name a picture, the first frame first."""
+    names = ("image", KNOWN[job.slug].last_image_key)
+    return {name: str(job.input[name]) for name in names if name and job.input.get(name)}
+
+
+async def _content(link: str) -> bytes:
+    shown = link[:60].partition("?")[0]
+    if link.startswith("data:"):
+        try:
+            return base64.b64decode(link.partition(";base64,")[2], validate=True)
+        except binascii.Error:
+            raise PictureMissing(f"{shown} is not base64") from None
+    if not _on_this_machine(link):
+        raise PictureMissing(f"{shown} is not on this machine, and the emulator fetches from nowhere else")
+    content = bytearray()
+    try:
+        async with httpx.AsyncClient(timeout=10, trust_env=False) as client, client.stream("GET", link) as answer:
+            if answer.status_code != 200:
+                raise PictureMissing(f"{shown} answered {answer.status_code}")
+            async for piece in answer.aiter_bytes():
+                content += piece
+                if len(content) > LARGEST_PICTURE:
+                    raise PictureMissing(f"{shown} is larger than {LARGEST_PICTURE} bytes")
+    except httpx.HTTPError as error:
+        raise PictureMissing(f"{shown} did not answer: {error!r}") from error
+    return bytes(content)
+
+
+def _on_this_machine(link: str) -> bool:
+    try:
+        address = urlsplit(link)
+        host = address.hostname or ""
+        return address.scheme in ("http", "https") and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        return False
+
+
+def _keep(content: bytes, place: Path) -> None:
+    unfinished = place.with_name(f"{place.name}.unfinished")
+    unfinished.write_bytes(content)
+    try:
+        with Image.open(unfinished) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise PictureMissing(f"the image can't be decoded: {error}") from error
+    unfinished.replace(place)

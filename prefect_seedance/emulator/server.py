@@ -1,0 +1,337 @@
+"""A pretend Runpod: the same answers, real little MP4s, a bill in pretend dollars, and misbehaviour on request.
+
+    python -m prefect_seedance.emulator --port 8642 --speed 10
+
+It listens on this machine only. Beside the API it has `GET /bill`, `GET /calls`, `POST /clock {"advance_seconds": n}`,
+`POST /faults [rule, …]` and `DELETE /faults`; a rule is described by `emulator_faults.Rule`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import cyclopts
+import uvicorn
+from pydantic import ValidationError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.emulator.clips import Clips, PictureMissing
+from prefect_seedance.emulator.faults import RULES, Call, Fate, Rule, Rules, damaged, malformed, problem, spoiled
+from prefect_seedance.emulator.jobs import Books, Job, Malformed, refusal
+from prefect_seedance.errors import BadInput
+
+PARENT = "PREFECT_SEEDANCE_EMULATOR_PARENT"
+LARGEST_BODY = {"run": 10_000_000, "runsync": 20_000_000}
+
+
+class Emulator:
+    """The routes of the API, over the books, the clips and the rules of misbehaviour."""
+
+    def __init__(self, origin: str, books: Books, clips: Clips, rules: Rules, files: Path | None) -> None:
+        self.origin = origin
+        self.books = books
+        self.clips = clips
+        self.rules = rules
+        self.files = files
+        self.calls: Counter[str] = Counter()
+        self.fetching: dict[str, asyncio.Task[None]] = {}
+
+    def app(self) -> Starlette:
+        routes: list[Route | Mount] = [
+            Route("/v2/{slug}/run", self.run, methods=["POST"]),
+            Route("/v2/{slug}/runsync", self.runsync, methods=["POST"]),
+            Route("/v2/{slug}/status/{job}", self.status),
+            Route("/v2/{slug}/cancel/{job}", self.cancel, methods=["POST"]),
+            Route("/v2/{slug}/health", self.health),
+            Route("/media/{job}/output.mp4", self.media),
+            Route("/bill", self.bill),
+            Route("/calls", self.counted),
+            Route("/clock", self.clock, methods=["POST"]),
+            Route("/faults", self.faults, methods=["POST", "DELETE"]),
+        ]
+        if self.files is not None:
+            routes.append(Mount("/files", StaticFiles(directory=self.files)))
+        return Starlette(routes=routes)
+
+    async def run(self, request: Request) -> Response:
+        return await self._post(request, "run")
+
+    async def runsync(self, request: Request) -> Response:
+        return await self._post(request, "runsync")
+
+    async def _post(self, request: Request, call: str) -> Response:
+        self.calls[call] += 1
+        body = await request.body()
+        if stranger := _stranger(request):
+            return stranger
+        fields = _input_of(body)
+        rule = await self._rule(call, str((fields or {}).get("prompt", "")), has_output=True)
+        if len(body) > LARGEST_BODY[call]:
+            answer: Response = problem(413, f"the body is larger than {LARGEST_BODY[call]} bytes")
+        elif fields is None:
+            answer = malformed("Invalid request: the body must be a JSON object that has an object named input")
+        elif rule is None or rule.accepts:
+            answer = await self._accepted(request, call, fields, rule)
+        else:
+            answer = Response()
+        return answer if rule is None else spoiled(rule, answer, request.url.path)
+
+    async def _accepted(self, request: Request, call: str, fields: dict[str, Any], rule: Rule | None) -> Response:
+        prefix = "sync-" if call == "runsync" else ""
+        try:
+            job = self.books.accept(request.path_params["slug"], fields, rule, prefix)
+        except Malformed as error:
+            return malformed(str(error))
+        self.fetch_pictures(job)
+        if call == "run" or (rule is not None and rule.fault == "accept_late"):
+            return JSONResponse({"id": job.id, "status": "IN_QUEUE"})
+        until = self.books.now() + min(max(int(request.query_params.get("wait", 90_000)), 1000), 300_000) / 1000
+        while self.books.now() < min(until, job.ends):  # noqa: ASYNC110 (its clock may jump)
+            await asyncio.sleep(0.02)
+        return await self._answer(job, rule, self.books.now())
+
+    async def status(self, request: Request) -> Response:
+        self.calls["status"] += 1
+        if stranger := _stranger(request):
+            return stranger
+        job, now = self._asked_for(request), self.books.now()
+        completed = job is not None and job.word(now) == "COMPLETED"
+        rule = await self._rule("status", job.prompt if job else None, has_output=completed)
+        if job is not None and rule is not None and rule.fault in get_args(Fate):
+            job.meet(rule, now)
+            self.books.remember(job)
+        if job is None or job.purged or (rule is not None and rule.fault == "hidden"):
+            answer: Response = problem(404, "job not found")
+        else:
+            answer = await self._answer(job, rule, now)
+        return answer if rule is None else spoiled(rule, answer, request.url.path)
+
+    async def cancel(self, request: Request) -> Response:
+        self.calls["cancel"] += 1
+        if stranger := _stranger(request):
+            return stranger
+        job = self._asked_for(request)
+        rule = await self._rule("cancel", job.prompt if job else None)
+        if job is None:
+            answer: Response = problem(404, "job not found")
+        else:
+            if rule is None or rule.accepts:
+                job.cancel(self.books.now())
+                self.books.remember(job)
+            answer = JSONResponse({"id": job.id, "status": job.word(self.books.now())})
+        return answer if rule is None else spoiled(rule, answer, request.url.path)
+
+    async def health(self, request: Request) -> Response:
+        """Figures are for the owner of an endpoint only, and nobody owns a public one: 401 even with a good key."""
+        self.calls["health"] += 1
+        rule = await self._rule("health", None)
+        answer = _stranger(request) or problem(401, "unauthorized")
+        return answer if rule is None else spoiled(rule, answer, request.url.path)
+
+    async def media(self, request: Request) -> Response:
+        self.calls["media"] += 1
+        job = self.books.linked(request.path_params["job"])
+        rule = await self._rule("media", job.prompt if job else None)
+        if job is None:
+            answer = Response("no such clip", 404)
+        else:
+            clip = await self.clips.clip(job)
+            if rule is not None and rule.fault in ("short", "corrupt"):
+                answer = Response(damaged(clip.read_bytes(), rule.fault), media_type="video/mp4")
+            else:
+                tag = hashlib.sha256(job.id.encode()).hexdigest()[:32]
+                answer = FileResponse(clip, media_type="video/mp4", headers={"ETag": f'"{tag}"'})
+        return answer if rule is None else spoiled(rule, answer, request.url.path)
+
+    async def bill(self, request: Request) -> Response:
+        return JSONResponse(self.books.bill())
+
+    async def counted(self, request: Request) -> Response:
+        return JSONResponse({call: self.calls[call] for call in get_args(Call)})
+
+    async def clock(self, request: Request) -> Response:
+        self.books.advance(float((await request.json())["advance_seconds"]))
+        return JSONResponse({"now": self.books.now()})
+
+    async def faults(self, request: Request) -> Response:
+        if request.method == "DELETE":
+            self.rules.clear()
+        else:
+            try:
+                self.rules.extend(RULES.validate_json(await request.body()))
+            except ValidationError as error:
+                return problem(400, str(error))
+        return JSONResponse([rule.model_dump(by_alias=True) for rule in self.rules])
+
+    def fetch_pictures(self, job: Job) -> None:
+        """Begin to fetch the pictures of *job*, as the vendor does while the job waits."""
+
+        async def fetch() -> None:
+            try:
+                await self.clips.fetch(job)
+            except PictureMissing as error:
+                job.fail(refusal(str(error)))
+                self.books.remember(job)
+
+        if job.fate == "COMPLETED":
+            self.fetching[job.id] = asyncio.create_task(fetch())
+
+    async def _rule(self, call: str, prompt: str | None, *, has_output: bool = False) -> Rule | None:
+        rule = self.rules.due(call, prompt, has_output=has_output)
+        if rule is not None and rule.fault == "slow":
+            await asyncio.sleep(rule.seconds)
+        return rule
+
+    def _asked_for(self, request: Request) -> Job | None:
+        return self.books.job(request.path_params["slug"], request.path_params["job"])
+
+    async def _answer(self, job: Job, rule: Rule | None, now: float) -> Response:
+        if job.word(now) == "COMPLETED" and job.id in self.fetching:
+            await self.fetching[job.id]  # only now is it sure that it completes
+        shape = rule.shape if rule is not None and rule.fault == "shape" else "video_url"
+        body = job.answer(now, f"{self.origin}/media/{job.id}/output.mp4", shape)
+        if rule is not None and rule.fault == "unknown_word":
+            body = {"id": job.id, "status": "WARMING_UP"}
+        return JSONResponse(body)
+
+
+def _stranger(request: Request) -> Response | None:
+    """The refusal of a call for an unknown endpoint or without a good key."""
+    if request.path_params["slug"] not in KNOWN:
+        return problem(404, "endpoint not found")
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme != "Bearer" or not key.strip():
+        return problem(401, "no token provided")
+    return problem(401, "unauthorized") if key.strip() == "wrong" else None
+
+
+def _input_of(body: bytes) -> dict[str, Any] | None:
+    try:
+        fields = json.loads(body)["input"]
+    except (ValueError, TypeError, KeyError):
+        return None
+    return fields if isinstance(fields, dict) else None
+
+
+class _Connection(H11Protocol):
+    """Tells the application its transport, so that a fault can cut the line."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, "transport": transport}
+        # asyncio leaves it out for a socket made by hand, and each answer would wait 40 ms for an acknowledgement.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone: uvicorn would wait for calls that are held on purpose, and end with an error."""
+        yield
+
+
+def serve(
+    port: int = 0,
+    speed: float = 1,
+    latency: float = 2,
+    faults: Path | None = None,
+    serve: Path | None = None,
+    state: Path | None = None,
+) -> None:
+    """Pretend to be Runpod on this machine until SIGTERM or Ctrl-C; the first line says the base URL.
+
+    Args:
+        port: Where to listen; 0 takes a free one.
+        speed: How much faster than the wall's its clock runs.
+        latency: Seconds of its clock that a job takes.
+        faults: A JSON list of rules of misbehaviour.
+        serve: A folder whose files can be read below /files.
+        state: Where jobs and the bill are kept, so that they outlive the process.
+    """
+    rules = _rules(faults)
+    if serve is not None and not serve.is_dir():
+        raise BadInput(f"{serve} is not a folder; --serve takes the folder whose files are to be readable")
+    if os.environ.get(PARENT):
+        threading.Thread(target=_end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
+    try:
+        listening = socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise BadInput(f"the emulator can't listen on port {port}: {error.strerror}; choose another --port") from error
+    with listening, tempfile.TemporaryDirectory(prefix="seedance-emulator-") as temporary:
+        folder = Path(temporary) if state is None else state.with_name(f"{state.name}.clips")
+        origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        emulator = Emulator(origin, Books(speed, latency, state), Clips(folder), rules, serve)
+        asyncio.run(_until_stopped(emulator, listening))
+
+
+async def _until_stopped(emulator: Emulator, listening: socket.socket) -> None:
+    for job in emulator.books.jobs.values():
+        emulator.fetch_pictures(job)
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    server = _Server(
+        uvicorn.Config(
+            emulator.app(),
+            http=_Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            timeout_keep_alive=75,
+        )
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    sys.stdout.write(f"{emulator.origin}/v2\n")
+    sys.stdout.flush()
+    await stopped.wait()
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # calls held on purpose are cut off without a word
+    serving.cancel()
+
+
+def _rules(file: Path | None) -> Rules:
+    if file is None:
+        return Rules()
+    try:
+        return Rules(RULES.validate_json(file.read_bytes()))
+    except OSError as error:
+        raise BadInput(f"{file} can't be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise BadInput(f"{file} is not a list of faults: {error}") from error
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """`python -m prefect_seedance.emulator`."""
+    try:
+        cyclopts.run(serve)
+    except BadInput as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(2)

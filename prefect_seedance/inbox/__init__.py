@@ -1,0 +1,1 @@
+"""What people drop into a store: found, taken by one run, rendered, put away with a report."""

@@ -1,0 +1,224 @@
+"""What people drop into the inbox of a store: found, taken by one run, put away with a report beside it, removed.
+
+A delivery is a storyboard in `inbox/`, or a folder there with storyboards and all that they need. It is taken by
+creating `inbox-taken/NAME@0001.json` exclusively, put away into `inbox-done/NAME/` or `inbox-rejected/NAME/`, and only
+then removed. Should two runs ever work at one delivery, the ledger still pays once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pydantic import ValidationError
+
+from prefect_seedance.errors import BadInput, Missing, Taken
+from prefect_seedance.ledger.record import Writer
+from prefect_seedance.ledger.writer import is_gone, new_claim_id
+from prefect_seedance.models import Frozen
+from prefect_seedance.sources.folder import inside, parted, read_named
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.documents import MOST_BYTES, Mistake, read_json, read_yaml, text_of
+from prefect_seedance.text import CONTROL
+
+TREES = (".yaml", ".yml", ".json")
+LISTS = (".csv",)
+DEEPEST = 5
+AT_ONCE = 32
+ABANDONED_SECONDS = 6 * 3600
+"""A take that old is free again, even where nobody can tell whether its run is alive."""
+
+RunIsOver = Callable[[str], Awaitable[bool]]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What was dropped under one name. All paths are those of the store."""
+
+    name: str
+    boards: tuple[str, ...]
+    files: tuple[str, ...]
+    links: tuple[str, ...]
+    """Symbolic links: never followed, since they may lead anywhere on this machine."""
+    rows: str | None = None
+    """The rows of a storyboard that has no folder of its own: other storyboards may need them too."""
+
+    @property
+    def all_files(self) -> tuple[str, ...]:
+        return self.files if self.rows is None else (*self.files, self.rows)
+
+
+class Take(Frozen):
+    """Who works at a delivery."""
+
+    writer: Writer
+    nonce: str
+
+
+class Inbox:
+    """The deliveries below *prefix* of a store."""
+
+    def __init__(self, store: Store, prefix: str) -> None:
+        try:
+            self.prefix = inside(prefix.strip("/"))
+        except BadInput as error:
+            raise BadInput(f"The inbox can't be at {prefix!r}: {error}; nothing was submitted.") from error
+        self.store = store
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def deliveries(self, quiet_seconds: float = 0) -> list[Delivery]:
+        """All that has a storyboard and was not touched for *quiet_seconds*, by name."""
+        names = await self._names(self.prefix)
+        rows = await self._rows(names)
+        found = []
+        for name in names:
+            delivery = await self._delivery(name, rows)
+            if delivery.boards and await self._is_quiet(delivery, quiet_seconds):
+                found.append(delivery)
+        return found
+
+    async def _names(self, folder: str) -> list[str]:
+        """What can be part of a path: an object in a bucket may have any name."""
+        names = await self.store.names(folder)
+        return [name for name in names if name not in (".", "..") and "\\" not in name and not CONTROL.search(name)]
+
+    async def _rows(self, names: list[str]) -> dict[str, str]:
+        """Which file beside them the storyboards directly in the inbox name as their rows."""
+        boards = [name for name in names if _suffix(name) in TREES and not self._is_link(f"{self.prefix}/{name}")]
+        found = await asyncio.gather(*map(self._rows_of, boards))
+        return {board: rows for board, rows in zip(boards, found, strict=True) if rows in names}
+
+    async def _rows_of(self, name: str) -> str | None:
+        folder, file = parted(f"{self.store.url}/{self.prefix}/{name}", self.store)
+        try:
+            async with self._at_once:
+                text = text_of(await read_named(folder, file, MOST_BYTES))
+            tree, _ = read_json(text) if _suffix(name) == ".json" else read_yaml(text)
+        except (Mistake, BadInput, Missing):
+            return None  # the storyboard is read again before it is rendered, and says then what is wrong
+        rows = tree.value.get("rows") if isinstance(tree.value, dict) else None
+        return rows.value if rows and isinstance(rows.value, str) else None
+
+    async def _delivery(self, name: str, rows: Mapping[str, str]) -> Delivery:
+        top = f"{self.prefix}/{name}"
+        files, links = await self._walk(top)
+        if files + links == [top]:
+            is_board = _suffix(name) in TREES + LISTS and name not in rows.values()
+            own = f"{self.prefix}/{rows[name]}" if name in rows else None
+            return Delivery(name, (top,) if is_board else (), tuple(files), tuple(links), own)
+        direct = [path for path in sorted(files + links) if PurePosixPath(path).parent == PurePosixPath(top)]
+        trees = [path for path in direct if _suffix(path) in TREES]
+        lists = [path for path in direct if _suffix(path) in LISTS]
+        return Delivery(name, tuple(trees or lists), tuple(files), tuple(links))
+
+    async def _walk(self, path: str, depth: int = 0) -> tuple[list[str], list[str]]:
+        """The files and the links at and below *path*."""
+        if self._is_link(path):
+            return [], [path]
+        async with self._at_once:
+            if await self.store.exists(path):
+                return [path], []
+        if depth == DEEPEST:
+            return [], []
+        below = await asyncio.gather(*(self._walk(f"{path}/{name}", depth + 1) for name in await self._names(path)))
+        return [file for files, _ in below for file in files], [link for _, links in below for link in links]
+
+    def _is_link(self, path: str) -> bool:
+        return not self.store.url.startswith("s3://") and Path(self.store.url, path).is_symlink()
+
+    async def _is_quiet(self, delivery: Delivery, seconds: float) -> bool:
+        if seconds <= 0:
+            return True
+        try:
+            ages = await asyncio.gather(*map(self.store.age, delivery.all_files))
+        except Missing:  # somebody is at it this moment
+            return False
+        return min(ages, default=seconds) >= seconds
+
+    async def take(self, delivery: Delivery, writer: Writer, run_is_over: RunIsOver) -> list[str] | None:
+        """Take *delivery* for *writer* and return what to give back; None if it is somebody's, or no longer there.
+
+        A take is free again when its process has surely gone, when its flow run is over, or after six hours.
+        """
+        name = re.compile(re.escape(delivery.name) + r"@(\d{4})\.json")
+        taken = [match for match in map(name.fullmatch, await self.store.names(f"{self.prefix}-taken")) if match]
+        paths = [f"{self.prefix}-taken/{match[0]}" for match in taken]
+        if paths and not await self._is_abandoned(paths[-1], run_is_over):
+            return None
+        number = int(taken[-1][1]) + 1 if taken else 1
+        path = f"{self.prefix}-taken/{delivery.name}@{number:04d}.json"
+        own = Take(writer=writer, nonce=new_claim_id())
+        try:
+            await self.store.create(path, own.model_dump_json(indent=1).encode())
+        except Taken:
+            if (await self._read_take(path)) != own:  # S3 may say "taken" of our own, when an answer was lost
+                return None
+        if await self.store.exists(delivery.boards[0]):
+            return [*paths, path]
+        await self.give_back([*paths, path])
+        return None
+
+    async def _is_abandoned(self, path: str, run_is_over: RunIsOver) -> bool:
+        take = await self._read_take(path)
+        try:
+            if await self.store.age(path) > ABANDONED_SECONDS:
+                return True
+        except Missing:  # given back this moment
+            return True
+        if take is None:
+            return False
+        run = take.writer.flow_run_id
+        return is_gone(take.writer) or (run is not None and await run_is_over(run))
+
+    async def _read_take(self, path: str) -> Take | None:
+        try:
+            return Take.model_validate_json(await self.store.read(path))
+        except (Missing, ValidationError):
+            return None
+
+    async def give_back(self, take: list[str]) -> None:
+        """Let others take what is left of a delivery."""
+        for path in take:
+            await self.store.delete(path)
+
+    async def put_away(self, delivery: Delivery, outcome: str, documents: Mapping[str, str]) -> str:
+        """Move *delivery* to `inbox-done/NAME/` or `inbox-rejected/NAME/`, beside *documents*, which come first."""
+        target = f"{self.prefix}-{outcome}/{delivery.name}"
+        for name, text in documents.items():
+            await self.store.write(f"{target}/{name}", text.encode(), "text/plain; charset=utf-8")
+        top = f"{self.prefix}/{delivery.name}"
+        folder = "" if top in delivery.files + delivery.links else f"{delivery.name}/"
+        for path in delivery.all_files:
+            name = path.removeprefix(f"{self.prefix}/{folder}")
+            with suppress(Missing):  # rows that another storyboard took with it
+                await self.store.copy(path, f"{target}/{f'dropped-{name}' if name in documents else name}")
+        # Storyboards go first: a storyboard without its pictures would look broken to whoever comes after a crash.
+        for path in (*delivery.boards, *delivery.files, *delivery.links):
+            await self.store.delete(path)
+        if delivery.rows and delivery.rows not in await self._rows_needed():
+            await self.store.delete(delivery.rows)
+        if folder:
+            await asyncio.to_thread(self._remove_empty_folders, top)
+        return target
+
+    async def _rows_needed(self) -> set[str]:
+        return {f"{self.prefix}/{rows}" for rows in (await self._rows(await self._names(self.prefix))).values()}
+
+    def _remove_empty_folders(self, path: str) -> None:
+        """A bucket has no folders; on disk empty ones would be left."""
+        if self.store.url.startswith("s3://"):
+            return
+        top = Path(self.store.url, path)
+        for folder in sorted((one for one in top.rglob("*") if one.is_dir() and not one.is_symlink()), reverse=True):
+            with suppress(OSError):
+                folder.rmdir()
+        with suppress(OSError):
+            top.rmdir()
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()

@@ -1,0 +1,315 @@
+"""An inbox, from what was dropped there to what is put away: each delivery once, apart from the others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import PurePosixPath
+from typing import Any, Literal
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
+from pydantic import ConfigDict, Field
+
+from prefect_seedance.catalog.endpoints import Catalog
+from prefect_seedance.errors import Missing, NotApproved, OverBudget, SeedanceError, told
+from prefect_seedance.inbox.folder import Delivery, Inbox
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.writer import this_writer
+from prefect_seedance.models import Frozen, Usd
+from prefect_seedance.orchestration import shown
+from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
+from prefect_seedance.orchestration.render import Options, render_board
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.write import slug
+from prefect_seedance.rendering.plan import Planned, make_plan
+from prefect_seedance.storage.store import Store, refuse_other_kind
+from prefect_seedance.storyboard.reading import Board, read_boards
+from prefect_seedance.text import dollars
+
+Status = Literal["complete", "partial", "nothing", "rejected", "over_budget", "skipped"]
+ZERO = Decimal(0)
+
+
+class Outcome(Frozen):
+    """What became of a storyboard; of one with rows, of each production."""
+
+    file: str
+    title: str | None = None
+    status: Status
+    production: str | None = None
+    manifest: str | None = None
+    error: str | None = None
+    spent_usd: Usd = ZERO
+
+
+class Report(Frozen):
+    """What a run over an inbox did (schema `prefect-seedance/inbox/1`). Paths are relative to the store."""
+
+    schema_: Literal["prefect-seedance/inbox/1"] = Field("prefect-seedance/inbox/1", alias="schema")
+    boards: tuple[Outcome, ...]
+    spent_usd: Usd
+    exit_code: int
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @classmethod
+    def on(cls, outcomes: Sequence[Outcome]) -> Report:
+        spent = sum((outcome.spent_usd for outcome in outcomes), ZERO)
+        return cls(boards=tuple(outcomes), spent_usd=spent, exit_code=_exit_code(outcomes))
+
+
+def _exit_code(outcomes: Sequence[Outcome]) -> int:
+    """That of the command line: 0 all done, 1 nothing stored, 2 all broken, 3 some of it, 4 not allowed to spend."""
+    statuses = {outcome.status for outcome in outcomes} - {"skipped"}
+    if statuses <= {"complete"}:
+        return 0
+    if statuses & {"complete", "partial"}:
+        return 3
+    if "nothing" in statuses:
+        return 1
+    return 4 if "over_budget" in statuses else 2
+
+
+@dataclass
+class Production:
+    """One board of a delivery: a storyboard, or one row of it."""
+
+    file: str
+    board: Board
+    planned: Planned
+    refused: OverBudget | None = None
+    outcome: Outcome | None = None
+    stays: bool = False
+
+    @property
+    def needs_usd(self) -> Decimal:
+        return sum(self.planned.to_pay.values(), ZERO)
+
+    def ends(self, status: Status, error: object = None, *, stays: bool = False, **more: Any) -> None:
+        told = f"{error} It stays in the inbox for the next run." if stays else error
+        title = self.board.title
+        self.outcome = Outcome(file=self.file, title=title, status=status, error=told and str(told), **more)
+        self.stays = stays
+
+
+class Share:
+    """How many productions go on at once, and how many jobs each may have out: together no more than one run may."""
+
+    def __init__(self, places: asyncio.Semaphore, in_flight: int) -> None:
+        self.places = places
+        self.in_flight = in_flight
+
+    @classmethod
+    def of(cls, max_in_flight: int, productions: int) -> Share:
+        at_once = min(max_in_flight, max(1, productions))
+        return cls(asyncio.Semaphore(at_once), max_in_flight // at_once)
+
+
+async def process(
+    credentials: RunpodCredentials,
+    store: VideoStore,
+    options: Options,
+    catalog: Catalog,
+    prefix: str,
+    quiet_seconds: float,
+) -> Report:
+    """Process all that was dropped below *prefix*, and report in the order of the names."""
+    account, opened = credentials.account(), store.open()
+    try:
+        await refuse_other_kind(opened, account.kind)
+        run = InboxRun(Inbox(opened, prefix), credentials, store, options, catalog)
+        report = await run.process(quiet_seconds)
+    finally:
+        await opened.aclose()
+    await shown.inbox(report.model_dump(mode="json"))
+    return report
+
+
+class InboxRun:
+    """One run over an inbox. Whatever is wrong with a delivery ends that delivery alone."""
+
+    def __init__(
+        self, inbox: Inbox, credentials: RunpodCredentials, store: VideoStore, options: Options, catalog: Catalog
+    ) -> None:
+        self.inbox = inbox
+        self.opened: Store = inbox.store
+        self.credentials = credentials
+        self.store = store
+        self.options = options
+        self.catalog = catalog
+        self.outcomes: list[Outcome] = []
+
+    async def process(self, quiet_seconds: float) -> Report:
+        works: dict[Delivery, list[Production]] = {}
+        async with AsyncExitStack() as takes:
+            for delivery in await self.inbox.deliveries(quiet_seconds):
+                try:
+                    works[delivery] = await self._begin(delivery, takes)
+                except SeedanceError as error:
+                    self._note(delivery, "nothing", f"{error} It stays in the inbox for the next run.")
+            self._share_budget([production for work in works.values() for production in work])
+            share = Share.of(self.options.max_in_flight, sum(map(len, works.values())))
+            await asyncio.gather(*(self._finish(delivery, work, share) for delivery, work in works.items()))
+        return Report.on(sorted(self.outcomes, key=lambda outcome: outcome.file))
+
+    def _note(self, delivery: Delivery, status: Status, error: str) -> None:
+        self.outcomes += [Outcome(file=self._named(path), status=status, error=error) for path in delivery.boards]
+
+    def _named(self, path: str) -> str:
+        return path.removeprefix(f"{self.inbox.prefix}/")
+
+    async def _begin(self, delivery: Delivery, takes: AsyncExitStack) -> list[Production]:
+        """Take a delivery and plan it; one with any problem is set aside whole, before anything is spent."""
+        take = await self.inbox.take(delivery, this_writer(flow_run.get_id()), _is_over)
+        if take is None:
+            self._note(delivery, "skipped", "another run works at it")
+            return []
+        takes.push_async_callback(self.inbox.give_back, take)
+        problems: dict[str, list[str]] = {}
+        productions = []
+        for path in delivery.boards:
+            if path in delivery.links:
+                problems[path] = [f"{self._named(path)}: it is a link; drop the file itself"]
+                continue
+            for board in await self._read(path):
+                planned = await make_plan(
+                    board, Ledger(self.opened), catalog=self.catalog, retry_failed=self.options.retry_failed
+                )
+                productions.append(Production(self._named(path), board, planned))
+                problems.setdefault(path, []).extend(map(str, planned.plan.problems))
+        if any(problems.values()):
+            await self._reject(delivery, problems)
+            return []
+        return productions
+
+    async def _read(self, path: str) -> list[Board]:
+        pretend = self.credentials.account().kind == "pretend"
+        place = f"{self.opened.url}/{path}"
+        return await read_boards(
+            place, catalog=self.catalog, store=self.opened, allow_private=pretend, name=self._named(path)
+        )
+
+    async def _reject(self, delivery: Delivery, problems: dict[str, list[str]]) -> None:
+        lines = [line for told in problems.values() for line in dict.fromkeys(told)]
+        head = "Nothing of this was rendered, and nothing was spent. Correct it and drop it into the inbox again."
+        outcomes = [
+            Outcome(
+                file=self._named(path),
+                status="rejected",
+                error="; ".join(dict.fromkeys(told)) or "another storyboard of the same folder is broken",
+            )
+            for path, told in problems.items()
+        ]
+        documents = {"problems.txt": "\n".join([head, "", *lines, ""]), "report.json": _json(Report.on(outcomes))}
+        await self.inbox.put_away(delivery, "rejected", documents)
+        self.outcomes += outcomes
+
+    def _share_budget(self, productions: Sequence[Production]) -> None:
+        """Decide who may spend, in the order of the names; a production that does not fit does not stop the next."""
+        budgets = (self.options.budget, self.options.limits.per_run)
+        budget = min((limit for limit in budgets if limit is not None), default=None)
+        if budget is None:
+            return
+        left = budget
+        for production in productions:
+            if production.needs_usd <= left:
+                left -= production.needs_usd
+                continue
+            production.refused = OverBudget(
+                f"It costs up to {dollars(production.needs_usd)}, and {dollars(left)} is left of the budget of "
+                f"{dollars(budget)}; nothing was submitted."
+            )
+
+    async def _finish(self, delivery: Delivery, work: Sequence[Production], share: Share) -> None:
+        """Render what a delivery asks for, each production as far as it goes, and put away what is done with."""
+        if not work:
+            return
+        await asyncio.gather(*(self._produce(production, share) for production in work))
+        outcomes = [production.outcome for production in work if production.outcome]
+        if not any(production.stays for production in work):
+            await self.inbox.put_away(delivery, "done", {"report.json": _json(Report.on(outcomes))})
+        self.outcomes += outcomes
+
+    async def _produce(self, production: Production, share: Share) -> None:
+        try:
+            if production.refused:
+                raise production.refused
+            manifest, spent = await self._made_before(production), ZERO
+            if manifest is None:
+                async with share.places:
+                    manifest = await self._render(production, share.in_flight)
+                spent = manifest.spent_usd
+            where = str(PurePosixPath(manifest.review or "").parent)
+            errors = [f"{shot.id}: {shot.error}" for shot in manifest.shots if shot.error]
+            production.ends(
+                manifest.status,
+                "; ".join(errors) or None,
+                production=where,
+                manifest=f"{where}/manifest.json",
+                spent_usd=spent,
+            )
+        except OverBudget as error:
+            if error is production.refused or isinstance(error, NotApproved):
+                shown.budget_refused(str(error))
+            production.ends("over_budget", error, stays=True)
+        except Exception as error:  # whatever it is, the other deliveries go on
+            production.ends("nothing", told(error), stays=True)
+
+    async def _made_before(self, production: Production) -> Manifest | None:
+        """The whole production of the very same shots, if an earlier run left one: it is not made twice."""
+        if any(shot.action != "reuse" for shot in production.planned.plan.shots):
+            return None
+        try:
+            latest = await self.opened.read(f"productions/{slug(production.board.title)}/latest.json")
+            manifest = Manifest.model_validate_json(await self.opened.read(json.loads(latest)["manifest"]))
+        except (Missing, ValueError, KeyError, TypeError):
+            return None
+        same = [(shot.id, shot.key) for shot in manifest.shots] == [(s.id, s.key) for s in production.board.shots]
+        return manifest if same and manifest.status == "complete" else None
+
+    async def _render(self, production: Production, in_flight: int) -> Manifest:
+        plan_hash = production.planned.plan.plan_hash
+        options = self.options.model_copy(
+            update={
+                "budget": None if self.options.budget is None else production.needs_usd,
+                "approve": plan_hash if self.options.approve == plan_hash else None,
+                "max_in_flight": in_flight,
+            }
+        )
+
+        # A flow of its own for each, because a board is nothing that could be a stored parameter.
+        @flow(name="inbox-production", flow_run_name="render {title}")
+        async def inbox_production(file: str, title: str) -> State[Manifest]:
+            return await render_board(production.board, self.credentials, self.store, options, self.catalog)
+
+        rendering: Any = inbox_production(production.file, production.board.title, return_state=True)
+        state: State[Manifest] = await rendering
+        answer = await state.aresult(raise_on_failure=False)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+async def _is_over(flow_run_id: str) -> bool:
+    """Whether a run surely takes no further step: it has ended, or it is this one, begun again."""
+    if flow_run_id == flow_run.get_id():
+        return True
+    async with get_client() as client:
+        try:
+            run = await client.read_flow_run(UUID(flow_run_id))
+        except ObjectNotFound:  # a run of another Prefect server
+            return False
+    return run.state is not None and run.state.is_final()
+
+
+def _json(report: Report) -> str:
+    return json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False)

@@ -1,0 +1,193 @@
+"""The history of every key, kept in a store: one immutable record per step, created exclusively at the next number.
+
+The append is the lock. Whoever loses the race reads again and decides again, so each key has one agreed history across
+processes and machines, with no lock, no database and no lease. The protocol and its model are in LEDGER.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import re
+import time
+
+from pydantic import ValidationError
+
+from prefect_seedance.errors import BadStore, LedgerUnreadable, LostRace, Missing, StoreUnavailable, Taken
+from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.rescue import rescue
+from prefect_seedance.ledger.rules import OPEN, History, Sighting
+from prefect_seedance.ledger.writer import is_gone
+from prefect_seedance.storage.store import Store
+
+log = logging.getLogger(__name__)
+RECORD_NAME = re.compile(r"(\d{4,})\.json")
+MARKER_NAME = re.compile(r"(.+)-(\d{4,})")
+
+
+class Ledger:
+    """The histories kept in *store*. Every write is all or nothing, and legal by the table of `lifecycle`."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._first_seen: dict[str, float] = {}
+
+    async def load(self, key: str) -> History:
+        """The history of *key*; a stored one costs a listing and a read. Raises `LedgerUnreadable`, never guesses."""
+        names = [name for name in await self.store.names(f"ledger/{key}") if RECORD_NAME.fullmatch(name)]
+        numbers = [int(name.removesuffix(".json")) for name in names]
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise LedgerUnreadable(f"Records of {key} are missing below {names[-1]}; nothing was submitted for it.")
+        if not names:
+            return History(key)
+        last = await self._read(key, numbers[-1])
+        if last.step is Step.STORED:
+            return History(key, (last,))
+        earlier = await asyncio.gather(*(self._read(key, number) for number in numbers[:-1]))
+        return History(key, (*earlier, last))
+
+    async def _read(self, key: str, number: int) -> Record:
+        path = record_path(key, number)
+        try:
+            record = Record.model_validate_json(await self.store.read(path))
+        except Missing as error:
+            raise LedgerUnreadable(f"The record {path} can't be read; nothing was submitted.") from error
+        except ValidationError as error:
+            where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
+            raise LedgerUnreadable(f"The record {path} is damaged ({where}); nothing was submitted for it.") from error
+        if (record.key, record.number) != (key, number):
+            raise LedgerUnreadable(f"The record {path} says it is {record.key}@{record.number}; nothing was submitted.")
+        return record
+
+    async def append(self, history: History, record: Record) -> History:
+        """Add *record* as the next number, or raise `LostRace`. After `StoreUnavailable` nobody knows: read again."""
+        if record.step is not Step.STRAY and not history.allows(record.step, record.claim_id):
+            raise LostRace(f"{record.key} is {history.state}; {record.step} may not follow")
+        record = record.model_copy(update={"number": history.number + 1})
+        if record.step not in (Step.STRAY, Step.STORED) and record.step in OPEN and history.state not in OPEN:
+            await self._mark(record)
+        try:
+            await self.store.create(record_path(record.key, record.number), _bytes_of(record))
+        except Taken as error:
+            raise LostRace(f"{record.key}@{record.number} was taken by another writer") from error
+        return History(history.key, (*history.records, record))
+
+    async def claim(self, history: History, record: Record) -> History:
+        """Claim the next number, or raise `LostRace`. An own claim whose answer was lost is recognised by its claim id.
+
+        The S3 SDK repeats a PUT whose answer was dropped and then reports "taken" against the writer's own record.
+        """
+        number = history.number + 1
+        for _ in range(3):
+            try:
+                return await self.append(history, record)
+            except (LostRace, StoreUnavailable) as error:
+                lost: Exception = error
+            try:
+                there = await self._read_if_there(record.key, number)
+            except StoreUnavailable as error:
+                lost = error
+                continue
+            if there is not None:
+                # By step too: a collector that closed the number wrote the claim id of the marker.
+                if (there.claim_id, there.step) == (record.claim_id, record.step):
+                    return History(history.key, (*history.records, there))
+                raise LostRace(f"{record.key}@{number} was taken by another writer")
+        raise lost
+
+    async def _read_if_there(self, key: str, number: int) -> Record | None:
+        if await self.store.exists(record_path(key, number)):
+            return await self._read(key, number)
+        return None
+
+    async def keep(self, record: Record, known: History | None = None) -> History:
+        """Append *record* wherever the history has a place for it, repeating until it is in. Only a kill ends this.
+
+        A step that is no longer legal is dropped, since somebody else took it; a job id that no record names becomes a
+        stray. While the store is down, what is known goes to stderr, to the log and to the rescue file at once.
+        *known* is where the history stood a moment ago, which usually spares reading it again.
+        """
+        pause, rescued = 0.5, False
+        if known is not None and known.allows(record.step, record.claim_id):
+            with contextlib.suppress(LostRace, StoreUnavailable, BadStore):
+                return await self.append(known, record)
+        while True:
+            try:
+                history = await self.load(record.key)
+                if _is_in(history, record):
+                    return history
+                if history.allows(record.step, record.claim_id):
+                    return await self.append(history, record)
+                if record.job_id is None or history.names_job(record.job_id):
+                    return history
+                log.error("Job %s of %s has no place in its history: money at risk.", record.job_id, record.key)
+                return await self.append(history, record.model_copy(update={"step": Step.STRAY}))
+            except LostRace:
+                continue
+            except (StoreUnavailable, BadStore) as error:
+                if not rescued:
+                    rescue(record, error, self.store.url)
+                    rescued = True
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 15.0)
+
+    async def _mark(self, record: Record) -> None:
+        """The marker goes in before the record that opens the key: a superset of what is open, never the truth."""
+        await self.store.write(marker_path(record.key, record.number), _bytes_of(record))
+
+    async def unmark(self, history: History, *numbers: int) -> None:
+        """Remove the markers that *history* closes, *numbers* or all it opened. What is left, the collector removes."""
+        if history.state in OPEN or history.last is None:
+            return
+        for number in numbers or history.openings():
+            if number <= history.last.number:
+                await self.store.delete(marker_path(history.key, number))
+
+    async def markers(self) -> list[tuple[str, int]]:
+        """(key, number) of every marker: all that may be open, from any run."""
+        found = (MARKER_NAME.fullmatch(name) for name in await self.store.names("ledger-open"))
+        return [(match[1], int(match[2])) for match in found if match]
+
+    async def marker(self, key: str, number: int) -> Record | None:
+        """The claim that a marker was written for, or None if the marker has gone."""
+        try:
+            return Record.model_validate_json(await self.store.read(marker_path(key, number)))
+        except Missing:
+            return None
+        except ValidationError as error:
+            raise LedgerUnreadable(f"The marker {marker_path(key, number)} is damaged.") from error
+
+    async def keys(self) -> list[str]:
+        """Every key that has a history. A full listing: for reports, never in the course of a run."""
+        return await self.store.names("ledger")
+
+    def sighting(self, record: Record) -> Sighting:
+        """What this process knows of a claim: how long it has watched it, and whether its writer is surely gone."""
+        first = self._first_seen.setdefault(record.claim_id, time.monotonic())
+        return Sighting(time.monotonic() - first, is_gone(record.writer))
+
+
+def record_path(key: str, number: int) -> str:
+    return f"ledger/{key}/{number:04d}.json"
+
+
+def marker_path(key: str, number: int) -> str:
+    return f"ledger-open/{key}-{number:04d}"
+
+
+def _bytes_of(record: Record) -> bytes:
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    return text.encode(errors="replace")  # an answer may hold half a character
+
+
+def _is_in(history: History, record: Record) -> bool:
+    """Is this very step there already, by this writer or by another who knew the same?"""
+    if record.step is Step.LOST and history.state is not Step.LOST:
+        return False  # what came back may be lost again
+    return any(
+        (known.claim_id, known.step, known.job_id) == (record.claim_id, record.step, record.job_id)
+        or (known.step is Step.STRAY and known.job_id == record.job_id and record.job_id is not None)
+        for known in history.records
+    )

@@ -1,0 +1,84 @@
+"""One step of one key, complete in itself."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from prefect_seedance.models import Footage, Frozen, Request, Usd
+
+
+class Step(StrEnum):
+    """What a record says happened to a key."""
+
+    CLAIMED = "claimed"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNCLEAR = "unclear"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    LOST = "lost"
+    STORED = "stored"
+    STRAY = "stray"
+
+
+class Writer(Frozen):
+    """Who made a claim, for people; and whether that process can still be alive, for observers on its machine."""
+
+    host: str
+    pid: int
+    boot: str | None = Field(None, description="Boot of the machine and process namespace; null where unknown.")
+    started: str | None = Field(None, description="Start of the process, which tells it from a later one of its pid.")
+    flow_run_id: str | None = None
+    task_run_id: str | None = None
+
+
+class Record(Frozen):
+    """One step of one key, complete in itself: the last record of a key tells its whole state. Free of secrets."""
+
+    schema_: Literal["prefect-seedance/record/1"] = Field("prefect-seedance/record/1", alias="schema")
+    key: str
+    number: int
+    step: Step
+    at: datetime.datetime
+    request: Request
+    estimated_usd: Usd
+    attempt: int
+    claim_id: str = Field(description="Random; made in memory for this one claim and repeated by all that follows it.")
+    claimed_at: datetime.datetime
+    submit_timeout_seconds: float
+    writer: Writer
+    reservation: str | None = Field(None, description="The reservation in spending/ that this claim draws on.")
+    base_url: str | None = None
+    account: str | None = Field(None, description="Fingerprint of API key and address that the job belongs to.")
+    job_id: str | None = None
+    accepted_at: datetime.datetime | None = None
+    answer: dict[str, Any] | None = Field(None, description="The final answer as it came, without the echoed input.")
+    cost_usd: Usd | None = None
+    kind: str | None = Field(None, description="Of a refusal or a failure, one word.")
+    reason: str | None = Field(None, description="Of a refusal, a failure or a loss, for people.")
+    by: Literal["program", "person"] = "program"
+    clip: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    footage: Footage | None = None
+    duration_mismatch: bool = False
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @property
+    def charged_usd(self) -> Decimal:
+        """What this attempt cost as far as anyone knows; what may have been charged counts in full."""
+        if self.step in (Step.REFUSED, Step.FAILED):
+            return Decimal(0)
+        return self.estimated_usd if self.cost_usd is None else self.cost_usd
+
+
+def next_step(record: Record, step: Step, **changed: Any) -> Record:
+    """What follows *record*: dated now, with a reason only if it is given one."""
+    now = datetime.datetime.now(datetime.UTC)
+    return record.model_copy(update={"step": step, "at": now, "kind": None, "reason": None, **changed})

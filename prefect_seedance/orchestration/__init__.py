@@ -1,0 +1,4 @@
+"""Prefect, and nothing below knows it: blocks, tasks, approval, artifacts.
+
+It shows what the core does and decides nothing.
+"""

@@ -1,0 +1,48 @@
+"""Cancelling the jobs of a cancelled flow run, where its starter chose that; found in the ledger, not in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect.blocks.core import Block
+
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.record import Step
+from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
+from prefect_seedance.runpod.client import open_client
+
+
+async def cancel_jobs_of_run(flow: Any, flow_run: Any, state: Any) -> None:
+    """Ask Runpod to cancel what this flow run has out; it may still be charged. Does nothing unless chosen.
+
+    Runs in the runner's process after the flow has gone, so blocks come from the stored parameters.
+    """
+    given = flow_run.parameters
+    if not given.get("cancel_jobs"):
+        return
+    credentials, store = await _block(given["credentials"]), await _block(given["store"])
+    if not isinstance(credentials, RunpodCredentials) or not isinstance(store, VideoStore):
+        return
+    opened = store.open()
+    try:
+        await cancel_jobs(Ledger(opened), credentials, str(flow_run.id))
+    finally:
+        await opened.aclose()
+
+
+async def cancel_jobs(ledger: Ledger, credentials: RunpodCredentials, flow_run_id: str) -> list[str]:
+    """Cancel every open job that *flow_run_id* claimed, and return their ids."""
+    asked = []
+    async with open_client(credentials.account()) as client:
+        for key in sorted({key for key, _ in await ledger.markers()}):
+            last = (await ledger.load(key)).last
+            if last and last.step is Step.ACCEPTED and last.job_id and last.writer.flow_run_id == flow_run_id:
+                await client.cancel(last.request.model, last.job_id)
+                asked.append(last.job_id)
+    return asked
+
+
+async def _block(given: Any) -> Any:
+    if isinstance(given, dict) and "$ref" in given:
+        return await Block.aload_from_ref(given["$ref"])
+    return given

@@ -1,0 +1,204 @@
+"""What a render would do and cost, before it does anything: reads the ledger, writes nothing, asks the API nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from prefect_seedance.catalog.endpoints import KNOWN, Catalog
+from prefect_seedance.catalog.pricing import upper
+from prefect_seedance.ledger import rules
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.record import Step
+from prefect_seedance.ledger.rules import History, Sighting, remedy
+from prefect_seedance.models import Frozen, LastFrame, Problem, Usd
+from prefect_seedance.storyboard.reading import Board, BoardShot
+from prefect_seedance.text import dollars
+
+READS_AT_ONCE = 64
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, with the histories it was made from."""
+
+    plan: Plan
+    histories: Mapping[str, History]
+    to_pay: Mapping[str, Decimal]
+    """The upper price of every key that would be submitted."""
+    models: frozenset[str]
+    """The endpoints that would be asked."""
+    warnings: tuple[str, ...]
+
+
+async def make_plan(board: Board, ledger: Ledger, *, catalog: Catalog = KNOWN, retry_failed: int = 0) -> Planned:
+    """The plan of *board* over what *ledger* knows. Raises `LedgerUnreadable` rather than guess."""
+    keys = sorted({shot.key for shot in board.shots if shot.key})
+    at_once = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def load(key: str) -> History:
+        async with at_once:
+            return await ledger.load(key)
+
+    histories = dict(zip(keys, await asyncio.gather(*map(load, keys)), strict=True))
+    reachable = await ledger.store.link("stills/probe.png", 60) is not None
+    shots: dict[str, PlannedShot] = {}
+    problems = list(board.problems)
+    for shot in _predecessors_first(board):
+        planned = _plan_shot(shot, histories, shots, retry=retry_failed > 0, reachable=reachable)
+        if planned.action == "blocked" and shot.request is not None and planned.problem:
+            problems.append(Problem(file=board.file, line=shot.line, shot=shot.id, message=planned.problem))
+        shots[shot.id] = planned
+    in_order = tuple(shots[shot.id] for shot in board.shots)
+    paid = {s.key: s.estimated_usd for s in in_order if s.key and s.estimated_usd}
+    requests = {shot.key: shot.request for shot in board.shots if shot.key and shot.request}
+    reused = {s.key for s in in_order if s.key and s.action == "reuse"}
+    plan = Plan(
+        title=board.title,
+        plan_hash=plan_hash_of({key: _priced(price, histories[key].number) for key, price in paid.items()}),
+        estimated_usd=sum(paid.values(), ZERO),
+        reused_usd=sum((histories[key].spent_usd for key in reused), ZERO),
+        shots=in_order,
+        problems=tuple(problems),
+    )
+    to_pay = {key: upper(requests[key], catalog[requests[key].model]) for key in paid}
+    warnings = (*map(str, board.warnings), *_chain_costs(board))
+    models = frozenset(requests[key].model for key in to_pay)
+    return Planned(plan, histories, to_pay, models, warnings)
+
+
+def _priced(price: Decimal, number: int) -> str:
+    """A key's part of the plan hash. An attempt moves the number: an approval is good for one."""
+    return f"{price}@{number}" if number else str(price)
+
+
+def _plan_shot(
+    shot: BoardShot,
+    histories: Mapping[str, History],
+    earlier: Mapping[str, PlannedShot],
+    *,
+    retry: bool,
+    reachable: bool,
+) -> PlannedShot:
+    def planned(action: Action, problem: str | None = None, price: Decimal = ZERO) -> PlannedShot:
+        return PlannedShot(
+            id=shot.id, key=shot.key, take=shot.take, action=action, estimated_usd=price, problem=problem
+        )
+
+    if shot.request is None or shot.key is None:
+        return planned("blocked", "see the problems below")
+    history = histories[shot.key]
+    twin = next((other for other in earlier.values() if other.key == shot.key), None)
+    if twin is not None:
+        return planned(twin.action, twin.problem or f"the same request as {twin.id}: one clip, paid once")
+    last = history.last
+    match rules.decide(history, last.claimed_at, Sighting(), retry=retry) if last else rules.Claim():
+        case rules.Done():
+            return planned("reuse")
+        case rules.Held(why):
+            return planned("held", why)
+        case rules.Claim():
+            pass
+        case _:
+            return planned("resume")
+    before = earlier.get(shot.continue_from) if shot.continue_from else None
+    if before and before.action in ("held", "blocked") and before.estimated_usd == 0:
+        return planned(before.action, f"it continues from {before.id}, which is {before.action}")
+    if not reachable and _needs_link(shot):
+        return planned("blocked", _UNREACHABLE)
+    if last is not None and last.step is Step.REFUSED and last.kind in ("request", "account"):
+        return planned("held", remedy(last), shot.estimated_usd)
+    return planned("generate", price=shot.estimated_usd)
+
+
+_UNREACHABLE = (
+    "its first frame has to be fetched by the provider, which can't reach a local store; use an s3:// store, or say "
+    "where the folder is served from with --public-base-url"
+)
+
+
+def _needs_link(shot: BoardShot) -> bool:
+    """Must the store itself serve a picture for this shot? An uncropped https picture is fetched where it is."""
+    if shot.request is not None and isinstance(shot.request.image, LastFrame):
+        return True
+    pictures = (shot.image, shot.last_image)
+    return any(picture is not None and (picture.public_url is None or picture.picture.crop) for picture in pictures)
+
+
+def _predecessors_first(board: Board) -> list[BoardShot]:
+    by_id = {shot.id: shot for shot in board.shots}
+    done: dict[str, BoardShot] = {}
+    for shot in board.shots:
+        chain: list[BoardShot] = []
+        step: BoardShot | None = shot
+        while step is not None and step.id not in done and step not in chain:
+            chain.append(step)
+            step = by_id.get(step.continue_from) if step.continue_from else None
+        done.update({link.id: link for link in reversed(chain)})
+    return list(done.values())
+
+
+def _chain_costs(board: Board) -> list[str]:
+    """What changing the first shot of each chain would pay again down that chain."""
+    followers: dict[str, list[BoardShot]] = {}
+    for shot in board.shots:
+        if shot.continue_from:
+            followers.setdefault(shot.continue_from, []).append(shot)
+    lines = []
+    for shot in board.shots:
+        if shot.continue_from is None and shot.id in followers:
+            below = _below(shot.id, followers)
+            cost = dollars(sum((s.estimated_usd for s in below), ZERO))
+            lines.append(f"A change of {shot.id} also pays again for {', '.join(s.id for s in below)}: {cost}.")
+    return lines
+
+
+def _below(root: str, followers: Mapping[str, list[BoardShot]]) -> list[BoardShot]:
+    found, queue = [], [root]
+    while queue:
+        for shot in followers.get(queue.pop(0), []):
+            found.append(shot)
+            queue.append(shot.id)
+    return found
+
+
+def plan_hash_of(paid: dict[str, str]) -> str:
+    """The hash of what a plan would pay: its keys and their prices, in any order."""
+    text = json.dumps(paid, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"prefect-seedance plan\n{text}".encode()).hexdigest()[:12]
+
+
+Action = Literal["reuse", "resume", "generate", "held", "blocked"]
+
+
+class PlannedShot(Frozen):
+    """What a render would do for one shot, and for how much."""
+
+    id: str
+    key: str | None
+    take: int
+    action: Action
+    estimated_usd: Usd
+    problem: str | None = None
+
+
+class Plan(Frozen):
+    """What a render would do, priced before anything is spent (schema `prefect-seedance/plan/1`)."""
+
+    schema_: Literal["prefect-seedance/plan/1"] = Field("prefect-seedance/plan/1", alias="schema")
+    title: str
+    plan_hash: str
+    estimated_usd: Usd
+    reused_usd: Usd
+    shots: tuple[PlannedShot, ...]
+    problems: tuple[Problem, ...] = ()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)

@@ -1,0 +1,59 @@
+"""An API key and the address it is for."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import urlsplit
+
+from prefect_seedance.errors import (
+    BadInput,
+)
+
+
+def account_fingerprint(api_key: str, base_url: str) -> str:
+    """Tells one account at one address from another without revealing the key."""
+    return hashlib.sha256(f"prefect-seedance account\n{base_url}\n{api_key}".encode()).hexdigest()[:16]
+
+
+BASE_URL = "https://api.runpod.ai/v2"
+
+
+@dataclass(frozen=True)
+class Account:
+    """An API key and the address it is for. The key goes there and nowhere else."""
+
+    api_key: str
+    base_url: str = BASE_URL
+
+    def __repr__(self) -> str:
+        return f"Account(base_url={self.base_url!r})"
+
+    @property
+    def fingerprint(self) -> str:
+        return account_fingerprint(self.api_key, self.base_url)
+
+    @property
+    def kind(self) -> Literal["real", "pretend"]:
+        """An API on this machine is a pretend one: its clips must never pass for paid ones."""
+        host = urlsplit(self.base_url).hostname or ""
+        try:
+            return "pretend" if ipaddress.ip_address(host).is_loopback else "real"
+        except ValueError:
+            return "pretend" if host == "localhost" or host.endswith(".localhost") else "real"
+
+    def check(self) -> None:
+        """Raise `BadInput` for a key or an address that can't work."""
+        problems = []
+        if not self.api_key.strip() or not self.api_key.isascii() or re.search(r"\s", self.api_key.strip()):
+            problems.append("There is no usable Runpod API key; set RUNPOD_API_KEY or name a saved one with --account.")
+        parts = urlsplit(self.base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            problems.append(f"{self.base_url!r} is not an address; RUNPOD_BASE_URL is usually {BASE_URL}.")
+        elif parts.scheme == "http" and self.kind == "real":
+            problems.append(f"{self.base_url} would send the API key unencrypted; use https.")
+        if problems:
+            raise BadInput(*problems)

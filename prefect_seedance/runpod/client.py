@@ -1,0 +1,293 @@
+"""The HTTP API: submit, status, cancel, download. What its answers mean is in `answers`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from prefect_seedance.errors import (
+    ApiUnreachable,
+    BadInput,
+    DownloadFailed,
+    JobGone,
+    LinkDead,
+    NeedsAttention,
+    Refused,
+    SubmissionUnclear,
+    TooLate,
+    TryAgainLater,
+)
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.connections import Connections, certificates
+from prefect_seedance.runpod.rate_limit import Quota
+from prefect_seedance.runpod.responses import (
+    Answer,
+    classify,
+    continues,
+    json_of,
+    message_of,
+    retry_after,
+    strong_tag,
+    whole,
+    without_input,
+)
+
+ANSWER_SECONDS = 30.0
+"""How long the answer to a POST may take; /run usually answers within one or two."""
+LARGEST_CLIP = 4 * 2**30
+"""Bytes; twelve seconds of 1080p take some thirty million."""
+DOWNLOAD_SECONDS = 1800.0
+STATUS_PER_SECOND = 90.0
+"""Of one process, and ten seconds' worth at once: Runpod takes 2000 in 10 s per user and endpoint (send-requests)."""
+
+NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+"""Raised before a byte of the request left: nothing was accepted."""
+NOBODY_KNOWS = (
+    httpx.ReadTimeout,
+    httpx.WriteTimeout,
+    httpx.ReadError,
+    httpx.WriteError,
+    httpx.CloseError,
+    httpx.LocalProtocolError,
+    httpx.RemoteProtocolError,
+)
+"""Raised when the request may have arrived: it may have been accepted and charged."""
+
+
+class RunpodClient:
+    """One account's API, with its connections and its budget of status calls. Open it with `async with`."""
+
+    def __init__(self, account: Account, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self.account = account
+        self.answer_seconds = answer_seconds
+        self._quota = Quota(STATUS_PER_SECOND)
+
+    async def __aenter__(self) -> RunpodClient:
+        self._api = Connections(20, timeout=15.0, headers=self._headers)
+        # Clients of its own, so that neither the key nor a cookie can reach the media host.
+        self._media = Connections(
+            10,
+            timeout=30.0,
+            follow_redirects=True,
+            headers={"Accept-Encoding": "identity"},  # the length and the rest of a file are counted in its own bytes
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._api.aclose()
+        await self._media.aclose()
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.account.api_key}", "Accept": "application/json"}
+
+    def _url(self, slug: str, *parts: str) -> str:
+        return "/".join([self.account.base_url.rstrip("/"), quote(slug, safe=""), *(quote(p, safe="") for p in parts)])
+
+    async def _ask(self, method: str, slug: str, *parts: str) -> httpx.Response:
+        """Ends whatever the API sends: within *answer_seconds* and a bounded body, or with an `httpx.HTTPError`."""
+        url = self._url(slug, *parts)
+        async with self._api.one() as api:
+            try:
+                async with asyncio.timeout(self.answer_seconds), api.stream(method, url) as streamed:
+                    return await whole(streamed)
+            except TimeoutError as error:
+                raise httpx.ReadTimeout(f"no whole answer within {self.answer_seconds:.0f} s") from error
+
+    async def submit(
+        self,
+        slug: str,
+        fields: dict[str, Any],
+        *,
+        late: Callable[[], bool] = lambda: False,
+        wait_seconds: float | None = None,
+    ) -> Answer:
+        """The only line that costs money: POST /run once, or /runsync where *wait_seconds* are given.
+
+        Opens a new connection and asks *late* when nothing is sent yet, so that a process that was suspended past its
+        claim sends nothing. Raises `TryAgainLater`, `Refused` or `TooLate` when surely nothing was accepted, and
+        `SubmissionUnclear` for everything else. Nothing is repeated and no redirect is followed.
+        """
+
+        async def last_look(event: str, _: dict[str, Any]) -> None:
+            if event.endswith("send_request_headers.started") and late():
+                raise TooLate("The claim grew old before anything was sent; nothing was charged.")
+
+        url = self._url(slug, "run") if wait_seconds is None else self._url(slug, "runsync")
+        query = {} if wait_seconds is None else {"wait": str(int(wait_seconds * 1000))}
+        patience = self.answer_seconds + (wait_seconds or 0)
+        try:
+            async with (
+                httpx.AsyncClient(verify=certificates(), headers=self._headers, timeout=patience) as fresh,
+                asyncio.timeout(patience * 2),
+                fresh.stream(
+                    "POST", url, params=query, json={"input": fields}, extensions={"trace": last_look}
+                ) as streamed,
+            ):
+                response = await whole(streamed)
+        except NEVER_LEFT as error:
+            raise TryAgainLater(f"{self.account.base_url} was not reached ({error}); nothing was charged.") from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            what = str(error) or type(error).__name__
+            raise SubmissionUnclear(f"The answer to the POST was lost: {what}") from error
+        return _submitted(response)
+
+    async def status(self, slug: str, job_id: str) -> Answer | None:
+        """What the API says of a job; None when it says nothing usable this time (transport, 429, 5xx, half answers).
+
+        Raises `JobGone` for "job not found", `NeedsAttention` for 401, 403 and an endpoint that is no more.
+        """
+        await self._quota.turn()
+        try:
+            response = await self._ask("GET", slug, "status", job_id)
+        except httpx.HTTPError:
+            return None
+        body = json_of(response)
+        detail = message_of(body, response).lower()
+        match response.status_code:
+            case 200 if isinstance(body, dict) and isinstance(body.get("status"), str):
+                return Answer(job_id, classify(body["status"]), without_input(body), retry_after(response))
+            case 401 | 403:
+                raise NeedsAttention(
+                    f"The API does not take this key ({response.status_code}); the job {job_id} goes on and its id is "
+                    "kept; correct the key and run again."
+                )
+            case 404 if "endpoint not found" in detail:
+                raise NeedsAttention(f"The endpoint {slug} is not there (404); the job id {job_id} is kept.")
+            case 404 if "job not found" in detail:
+                raise JobGone(f"{job_id}: {detail}")
+            case _:
+                return Answer(job_id, None, {}, retry_after(response)) if retry_after(response) else None
+
+    async def cancel(self, slug: str, job_id: str) -> bool:
+        """Ask the API to cancel a job; it may still be charged. False when the API did not take the request."""
+        try:
+            response = await self._ask("POST", slug, "cancel", job_id)
+        except httpx.HTTPError:
+            return False
+        return response.status_code == httpx.codes.OK
+
+    async def check(self, slug: str) -> None:
+        """For nothing: does the API answer, take this key and know *slug*? Inconclusive answers pass.
+
+        Asks for the status of a job that can't exist (a published observation of the live API: "job not found" means
+        that key and slug are good, "endpoint not found" that the slug is withdrawn, 401 that the key is bad).
+        """
+        try:
+            response = await self._ask("GET", slug, "status", f"{uuid.uuid4()}-u1")
+        except NEVER_LEFT as error:
+            raise ApiUnreachable(
+                f"{self.account.base_url} can't be reached ({error}); nothing was submitted; check the network and "
+                "RUNPOD_BASE_URL."
+            ) from error
+        except httpx.HTTPError:
+            return
+        if response.status_code in (401, 403):
+            raise BadInput(
+                f"The API at {self.account.base_url} refuses this key ({response.status_code}); nothing was submitted; "
+                "set another RUNPOD_API_KEY."
+            )
+        if response.status_code == 404 and "endpoint not found" in message_of(json_of(response), response).lower():
+            raise BadInput(
+                f"The endpoint {slug} does not exist at {self.account.base_url}; nothing was submitted; it may have "
+                "been withdrawn: choose another model."
+            )
+
+    async def download(
+        self, link: str, path: Path, *, at_most: int = LARGEST_CLIP, within: float = DOWNLOAD_SECONDS
+    ) -> str:
+        """Stream the clip at *link* to *path* and return its sha256, resuming where the host allows it.
+
+        Raises `LinkDead` when the host has it no longer and `DownloadFailed` when it could not be had this time: not
+        whole, larger than *at_most* bytes, not *within* so many seconds, or for want of room on this disk. Memory does
+        not grow with the file. The API key is never sent there.
+        """
+        try:
+            async with asyncio.timeout(within):
+                return await self._download(link, path, at_most)
+        except TimeoutError as error:
+            raise DownloadFailed(f"the clip was not here within {within:.0f} s; it is fetched again later") from error
+        except OSError as error:
+            raise DownloadFailed(
+                f"the clip can't be written to {path.parent} ({error.strerror}); nothing is lost: make room there, "
+                "then render again or collect"
+            ) from error
+
+    async def _download(self, link: str, path: Path, at_most: int) -> str:
+        digest, tag, have = hashlib.sha256(), None, 0
+        with path.open("wb") as file:
+            for _ in range(5):
+                # If-Range: the rest only of the very same file, otherwise all of it again.
+                resume: dict[str, str] = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
+                try:
+                    async with self._media.one() as media, media.stream("GET", link, headers=resume) as response:
+                        if response.status_code in (403, 404, 410):
+                            raise LinkDead(f"The media host answers {response.status_code}.")
+                        whole = response.status_code == 200
+                        if not whole and not continues(response, have):
+                            tag = None
+                            await asyncio.sleep(min(retry_after(response) or 1.0, 10.0))
+                            continue
+                        if whole and have:
+                            file.seek(0)
+                            file.truncate()
+                            digest, have = hashlib.sha256(), 0
+                        tag = strong_tag(response)
+                        async for piece in response.aiter_bytes(256 * 1024):
+                            await asyncio.to_thread(file.write, piece)
+                            digest.update(piece)
+                            have += len(piece)
+                            if have > at_most:
+                                raise DownloadFailed(f"what comes instead of the clip has no end ({have:,} bytes)")
+                except httpx.InvalidURL as error:
+                    raise LinkDead(f"The answer holds no usable link ({error}).") from error
+                except httpx.HTTPError:
+                    await asyncio.sleep(0.5)
+                    continue
+                if have:
+                    return digest.hexdigest()
+        raise DownloadFailed(
+            f"the clip could not be fetched whole from {urlsplit(link).hostname}; it is fetched again later"
+        )
+
+
+def _submitted(response: httpx.Response) -> Answer:
+    """Read the answer to a POST: an id means accepted, a 4xx surely not; all else is unclear."""
+    body, code = json_of(response), response.status_code
+    if code == 429:
+        raise TryAgainLater("The API is too busy (429); nothing was charged.", retry_after(response))
+    if 400 <= code < 500:
+        raise Refused(f"The API refused it ({code}): {message_of(body, response)}", code)
+    if not 200 <= code < 300:
+        raise SubmissionUnclear(f"The POST was answered with {code}, which says nothing about acceptance")
+    job_id = body.get("id") if isinstance(body, dict) else None
+    if not isinstance(job_id, str) or not job_id:
+        raise SubmissionUnclear(f"The POST was answered with {code} and no job id")
+    return Answer(job_id, classify(body.get("status")), without_input(body))
+
+
+_shared: dict[tuple[asyncio.AbstractEventLoop, Account], tuple[RunpodClient, int]] = {}
+
+
+@asynccontextmanager
+async def open_client(account: Account) -> AsyncIterator[RunpodClient]:
+    """The client of *account* on this loop, shared by all who have it open: one pool, one budget of status calls."""
+    place = (asyncio.get_running_loop(), account)
+    client, users = _shared.get(place) or (await RunpodClient(account).__aenter__(), 0)
+    _shared[place] = (client, users + 1)
+    try:
+        yield client
+    finally:
+        client, users = _shared.pop(place)
+        if users > 1:
+            _shared[place] = (client, users - 1)
+        else:
+            await client.__aexit__()

@@ -1,0 +1,41 @@
+"""Files on disk or in S3: created exclusively, whole or not at all. What they hold is nobody's business here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect_seedance.errors import BadStore
+from prefect_seedance.storage.local import LocalStore
+from prefect_seedance.storage.store import Store
+
+
+def open_store(
+    url: str | Path,
+    *,
+    key: str | None = None,
+    secret: str | None = None,
+    endpoint_url: str | None = None,
+    region: str | None = None,
+    public_base_url: str | None = None,
+) -> Store:
+    """The store at *url*: a folder, or `s3://bucket/prefix` with keys from the standard AWS environment if not given.
+
+    Nothing is written and nobody is asked yet.
+    """
+    place = str(url)
+    if place.startswith("s3://"):
+        # s3fs costs a third of a second, which a store in a folder need not pay.
+        from prefect_seedance.storage.s3 import S3Store
+
+        return S3Store(
+            place, key=key, secret=secret, endpoint_url=endpoint_url, region=region, public_base_url=public_base_url
+        )
+    if not place or "://" in place:
+        raise BadStore(f"A store is s3://bucket/prefix or a folder; {place.split('://')[0]!r} is neither.")
+    folder = Path(place).expanduser().resolve()
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise BadStore(f"{folder} is a file; name a folder for the store.")
+    except OSError as error:
+        raise BadStore(f"{folder} can't be looked at ({error.strerror}); correct its rights or its name.") from error
+    return LocalStore(folder, public_base_url=public_base_url)

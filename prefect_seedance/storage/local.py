@@ -1,0 +1,230 @@
+"""A store in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
+from prefect_seedance.storage.store import DISK, Store, checked, kept_if_whole, public_link
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP}
+
+
+class LocalStore(Store):
+    """A store in a folder of this machine (or of a file server that has hard links)."""
+
+    def __init__(self, folder: Path, *, public_base_url: str | None = None) -> None:
+        self.url = str(folder)
+        self.public_base_url = public_base_url
+        self._folder = folder
+
+    async def create(self, path: str, content: bytes) -> None:
+        await self._on_disk(path, self._create, self._at(path), content)
+
+    def _create(self, target: Path, content: bytes) -> None:
+        with written_beside(target, content) as temporary:
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                raise Taken(f"{target} exists already.") from None
+        sync(target.parent)
+
+    async def write(self, path: str, content: bytes, content_type: str | None = None) -> None:
+        await self._on_disk(path, self._write, self._at(path), content)
+
+    def _write(self, target: Path, content: bytes) -> None:
+        with written_beside(target, content) as temporary:
+            temporary.replace(target)
+        sync(target.parent)
+
+    async def read(self, path: str, most_bytes: int = -1) -> bytes:
+        def begin() -> bytes:
+            with self._at(path).open("rb") as file:
+                return file.read(most_bytes)
+
+        return await self._found(path, begin)
+
+    async def exists(self, path: str) -> bool:
+        try:
+            await self._found(path, written_at, self._at(path))
+        except Missing:
+            return False
+        return True
+
+    async def names(self, folder: str) -> list[str]:
+        place = self._at(folder) if folder else self._folder
+        try:
+            return sorted(name for name in await self._found(folder, os.listdir, place) if not name.startswith("."))
+        except Missing:
+            return []
+
+    async def delete(self, path: str) -> None:
+        with suppress(Missing):
+            await self._found(path, self._at(path).unlink)
+
+    async def put(self, local: Path, path: str, content_type: str | None = None) -> None:
+        await self._on_disk(path, self._put, local, self._at(path))
+
+    def _put(self, local: Path, target: Path) -> None:
+        make_folder(target.parent)
+        try:
+            sync(local)
+        except FileNotFoundError as error:
+            raise Missing(f"There is no file {local}.") from error
+        try:
+            local.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            with written_beside(target, local) as temporary:
+                temporary.replace(target)
+        sync(target.parent)
+
+    async def fetch(self, path: str, local: Path) -> None:
+        await self._found(path, self._fetch, self._at(path), local)
+
+    def _fetch(self, source: Path, local: Path) -> None:
+        with kept_if_whole(local):
+            shutil.copyfile(source, local)
+
+    async def copy(self, source: str, target: str) -> None:
+        await self._found(source, self._copy, self._at(source), self._at(target))
+
+    def _copy(self, source: Path, target: Path) -> None:
+        with written_beside(target, source, link=True) as temporary:
+            temporary.replace(target)
+        sync(target.parent)
+
+    async def link(self, path: str, seconds: int) -> str | None:
+        return public_link(self.public_base_url, path) if self.public_base_url else None
+
+    async def age(self, path: str) -> float:
+        return await self._found(path, self._age, self._at(path))
+
+    def _age(self, target: Path) -> float:
+        written = written_at(target)
+        with written_beside(target, b"") as temporary:  # a file server has a clock of its own
+            return max(0.0, temporary.stat().st_mtime - written)
+
+    def scratch(self) -> Path:
+        """Below the store, so that publishing a finished file is a rename."""
+        folder = self._folder / ".scratch"
+        with self._explained(folder.name):
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def aclose(self) -> None:
+        """Nothing is held open between calls."""
+
+    async def prove(self) -> None:
+        try:
+            await super().prove()
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in NOT_ALLOWED:
+                raise BadStore(
+                    f"The folder {self.url} can't hold a store ({error.__cause__.strerror}): it needs the right to "
+                    "write and a filesystem with hard links; nothing was spent, correct that or choose another folder."
+                ) from error
+            raise
+
+    def _at(self, path: str) -> Path:
+        return self._folder / checked(path)
+
+    async def _on_disk(self, path: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        with self._explained(path):
+            return await asyncio.get_running_loop().run_in_executor(DISK, lambda: work(*args, **kwargs))
+
+    async def _found(self, path: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await self._on_disk(path, work, *args, **kwargs)
+        except StoreUnavailable as error:
+            if isinstance(error.__cause__, NOT_THERE):
+                raise Missing(f"There is no file {self.url}/{path}.") from error
+            raise
+
+    @contextmanager
+    def _explained(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnavailable(
+                f"The store failed at {self.url}/{path} ({error.strerror or error}); "
+                "what was asked may or may not have happened, so read it before trying again."
+            ) from error
+
+
+@contextmanager
+def written_beside(target: Path, content: bytes | Path, *, link: bool = False) -> Iterator[Path]:
+    """A temporary file with *content* in the folder of *target*, safe on disk; gone at the end if not renamed."""
+    make_folder(target.parent)
+    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        if isinstance(content, bytes):
+            write_synced(temporary, content)
+        else:
+            linked_or_copied(content, temporary, link=link)
+            sync(temporary)
+        yield temporary
+    finally:
+        # Also after a rename: between two links of one file a rename does nothing and leaves both.
+        temporary.unlink(missing_ok=True)
+
+
+def write_synced(file: Path, content: bytes) -> None:
+    """In as few calls as can be: at each of them a thread gives the interpreter's lock away and has to get it back."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        while content:
+            content = content[os.write(descriptor, content) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def linked_or_copied(source: Path, target: Path, *, link: bool) -> None:
+    try:
+        if link:
+            return os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:  # no links here, or too many
+        pass
+    shutil.copyfile(source, target)
+    return None
+
+
+def written_at(file: Path) -> float:
+    found = file.stat()
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    return found.st_mtime
+
+
+def make_folder(folder: Path) -> None:
+    """Create *folder* so that it survives a power cut, which it does only when its parent is synced too."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync(folder.parent)
+
+
+def sync(file: Path) -> None:
+    """Have *file*, or the list of names that a folder is, on the disk before going on."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

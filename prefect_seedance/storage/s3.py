@@ -1,0 +1,316 @@
+"""A store in an S3 bucket, or in anything that speaks S3 and honours `If-None-Match`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from email.utils import parsedate_to_datetime
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, TypeVar
+
+import aiohttp
+import s3fs
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from prefect_seedance.errors import BadStore, Missing, SeedanceError, StoreUnavailable, Taken
+from prefect_seedance.storage.store import DISK, Store, checked, kept_if_whole, public_link
+
+T = TypeVar("T")
+
+PART = 8 * 2**20  # 1 GB in parts of this size takes 22 MB of memory
+UPLOADS_AT_ONCE = 4  # each holds one part
+PIECE = 2**18
+
+MISSING = {"NoSuchKey", "404"}
+TO_BE_CORRECTED = {
+    *("301", "400", "401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
+    *("ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "AuthorizationHeaderMalformed", "PermanentRedirect"),
+    *("IllegalLocationConstraintException", "InvalidBucketName"),
+}
+NOT_ASKED = (
+    *(NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError, TokenRetrievalError),
+    ParamValidationError,
+)
+
+
+class S3Store(Store):
+    """Calls go to the one S3 loop that s3fs keeps in a thread, from whatever event loop they come.
+
+    They use the client below s3fs: its own layer repeats a lost PUT five more times and hides which answer came.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        secret: str | None = None,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        public_base_url: str | None = None,
+    ) -> None:
+        bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
+        if not bucket or "@" in bucket or ":" in bucket:
+            raise BadStore("A store on S3 is s3://bucket/prefix, without keys; they come from the AWS environment.")
+        try:
+            self._prefix = checked(prefix) + "/" if prefix else ""
+        except ValueError:
+            raise BadStore(f"{prefix!r} can't be the prefix of a store; use plain names with / between them.") from None
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self.public_base_url = public_base_url
+        self._bucket = bucket
+        self._s3fs = s3fs.S3FileSystem(
+            key=key or None,
+            secret=secret or None,
+            endpoint_url=endpoint_url or None,
+            client_kwargs={"region_name": region} if region else {},
+            config_kwargs=connection(endpoint_url),
+            use_listings_cache=False,
+            skip_instance_cache=True,
+        )
+        self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
+
+    async def create(self, path: str, content: bytes) -> None:
+        async def put(s3: Any) -> None:
+            await s3.put_object(**self._at(path), Body=content, IfNoneMatch="*")
+
+        await self._ask(path, put)
+
+    async def write(self, path: str, content: bytes, content_type: str | None = None) -> None:
+        async def put(s3: Any) -> None:
+            await s3.put_object(**self._at(path), Body=content, **typed(content_type))
+
+        await self._ask(path, put)
+
+    async def read(self, path: str, most_bytes: int = -1) -> bytes:
+        async def get(s3: Any) -> bytes:
+            async with (await s3.get_object(**self._at(path)))["Body"] as body:
+                if most_bytes < 0:
+                    return bytes(await body.read())
+                content = bytearray()
+                while len(content) < most_bytes and (piece := await body.read(most_bytes - len(content))):
+                    content += piece
+                return bytes(content)
+
+        return await self._ask(path, get)
+
+    async def exists(self, path: str) -> bool:
+        try:
+            await self._head(path)
+        except Missing:
+            return False
+        return True
+
+    async def _head(self, path: str) -> dict[str, Any]:
+        async def head(s3: Any) -> dict[str, Any]:
+            return dict(await s3.head_object(**self._at(path)))
+
+        return await self._ask(path, head)
+
+    async def names(self, folder: str) -> list[str]:
+        below = f"{self._prefix}{checked(folder)}/" if folder else self._prefix
+
+        async def list_pages(s3: Any) -> set[str]:
+            found: set[str] = set()
+            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=below, Delimiter="/")
+            async for page in pages:
+                found |= {entry["Key"] for entry in page.get("Contents", ())}
+                found |= {entry["Prefix"].rstrip("/") for entry in page.get("CommonPrefixes", ())}
+            return found
+
+        names = {key.removeprefix(below) for key in await self._ask(folder, list_pages)}
+        return sorted(name for name in names if name and not name.startswith("."))
+
+    async def delete(self, path: str) -> None:
+        async def delete(s3: Any) -> None:
+            await s3.delete_object(**self._at(path))
+
+        with suppress(Missing):
+            await self._ask(path, delete)
+
+    async def put(self, local: Path, path: str, content_type: str | None = None) -> None:
+        async def upload(s3: Any) -> None:
+            async with self._uploads, opened(local, "rb") as file:
+                part = bytearray(PART)
+                if await filled(part, file) < PART:
+                    await s3.put_object(**self._at(path), Body=bytes(part), **typed(content_type))
+                else:
+                    await self._put_parts(s3, path, part, file, typed(content_type))
+
+        await self._ask(path, upload)
+
+    async def _put_parts(self, s3: Any, path: str, part: bytearray, file: BufferedReader, kind: dict[str, str]) -> None:
+        # One-part uploads are never sent this way, so what a dead writer left is found by whoever tries again.
+        await self._abort_leftovers(s3, path)
+        upload = {
+            **self._at(path),
+            "UploadId": (await s3.create_multipart_upload(**self._at(path), **kind))["UploadId"],
+        }
+        try:
+            parts: list[dict[str, Any]] = []
+            while part:
+                answer = await s3.upload_part(**upload, PartNumber=len(parts) + 1, Body=bytes(part))
+                parts.append({"PartNumber": len(parts) + 1, "ETag": answer["ETag"]})
+                await filled(part, file)
+            await s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        except BaseException:
+            with suppress(BotoCoreError, ClientError):
+                await s3.abort_multipart_upload(**upload)
+            raise
+
+    async def _abort_leftovers(self, s3: Any, path: str) -> None:
+        place = self._at(path)
+        # Not every account may list or end uploads. What stays then costs storage, but nobody ever sees it as a file.
+        with suppress(ClientError):
+            found = await s3.list_multipart_uploads(Bucket=place["Bucket"], Prefix=place["Key"])
+            for upload in found.get("Uploads", ()):
+                if upload["Key"] == place["Key"]:
+                    await s3.abort_multipart_upload(**place, UploadId=upload["UploadId"])
+
+    async def fetch(self, path: str, local: Path) -> None:
+        async def download(s3: Any) -> None:
+            with kept_if_whole(local):
+                async with (await s3.get_object(**self._at(path)))["Body"] as body, opened(local, "wb") as file:
+                    async for piece in body.iter_chunks(PIECE):
+                        await in_thread(file.write, piece)
+
+        await self._ask(path, download)
+
+    async def copy(self, source: str, target: str) -> None:
+        async def copy(s3: Any) -> None:
+            await s3.copy_object(**self._at(target), CopySource=self._at(source))
+
+        await self._ask(source, copy)
+
+    async def link(self, path: str, seconds: int) -> str | None:
+        if self.public_base_url:
+            return public_link(self.public_base_url, path)
+
+        async def sign(s3: Any) -> str:
+            return str(await s3.generate_presigned_url("get_object", Params=self._at(path), ExpiresIn=seconds))
+
+        return await self._ask(path, sign)
+
+    async def age(self, path: str) -> float:
+        answer = await self._head(path)
+        try:
+            passed = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]) - answer["LastModified"]
+        except (KeyError, ValueError) as error:
+            raise StoreUnavailable(f"{self.url} does not tell the time, so the age of {path} is not known.") from error
+        return max(0.0, float(passed.total_seconds()))
+
+    def scratch(self) -> Path:
+        return Path(tempfile.gettempdir())
+
+    async def aclose(self) -> None:
+        async def close(s3: Any) -> None:
+            self._s3fs._s3 = None
+            await s3.close()
+
+        if self._s3fs._s3 is not None:
+            await self._ask("", close)
+
+    def _at(self, path: str) -> dict[str, str]:
+        return {"Bucket": self._bucket, "Key": self._prefix + checked(path)}
+
+    async def _ask(self, path: str, work: Callable[[Any], Awaitable[T]]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._answer(path, work), self._s3fs.loop))
+
+    async def _answer(self, path: str, work: Callable[[Any], Awaitable[T]]) -> T:
+        try:
+            s3 = await self._s3fs.set_session()
+        except (BotoCoreError, ValueError) as error:
+            raise self._unusable(error) from error
+        try:
+            return await work(s3)
+        except ClientError as error:
+            raise self._meaning(path, error) from error
+        except NOT_ASKED as error:
+            raise self._unusable(error) from error
+        except FileNotFoundError as error:
+            raise Missing(f"There is no file {error.filename}.") from error
+        except (BotoCoreError, aiohttp.ClientError, OSError) as error:
+            raise self._unavailable(path, str(error) or type(error).__name__) from error
+
+    def _meaning(self, path: str, error: ClientError) -> SeedanceError:
+        """Which of our errors S3's answer is: to be corrected by a person, an answer in itself, or passing trouble."""
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        if code in MISSING:
+            return Missing(f"There is no object {self.url}/{path}.")
+        if status == 412:
+            return Taken(f"{self.url}/{path} exists already.")
+        if code == "NoSuchBucket":
+            return BadStore(f"The bucket {self._bucket} does not exist; create it or correct the address of the store.")
+        if code in ("NotImplemented", "501"):
+            return BadStore(f"The server of {self.url} does not know what is asked of it ({error}); use another store.")
+        if code in TO_BE_CORRECTED:
+            return BadStore(
+                f"S3 refused {error.operation_name} in {self.url} ({code}); check keys, region and the rights to "
+                "list, get, put and delete, then try again."
+            )
+        return self._unavailable(path, f"{code or status} to {error.operation_name}")
+
+    def _unusable(self, error: Exception) -> BadStore:
+        reason = " ".join(str(error).split())
+        return BadStore(f"S3 can't be asked for {self.url} ({reason}); correct the address or the AWS keys.")
+
+    def _unavailable(self, path: str, reason: str) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"The store failed at {self.url}/{path} ({reason}); "
+            "what was asked may or may not have happened, so read it before trying again."
+        )
+
+
+def connection(endpoint_url: str | None) -> dict[str, Any]:
+    """How to speak to AWS itself, or to a server of another make at *endpoint_url*."""
+    chosen: dict[str, Any] = {
+        "max_pool_connections": 128,  # the usual 10 make a thousand waits four times slower
+        "connect_timeout": 10,
+        "read_timeout": 60,
+        "retries": {"mode": "standard", "total_max_attempts": 3},
+        "signature_version": "s3v4",  # links are signed the old way otherwise, which most regions refuse
+        "s3": {"addressing_style": "auto"},
+    }
+    if endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        # Servers of other makes seldom have a host name per bucket, and some refuse checksums they were not asked for.
+        chosen["s3"] = {"addressing_style": "path"}
+        chosen["request_checksum_calculation"] = chosen["response_checksum_validation"] = "when_required"
+    return chosen
+
+
+def typed(content_type: str | None) -> dict[str, str]:
+    return {"ContentType": content_type} if content_type else {}
+
+
+async def in_thread(work: Callable[[Any], T], argument: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(DISK, work, argument)
+
+
+async def filled(part: bytearray, file: BufferedReader) -> int:
+    """Read on into *part*, the same memory each time, and shorten it at the end of the file."""
+    length = await in_thread(file.readinto, part)
+    del part[length:]
+    return length
+
+
+@asynccontextmanager
+async def opened(local: Path, mode: str) -> AsyncIterator[Any]:
+    file = await in_thread(local.open, mode)
+    try:
+        yield file
+    finally:
+        file.close()

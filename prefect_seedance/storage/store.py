@@ -1,0 +1,176 @@
+"""Where clips and ledger live: a local folder (`store_disk.py`), or `s3://bucket/prefix` (`store_s3.py`).
+
+Both keep the same promises: a path exists only if its content is whole, and of many writers who create it one wins.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
+
+# One pool for the whole process: stores are used from many short-lived event loops, each of which would start its own.
+DISK = ThreadPoolExecutor(16, thread_name_prefix="disk")
+
+STORE_SCHEMA = "prefect-seedance/store/1"
+KIND_PATH = "store.json"
+OWNERS = {"real": "the real API", "pretend": "the pretend API of an emulator"}
+
+
+class Store(ABC):
+    """Files by relative POSIX path. Usable from any number of threads and event loops at once."""
+
+    url: str
+    public_base_url: str | None
+
+    @abstractmethod
+    async def create(self, path: str, content: bytes) -> None:
+        """Write *path* whole if nothing is there. One of many writers wins, the others get `Taken`.
+
+        `StoreUnavailable` means that it may or may not be there. Over a bad line even `Taken` may speak of the
+        caller's own content (its first try arrived, the answer did not): read the path to know.
+        """
+
+    @abstractmethod
+    async def write(self, path: str, content: bytes, content_type: str | None = None) -> None:
+        """Replace *path* by *content*, all or nothing."""
+
+    @abstractmethod
+    async def read(self, path: str, most_bytes: int = -1) -> bytes:
+        """The content of *path*, or its first *most_bytes*; `Missing` if there is none."""
+
+    @abstractmethod
+    async def exists(self, path: str) -> bool:
+        """Whether *path* is a file of this store."""
+
+    @abstractmethod
+    async def names(self, folder: str) -> list[str]:
+        """The sorted names of files and folders directly below *folder*, without those that begin with a dot."""
+
+    @abstractmethod
+    async def delete(self, path: str) -> None:
+        """Make sure that *path* is not there."""
+
+    @abstractmethod
+    async def put(self, local: Path, path: str, content_type: str | None = None) -> None:
+        """Publish the finished file *local* as *path*, all or nothing. *local* may be gone afterwards."""
+
+    @abstractmethod
+    async def fetch(self, path: str, local: Path) -> None:
+        """Bring *path* down into the file *local*, or leave no file there."""
+
+    @abstractmethod
+    async def copy(self, source: str, target: str) -> None:
+        """Give the file *source* a second path inside the store, all or nothing."""
+
+    @abstractmethod
+    async def link(self, path: str, seconds: int) -> str | None:
+        """A link from which anybody who has it can fetch *path*, or None if the store is not reachable from outside."""
+
+    @abstractmethod
+    async def age(self, path: str) -> float:
+        """Seconds since *path* was written, by the clock of the store alone."""
+
+    @abstractmethod
+    def scratch(self) -> Path:
+        """A local folder for files on their way into the store."""
+
+    @abstractmethod
+    async def aclose(self) -> None:
+        """Let go of connections. The store can be used again afterwards."""
+
+    async def prove(self) -> None:
+        """Create a probe twice and read it back; `BadStore` if this store would let two writers pay for one clip."""
+        probe = f".probe-{secrets.token_hex(8)}"
+        first, second = (secrets.token_hex(16).encode() for _ in range(2))
+        with suppress(Missing):  # without the right to list, S3 says "denied" of what is not there
+            await self.read(probe)
+        await self.names(probe)
+        with suppress(Taken):  # only our own repeated request can have taken a random name
+            await self.create(probe, first)
+        try:
+            await self._prove_exclusive(probe, first, second)
+        except BaseException:
+            with suppress(BadStore, StoreUnavailable):
+                await self.delete(probe)
+            raise
+        await self.delete(probe)
+
+    async def _prove_exclusive(self, probe: str, first: bytes, second: bytes) -> None:
+        try:
+            await self.create(probe, second)
+        except Taken:
+            if await self.read(probe) == first:
+                return
+        raise BadStore(
+            f"The store {self.url} lets a second writer replace what the first created, so clips could be paid for "
+            "twice; nothing was spent, use a store that honours If-None-Match or a local folder."
+        )
+
+    async def kind(self) -> str | None:
+        """Whether this store is "real" or "pretend"; None if it was never used."""
+        try:
+            raw = await self.read(KIND_PATH)
+        except Missing:
+            return None
+        try:
+            told = json.loads(raw)
+            if told["schema"] == STORE_SCHEMA and told["kind"] in OWNERS:
+                return str(told["kind"])
+        except (ValueError, KeyError, TypeError):
+            pass
+        raise BadStore(f"{self.url}/{KIND_PATH} does not say what this store is for; restore it or use another store.")
+
+    async def belongs_to(self, kind: Literal["real", "pretend"]) -> None:
+        """Fix at first use whether this store holds real or pretend clips; `BadStore` if it is of the other kind."""
+        told = await self.kind()
+        if told is None:
+            try:
+                await self.create(KIND_PATH, json.dumps({"schema": STORE_SCHEMA, "kind": kind}).encode())
+            except (Taken, StoreUnavailable):
+                if (told := await self.kind()) is None:
+                    raise
+        if told not in (None, kind):
+            raise BadStore(
+                f"This store belongs to {OWNERS[told]}; its clips are never mixed with those of {OWNERS[kind]}, "
+                f"so use another store than {self.url}."
+            )
+
+
+def checked(path: str) -> str:
+    """*path*, if it is relative, POSIX and stays inside the store; else `ValueError`."""
+    if "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(f"not a path inside a store: {path!r}")
+    return path
+
+
+def public_link(base_url: str, path: str) -> str:
+    return f"{base_url.rstrip('/')}/{quote(checked(path))}"
+
+
+@contextmanager
+def kept_if_whole(file: Path) -> Iterator[None]:
+    """Leave no *file* behind when what fills it fails."""
+    try:
+        yield
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
+
+
+async def refuse_other_kind(store: Store, kind: str) -> None:
+    """A store of the emulator takes no real run and the other way round; asked before anything is written."""
+    known = await store.kind()
+    if known not in (None, kind):
+        raise BadStore(
+            f"{store.url} belongs to {'an emulator' if known == 'pretend' else 'the real API'}, this run to "
+            f"{'an emulator' if kind == 'pretend' else 'the real API'}; nothing was submitted; use another store."
+        )

@@ -1,0 +1,124 @@
+"""Clips are decoded in processes of their own, as many as there are processors, started when they are needed.
+
+PyAV gives the interpreter's lock away and takes it again several times a frame: an event loop beside it loses 11 ms on
+a clip of two seconds, and here none. And a file that brings the decoder down takes no run with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import json
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from prefect_seedance.errors import ClipDamaged, DownloadFailed
+from prefect_seedance.models import Footage
+
+FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -signal.SIGBUS, -signal.SIGPROF}
+"""How a process ends that a clip has brought down, and nobody else."""
+
+CPU_SECONDS = 900.0
+"""Of one clip, by SIGPROF; an honest one takes a few."""
+
+SECRETIVE = ("RUNPOD_", "AWS_", "PREFECT_")
+
+WAITING = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
+_idle: list[subprocess.Popen[str]] = []
+
+
+async def examine(clip: Path) -> Footage:
+    """Decode every frame of *clip* and say what is there, or raise `ClipDamaged`.
+
+    Raises `DownloadFailed` when the disk fails or the decoder was ended from outside: nothing is known of the clip.
+    """
+    return await asyncio.get_running_loop().run_in_executor(WAITING, _examine, clip)
+
+
+def _examine(clip: Path) -> Footage:
+    process = _take()
+    answer = _ask(process, clip)
+    if answer is None:
+        code = process.wait()
+        if code in FAULTS:
+            raise ClipDamaged(f"{clip.name} brings the decoder down ({signal.Signals(-code).name})")
+        raise DownloadFailed(f"the decoder ended (exit code {code}) before it had read the clip; it is read again")
+    _idle.append(process)
+    if "damaged" in answer:
+        raise ClipDamaged(answer["damaged"])
+    if "failed" in answer:
+        raise DownloadFailed(
+            f"the clip can't be read back from {clip.parent} ({answer['failed']}); it is fetched again"
+        )
+    return Footage(**answer)
+
+
+def _take() -> subprocess.Popen[str]:
+    """A decoder that waits for work, or a new one. One that was ended while it waited is left out."""
+    while _idle:
+        process = _idle.pop()
+        if process.poll() is None:
+            return process
+    return _start()
+
+
+def _start() -> subprocess.Popen[str]:
+    """A decoder in a session of its own, where no Ctrl-C reaches it. It ends when its input does: with this process.
+
+    It reads what strangers may have made, so that it is given no keys.
+    """
+    harmless = {name: value for name, value in os.environ.items() if not name.startswith(SECRETIVE)}
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__, str(CPU_SECONDS)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+        env=harmless | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+
+
+def _ask(process: subprocess.Popen[str], clip: Path) -> dict[str, Any] | None:
+    """The decoder's answer, or None when it ended instead."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(str(clip)) + "\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+    except BrokenPipeError:
+        return None
+    answer: dict[str, Any] | None = json.loads(line) if line.endswith("\n") else None
+    return answer
+
+
+@atexit.register
+def _end() -> None:
+    for process in _idle:
+        process.communicate()
+
+
+def main() -> None:
+    """Answer each line of stdin, the path of a clip, with a line on stdout."""
+    from prefect_seedance.video import clips
+
+    for line in sys.stdin:
+        signal.setitimer(signal.ITIMER_PROF, float(sys.argv[1]))
+        try:
+            answer = clips.examine(Path(json.loads(line))).model_dump()
+        except ClipDamaged as error:
+            answer = {"damaged": str(error)}
+        except OSError as error:
+            answer = {"failed": str(error.strerror)}
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
