@@ -19,7 +19,9 @@ MEGABYTE = 2**20
 
 
 def test_a_folder_is_opened_without_loading_s3() -> None:
-    program = "import sys; from prefect_seedance.store import open_store; open_store('.'); print('s3fs' in sys.modules)"
+    program = (
+        "import sys; from prefect_seedance.storage import open_store; open_store('.'); print('s3fs' in sys.modules)"
+    )
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
 
 
