@@ -10,9 +10,9 @@ from prefect.states import Completed
 
 from prefect_seedance.budget.months import Spending
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.ledger import Ledger
-from prefect_seedance.orchestration import shown
+from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import refuse_other_kind
@@ -27,14 +27,14 @@ async def collect_finished(credentials: RunpodCredentials, store: VideoStore) ->
         store: Where the ledger of the jobs is, and where their clips go.
     """
     account, opened = credentials.account(), store.open()
-    tell = shown.Teller(opened)
+    tell = events.StepEvents(opened)
     try:
         await refuse_other_kind(opened, account.kind)
         async with open_client(account) as client:
-            run = Run(client, Ledger(opened), on_step=tell)
+            run = RenderSession(client, Ledger(opened), on_step=tell)
             found = (await collect(run, Spending(opened))).as_json()
         if tell.steps:  # the report reads the whole ledger: not every five minutes
-            await shown.collected(found, run.ledger)
+            await artifacts.collected(found, run.ledger)
     finally:
         await opened.aclose()
-    return Completed(message=shown.counts(found), data=found)
+    return Completed(message=artifacts.counts(found), data=found)

@@ -9,10 +9,10 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from prefect_seedance.catalog.loading import load_catalog
-from prefect_seedance.orchestration import shown
+from prefect_seedance.orchestration import logs
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
-from prefect_seedance.orchestration.render import Options, render_board
+from prefect_seedance.orchestration.render import options_of, render_board
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.storyboard.reading import Defaults
 from prefect_seedance.storyboard.sequence import read_sequence
@@ -20,7 +20,7 @@ from prefect_seedance.storyboard.sequence import read_sequence
 Dollars = Annotated[float, Field(gt=0)]
 
 
-@flow(name="image-sequence-animation", flow_run_name=shown.run_name("animate"), on_cancellation=[cancel_jobs_of_run])
+@flow(name="image-sequence-animation", flow_run_name=logs.run_name("animate"), on_cancellation=[cancel_jobs_of_run])
 async def image_sequence_animation(
     images: str,
     prompt: str,
@@ -57,7 +57,7 @@ async def image_sequence_animation(
         wait_minutes: How many minutes to wait for a job; after that the collector brings its clip home.
         cancel_jobs: Whether cancelling this run also cancels its jobs at Runpod, which may still charge them.
     """
-    options = Options.of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
+    options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
     catalog = load_catalog()
     board = await read_sequence(
         images,

@@ -10,9 +10,11 @@ from prefect.states import Completed
 from pydantic import Field
 
 from prefect_seedance.catalog.loading import load_catalog
+from prefect_seedance.inbox.prefect_renderer import PrefectRenderer
 from prefect_seedance.inbox.process import process
+from prefect_seedance.orchestration import artifacts
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
-from prefect_seedance.orchestration.render import Options
+from prefect_seedance.orchestration.render import options_of
 
 Dollars = Annotated[float, Field(gt=0)]
 
@@ -48,8 +50,14 @@ async def process_inbox(
         prefix: Where in the store the inbox is.
         quiet_minutes: How long a delivery has to lie still before it is taken, so that no half upload is.
     """
-    options = Options.of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
-    report = await process(credentials, store, options, load_catalog(), prefix, quiet_minutes * 60)
+    options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
+    catalog, opened = load_catalog(), store.open()
+    renderer = PrefectRenderer(credentials, store, catalog)
+    try:
+        report = await process(credentials.account(), opened, options, catalog, renderer, prefix, quiet_minutes * 60)
+    finally:
+        await opened.aclose()
+    await artifacts.inbox(report.model_dump(mode="json"))
     told = f"{len(report.boards)} storyboards, ${report.spent_usd:.2f} spent"
     name = "Completed" if report.exit_code == 0 else "Partial"
     return Completed(name=name, message=told, data=report.model_dump(mode="json"))

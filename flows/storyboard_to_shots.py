@@ -9,10 +9,10 @@ from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from prefect_seedance.catalog.loading import load_catalog
-from prefect_seedance.orchestration import shown
+from prefect_seedance.orchestration import logs
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
-from prefect_seedance.orchestration.render import Options, render_board
+from prefect_seedance.orchestration.render import options_of, render_board
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.storyboard.reading import Storyboard, read_board
 
@@ -20,7 +20,7 @@ Dollars = Annotated[float, Field(gt=0)]
 File = Annotated[str, Field(title="File")]
 
 
-@flow(name="storyboard-to-shots", flow_run_name=shown.run_name("render"), on_cancellation=[cancel_jobs_of_run])
+@flow(name="storyboard-to-shots", flow_run_name=logs.run_name("render"), on_cancellation=[cancel_jobs_of_run])
 async def storyboard_to_shots(
     storyboard: File | Storyboard,
     credentials: RunpodCredentials,
@@ -47,7 +47,7 @@ async def storyboard_to_shots(
         wait_minutes: How many minutes to wait for a job; after that the collector brings its clip home.
         cancel_jobs: Whether cancelling this run also cancels its jobs at Runpod, which may still charge them.
     """
-    options = Options.of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
+    options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
     catalog = load_catalog()
     pretend = credentials.account().kind == "pretend"
     board = await read_board(storyboard, catalog=catalog, store=store.open(), allow_private=pretend)

@@ -14,7 +14,7 @@ from prefect_seedance.emulator import testcard
 from prefect_seedance.keys import key_of
 from prefect_seedance.models import Request
 from prefect_seedance.production.manifest import Manifest, ShotResult, ShotStatus
-from prefect_seedance.production.write import write_production
+from prefect_seedance.production.write import Content, write_production
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video import clips
 
@@ -67,6 +67,6 @@ async def leave(
         "estimated_usd": Decimal("0.24"),
         "spent_usd": Decimal("0.12"),
         "reused_usd": Decimal("0.12"),
-        "now": NOON,
+        "made": NOON,
     }
-    return await write_production(store, title=title, shots=shots, **{**facts, **more})
+    return await write_production(store, Content(title=title, shots=shots, **{**facts, **more}))

@@ -27,7 +27,7 @@ from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import OverBudget
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.poll import Waiting
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
@@ -148,7 +148,7 @@ class Killer:
 async def render(base_url: str, store: Store, prompt: str, killer: Killer) -> dict[str, Any]:
     """Bring the clip of *prompt* home and say what was seen on the way."""
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
-        history = await Run(client, Ledger(HookedStore(store, killer)), waiting=QUICK).generate(small(prompt))
+        history = await RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK).generate(small(prompt))
     assert history.last is not None
     return {"state": history.last.step, "number": history.last.number, "passed": killer.passed}
 
@@ -156,7 +156,7 @@ async def render(base_url: str, store: Store, prompt: str, killer: Killer) -> di
 async def render_board(base_url: str, store: Store, prompt: str, killer: Killer) -> dict[str, Any]:
     """Bring all clips of a board home, as many at once as a run does."""
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
-        run = Run(client, Ledger(HookedStore(store, killer)), waiting=QUICK)
+        run = RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK)
         histories = await asyncio.gather(*(run.generate(small(shot)) for shot in shots_of(prompt)))
     return {"states": [history.state for history in histories]}
 
@@ -176,7 +176,7 @@ async def render_within(base_url: str, store: Store, prompt: str, killer: Killer
     except OverBudget:
         return {"state": "over budget"}
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
-        run = Run(client, ledger, waiting=QUICK, purse=Purse(None, spending, reservation))
+        run = RenderSession(client, ledger, waiting=QUICK, purse=Purse(None, spending, reservation))
         history = await run.generate(request)
     await spending.settle(reservation, [history], datetime.datetime.now(datetime.UTC))
     return {"state": history.state}
@@ -185,7 +185,7 @@ async def render_within(base_url: str, store: Store, prompt: str, killer: Killer
 async def bring_home(base_url: str, store: Store, _: str, killer: Killer) -> dict[str, Any]:
     """Collect once."""
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
-        run = Run(client, Ledger(HookedStore(store, killer)), waiting=QUICK)
+        run = RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK)
         collected = await collect(run, Spending(store))
     return {"errors": collected.errors}
 

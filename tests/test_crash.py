@@ -25,7 +25,7 @@ from prefect_seedance.budget.months import Spending
 from prefect_seedance.errors import BadInput
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.resolve import settle
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import Step
@@ -124,7 +124,7 @@ class Recovery:
         assert await store.exists(history.last.clip)
         assert self.harness.bill(self.prompt) == [history.last.job_id]
         async with RunpodClient(Account(API_KEY, self.harness.emulator.base_url)) as client:
-            await collect(Run(client, Ledger(store), waiting=QUICK), Spending(store))
+            await collect(RenderSession(client, Ledger(store), waiting=QUICK), Spending(store))
         assert await Ledger(store).markers() == []
         assert len(self.harness.bill(self.prompt)) == 1
         self.harness.tally.stored += 1

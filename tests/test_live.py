@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.errors import BadInput, JobGone
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
 from prefect_seedance.models import Request
@@ -36,7 +36,7 @@ async def test_the_free_checks_mean_what_we_take_them_for() -> None:
 async def test_the_cheapest_clip_comes_home_for_its_listed_price(tmp_path: Path) -> None:
     request = Request(model=SLUG, prompt="A lighthouse at dawn.", size="864x480", duration=5, fps=24)
     async with RunpodClient(Account(KEY)) as client:
-        run = Run(client, Ledger(open_store(tmp_path / "store")))
+        run = RenderSession(client, Ledger(open_store(tmp_path / "store")))
         history = await run.generate(request)
         again = await run.generate(request)
     assert history.state is Step.STORED

@@ -26,7 +26,7 @@ from prefect_seedance.budget.months import Spending
 from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable, Taken
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.resolve import settle
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import Record, Step
@@ -92,7 +92,7 @@ class Trouble:
             raise Taken(f"{path} exists already.")
 
 
-class Actor(Run):
+class Actor(RenderSession):
     """A run whose process always passes for gone, so that its claims grow old at once, even too early."""
 
     def _new_claim(self, history: History, request: Request) -> Record:
@@ -104,7 +104,7 @@ class Lives(RuleBasedStateMachine):
     """Two keys and whoever cares for them."""
 
     emulator: ClassVar[RunningEmulator]
-    actor: ClassVar[type[Run]] = Actor
+    actor: ClassVar[type[RenderSession]] = Actor
     hooked: ClassVar[type[HookedStore]] = HookedStore
     numbers: ClassVar[Iterator[int]] = itertools.count()
     met: ClassVar[Counter[Step]] = Counter()

@@ -16,7 +16,7 @@ from prefect_seedance.budget.months import Spending
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
@@ -76,7 +76,7 @@ async def test_two_collectors_and_a_renderer_bring_home_what_is_open_without_pay
 ) -> None:
     *submitted, completed, claimed = shots_of(store_url)
     async with RunpodClient(Account(API_KEY, harness.emulator.base_url)) as client:
-        run = Run(client, Ledger(either_store), waiting=QUICK)
+        run = RenderSession(client, Ledger(either_store), waiting=QUICK)
         for prompt in submitted:
             await run.submit(small(prompt))
         await run.wait(await run.submit(small(completed)))
@@ -91,5 +91,5 @@ async def test_two_collectors_and_a_renderer_bring_home_what_is_open_without_pay
     unclear = await Ledger(either_store).load(key_of(small(claimed)))
     assert [record.step for record in unclear.records] == [Step.CLAIMED, Step.UNCLEAR]
     async with RunpodClient(Account(API_KEY, harness.emulator.base_url)) as client:
-        await collect(Run(client, Ledger(either_store), waiting=QUICK), Spending(either_store))
+        await collect(RenderSession(client, Ledger(either_store), waiting=QUICK), Spending(either_store))
     assert await Ledger(either_store).markers() == [(unclear.key, 1)]

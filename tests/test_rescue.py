@@ -12,7 +12,7 @@ from renderer import QUICK
 
 from prefect_seedance.budget.months import Spending
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
@@ -23,7 +23,7 @@ from prefect_seedance.storage.store import Store
 async def _submit_and_go_away(account: Account, store: Store, requests: list[Request]) -> None:
     """What a run leaves that is killed after its submits."""
     async with RunpodClient(account) as client:
-        run = Run(client, Ledger(store), waiting=QUICK)
+        run = RenderSession(client, Ledger(store), waiting=QUICK)
         await asyncio.gather(*map(run.submit, requests))
 
 
@@ -43,7 +43,7 @@ async def test_a_killed_run_loses_no_clip_if_the_collector_comes_within_half_an_
     await _submit_and_go_away(account, folder_store, requests)
     emulator.advance(minutes * 60)
     async with RunpodClient(account) as client:
-        found = await collect(Run(client, Ledger(folder_store), waiting=QUICK), Spending(folder_store))
+        found = await collect(RenderSession(client, Ledger(folder_store), waiting=QUICK), Spending(folder_store))
     told = found.as_json()
     assert (told["stored"], told["lost"], told["running"], told["spent_usd"]) == (stored, lost, 0, 0)
     # What is lost is named with what it cost.
@@ -55,7 +55,7 @@ async def test_a_link_that_is_seven_days_old_is_a_clip_lost_and_never_one_paid_a
     emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
 ) -> None:
     async with RunpodClient(account) as client:
-        run = Run(client, Ledger(folder_store), waiting=QUICK)
+        run = RenderSession(client, Ledger(folder_store), waiting=QUICK)
         completed = await run.wait(await run.submit(make_request()))
         emulator.advance(8 * 24 * 3600)
         assert (await run.persist(completed)).state == "lost"

@@ -34,8 +34,8 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import Spending
 from prefect_seedance.budget.report import COLUMNS
 from prefect_seedance.budget.run_budget import Purse
+from prefect_seedance.orchestration.events import asset_key
 from prefect_seedance.orchestration.markdown import escaped, inert
-from prefect_seedance.orchestration.shown import asset_key
 from prefect_seedance.runpod.account import BASE_URL
 from prefect_seedance.storage import open_store
 from prefect_seedance.text import dollars

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import cyclopts
 from cyclopts import Parameter
@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 
 from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.cli import terminal
-from prefect_seedance.cli.options import UNLIMITED, Limit, Money, Place
+from prefect_seedance.cli.options import UNLIMITED, Limit, Money, Place, WithPrefect, uses_prefect
 from prefect_seedance.errors import (
     ApiUnreachable,
     BadInput,
@@ -32,6 +32,10 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.storyboard.reading import Board, Defaults, read_board
+
+if TYPE_CHECKING:
+    from prefect_seedance.cli.run_direct import Read
+    from prefect_seedance.production.manifest import Manifest
 
 DONE, NOTHING, REFUSED, PARTIAL, TOO_DEAR, STOPPED = 0, 1, 2, 3, 4, 130
 
@@ -79,14 +83,16 @@ async def _planned(board: Board, store: Store, who: Account, retry_failed: int =
 
 
 @app.command
-def render(board: str, place: Place, money: Money = UNLIMITED, *, json: Json = False) -> int:
+def render(
+    board: str, place: Place, money: Money = UNLIMITED, *, prefect: WithPrefect = False, json: Json = False
+) -> int:
     """Turn a storyboard into clips, a film, a timeline and a review page. The same work is never paid twice."""
 
     async def read(store: Store, *, pretend: bool) -> Board:
         return await read_board(board, catalog=load_catalog(), store=store, allow_private=pretend)
 
     where = board if "://" in board else str(Path(board).absolute())
-    return _render(read, place, money, "storyboard_to_shots", {"storyboard": where}, as_json=json)
+    return _render(read, place, money, "storyboard_to_shots", {"storyboard": where}, prefect=prefect, as_json=json)
 
 
 @app.command
@@ -103,6 +109,7 @@ def animate(
     duration: Annotated[int | None, Parameter(help="Seconds per clip.")] = None,
     crop: Annotated[bool, Parameter(help="Crop pictures to the ratio of the clips.", negative="")] = False,
     between: Annotated[bool, Parameter(help="From each picture to the next.", negative="")] = False,
+    prefect: WithPrefect = False,
     json: Json = False,
 ) -> int:
     """Turn a folder, a glob, an s3:// prefix or a CSV of pictures into one clip each, joined in order."""
@@ -126,16 +133,41 @@ def animate(
 
     parameters = {"images": where, "prompt": prompt, "defaults": defaults, "between": between}
     parameters |= {"title": title, "style": style}
-    return _render(read, place, money, "image_sequence_animation", parameters, as_json=json)
+    return _render(read, place, money, "image_sequence_animation", parameters, prefect=prefect, as_json=json)
 
 
-class Read(Protocol):
-    """Reads the board of a command."""
+def _render(
+    read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], *, prefect: bool, as_json: bool
+) -> int:
+    way = _render_as_flow if uses_prefect(place, wanted=prefect) else _render_directly
+    manifest = way(read, place, money, flow, parameters, as_json)
+    if manifest is None:
+        return REFUSED
+    terminal.show_manifest(manifest, place.store, as_json=as_json)
+    return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
 
-    def __call__(self, store: Store, *, pretend: bool) -> Awaitable[Board]: ...
+
+def _render_directly(
+    read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], as_json: bool
+) -> Manifest | None:
+    """The manifest of a run without Prefect; None when the board has problems, which the plan has told."""
+    from prefect_seedance.cli.run_direct import TerminalHost, render
+
+    host = TerminalHost()
+    try:
+        return render(read, place, money.options(), host)
+    except SeedanceError:
+        if host.planned is not None:
+            if as_json:
+                terminal.document(host.planned.plan)
+            if host.planned.plan.problems:
+                return None
+        raise
 
 
-def _render(read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], *, as_json: bool) -> int:
+def _render_as_flow(
+    read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], as_json: bool
+) -> Manifest | None:
     """Plan first, without Prefect, so that a mistake is told in a second; then run the flow."""
     who, store = place.who(), place.open()
 
@@ -145,20 +177,18 @@ def _render(read: Read, place: Place, money: Money, flow: str, parameters: dict[
     planned = asyncio.run(look())
     if planned.plan.problems:
         terminal.show_plan(planned, as_json=as_json)
-        return REFUSED
+        return None
     try:
         who.check()
         asyncio.run(_ask_api(who, planned))
         terminal.show_plan(planned, as_json=False)
         from prefect_seedance.cli.run_flows import render_with
 
-        manifest = render_with(flow, parameters, place, money)
+        return render_with(flow, parameters, place, money)
     except SeedanceError:
         if as_json:
             terminal.document(planned.plan)
         raise
-    terminal.show_manifest(manifest, place.store, as_json=as_json)
-    return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
 
 
 async def _ask_api(who: Account, planned: Planned) -> None:
@@ -169,23 +199,33 @@ async def _ask_api(who: Account, planned: Planned) -> None:
 
 
 @app.command
-def inbox(place: Place, money: Money = UNLIMITED, *, json: Json = False) -> int:
+def inbox(place: Place, money: Money = UNLIMITED, *, prefect: WithPrefect = False, json: Json = False) -> int:
     """Process every storyboard in the store's inbox once."""
-    from prefect_seedance.cli.run_flows import process_inbox_with
+    if uses_prefect(place, wanted=prefect):
+        from prefect_seedance.cli.run_flows import process_inbox_with
 
-    report = process_inbox_with(place, money)
+        report = process_inbox_with(place, money)
+    else:
+        from prefect_seedance.cli.run_direct import process_inbox
+
+        report = process_inbox(place, money.options())
     terminal.show_inbox(report, as_json=json)
     return int(report["exit_code"])
 
 
 @app.command
-def collect(place: Place, *, json: Json = False) -> int:
+def collect(place: Place, *, prefect: WithPrefect = False, json: Json = False) -> int:
     """Bring home what other runs left. Spends nothing."""
-    from prefect_seedance.cli.run_flows import collect_with
-
     place.who().check()
     asyncio.run(_look_at(place))
-    collected = collect_with(place)
+    if uses_prefect(place, wanted=prefect):
+        from prefect_seedance.cli.run_flows import collect_with
+
+        collected = collect_with(place)
+    else:
+        from prefect_seedance.cli.run_direct import collect_finished
+
+        collected = collect_finished(place)
     terminal.show_collected(collected, as_json=json)
     left = collected["running"] + collected["unclear"] + collected["lost"]
     if not left:

@@ -52,7 +52,13 @@ def run_demo(folder: Path, run: Callable[[Sequence[str]], int]) -> int:
     (folder / "store").mkdir(exist_ok=True)
     with _emulator(folder) as base_url:
         os.environ |= {"RUNPOD_API_KEY": "pretend", "RUNPOD_BASE_URL": base_url}
-        where = ["--store", str(folder / "store"), "--public-base-url", base_url.removesuffix("/v2") + "/files"]
+        where = [
+            "--store",
+            str(folder / "store"),
+            "--prefect",
+            "--public-base-url",
+            base_url.removesuffix("/v2") + "/files",
+        ]
         terminal.say(f"A pretend Runpod is at {base_url}; its dollars are pretend too. Everything is below {folder}.\n")
         first = run(["render", str(folder / "lighthouse.yaml"), *where])
         if first:

@@ -10,12 +10,16 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from prefect_seedance.budget.limits import Limits
+from prefect_seedance.cli import prefect_api
+from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import BASE_URL, Account
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 
 Dollars = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gte=0))]
 Limit = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gt=0))]
+DEFAULT = Options()
 
 
 @Parameter(name="*")
@@ -55,10 +59,31 @@ class Money:
     per_month: Limit = None
     approve_above: Dollars = None
     approve: Annotated[str | None, Parameter(help="The hash of the plan that you approve.")] = None
-    max_in_flight: Annotated[int, Parameter(help="Jobs out at once.", validator=Number(gte=1))] = 10
+    max_in_flight: Annotated[int, Parameter(help="Jobs out at once.", validator=Number(gte=1))] = DEFAULT.max_in_flight
     retry_failed: Annotated[
         int, Parameter(help="New attempts for a job that failed; failed jobs are not charged.", validator=Number(gte=0))
-    ] = 0
+    ] = DEFAULT.retry_failed
+
+    def options(self) -> Options:
+        """As the core takes them."""
+        limits = Limits(per_day=self.per_day, per_month=self.per_month, approve_above=self.approve_above)
+        return Options(
+            budget=self.budget,
+            limits=limits,
+            approve=self.approve,
+            max_in_flight=self.max_in_flight,
+            retry_failed=self.retry_failed,
+        )
 
 
 UNLIMITED = Money()
+
+WithPrefect = Annotated[
+    bool, Parameter(name="--prefect", help="Show the run in Prefect's UI; starts a server for it.", negative="")
+]
+
+
+def uses_prefect(place: Place, *, wanted: bool) -> bool:
+    """Whether a command runs as a flow: where that is wanted, an API is configured, or blocks have to be loaded."""
+    blocks = place.store.startswith("block:") or place.account is not None
+    return wanted or blocks or prefect_api.is_configured()

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.options import Money, Place
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
-from prefect_seedance.orchestration.shown import TERMINAL
+from prefect_seedance.orchestration.logs import TERMINAL
 from prefect_seedance.production.manifest import Manifest
 
 

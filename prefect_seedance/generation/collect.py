@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect_seedance.budget.months import Spending
 from prefect_seedance.errors import LedgerUnreadable, LostRace, told
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History, seconds_until_overdue
 from prefect_seedance.ledger.writer import new_claim_id
@@ -55,7 +55,7 @@ class Collected:
         }
 
 
-async def collect(run: Run, spending: Spending) -> Collected:
+async def collect(run: RenderSession, spending: Spending) -> Collected:
     """Follow every open key to where it can be brought without spending: stored, failed, lost, unclear or running."""
     collected, at_once = Collected(), asyncio.Semaphore(AT_ONCE)
     numbers: dict[str, list[int]] = {}
@@ -76,7 +76,7 @@ async def collect(run: Run, spending: Spending) -> Collected:
     return collected
 
 
-async def _bring_home(run: Run, key: str, numbers: list[int]) -> History:
+async def _bring_home(run: RenderSession, key: str, numbers: list[int]) -> History:
     history = await run.ledger.load(key)
     for number in numbers:
         if number > history.number:
@@ -89,7 +89,7 @@ async def _bring_home(run: Run, key: str, numbers: list[int]) -> History:
     return history
 
 
-async def _close_free_number(run: Run, history: History, number: int) -> History:
+async def _close_free_number(run: RenderSession, history: History, number: int) -> History:
     """An overdue marker whose number is still free: take the number, so that its writer can never claim it."""
     claim = await run.ledger.marker(history.key, number)
     if claim is None or number != history.number + 1:
@@ -109,7 +109,7 @@ async def _close_free_number(run: Run, history: History, number: int) -> History
         return await run.ledger.load(history.key)
 
 
-async def _watch_claim(run: Run, history: History) -> History:
+async def _watch_claim(run: RenderSession, history: History) -> History:
     """Wait until a claim has its outcome or is overdue; then it is unclear."""
     while history.state is Step.CLAIMED and history.last is not None:
         remaining = seconds_until_overdue(history.last, _now(), run.ledger.sighting(history.last))
@@ -120,7 +120,7 @@ async def _watch_claim(run: Run, history: History) -> History:
     return history
 
 
-async def settle_what_is_over(run: Run, spending: Spending) -> None:
+async def settle_what_is_over(run: RenderSession, spending: Spending) -> None:
     """Give back what dead or ended runs had reserved, at the cost that the histories of their keys show."""
     for reservation in await spending.open(_now()):
         if not reservation.is_over(_now()):

@@ -1,8 +1,8 @@
-"""From a request to a stored clip: carries out what `lifecycle` decides. The whole story in one place, no Prefect.
+"""From a request to a stored clip: carries out what `ledger.rules` decides. The whole story in one place, no Prefect.
 
-A `Run` is safe to repeat at any point, in any process, on any machine: each part reads the ledger, does the next legal
-step and writes it down. The claim, the POST and its outcome run in a thread of their own, so that once begun neither a
-cancellation nor SIGTERM nor a first Ctrl-C can come between the money and its record.
+A `RenderSession` is safe to repeat at any point, in any process, on any machine: each part reads the ledger, does the
+next legal step and writes it down. The claim, the POST and its outcome run in a thread of their own, so that once begun
+neither a cancellation nor SIGTERM nor a first Ctrl-C can come between the money and its record.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ LINK_SECONDS = 24 * 3600
 """How long the provider can fetch a picture: longer than a job may queue."""
 
 
-class Run:
+class RenderSession:
     """One run over a ledger: what it shares between its shots. Open the client around it.
 
     A plain class on purpose: Prefect walks through dataclasses that it is given as task parameters.
@@ -80,8 +80,8 @@ class Run:
         self.ledger = ledger
         self.catalog = catalog
         self.purse = purse or Purse()
-        self.wait_for = waiting or Waiting.at(client.account.kind)
-        self.turns = Turns(self.wait_for)
+        self.waiting = waiting or Waiting.at(client.account.kind)
+        self.turns = Turns(self.waiting)
         self.max_in_flight = max_in_flight
         self.retry_failed = retry_failed
         self.flow_run_id = flow_run_id
@@ -219,7 +219,7 @@ class Run:
                 while not appending.done() and answer.ended is None:
                     with contextlib.suppress(JobGone, NeedsAttention):
                         answer = await client.status(accepted.request.model, answer.job_id) or answer
-                    await asyncio.wait({appending}, timeout=self.wait_for.longest)
+                    await asyncio.wait({appending}, timeout=self.waiting.longest)
         if answer.ended is None:
             return await appending
         ended = _ended(accepted, answer)
@@ -241,7 +241,7 @@ class Run:
         if history.state is not Step.ACCEPTED or history.last is None:
             return history
         record = history.last
-        patience = self.wait_for.deadline if deadline is None else deadline
+        patience = self.waiting.deadline if deadline is None else deadline
         until, gone_since = time.monotonic() + patience, 0.0
         usual = self.catalog[record.request.model].usual_seconds if record.request.model in self.catalog else 90
         async for _ in self.turns.looks(record, usual, at_once=deadline == 0):
@@ -254,7 +254,7 @@ class Run:
                 self._refuse_foreign(record)
                 gone_since = gone_since or time.monotonic()
                 # It was accepted before, so that it is older than the grace too, whatever its date says.
-                if time.monotonic() - gone_since >= self.wait_for.grace:
+                if time.monotonic() - gone_since >= self.waiting.grace:
                     return await self._keep(record, Step.LOST, reason="the API no longer knows the job (404)")
                 continue  # past the deadline too: whether it is lost gets settled within twice the grace
             if answer and answer.ended == "completed":

@@ -9,14 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import PurePosixPath
-from typing import Any, Literal
-from uuid import UUID
+from typing import Any, Literal, Protocol
 
-from prefect import flow
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import State
-from prefect.exceptions import ObjectNotFound
-from prefect.runtime import flow_run
 from pydantic import ConfigDict, Field
 
 from prefect_seedance.catalog.endpoints import Catalog
@@ -25,12 +19,11 @@ from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Frozen, Usd
-from prefect_seedance.orchestration import shown
-from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
-from prefect_seedance.orchestration.render import Options, render_board
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.write import slug
+from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
+from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.storyboard.reading import Board, read_boards
 from prefect_seedance.text import dollars
@@ -114,36 +107,43 @@ class Share:
         return cls(asyncio.Semaphore(at_once), max_in_flight // at_once)
 
 
+class Renderer(Protocol):
+    """Whoever runs an inbox: renders its boards, and knows which runs are over."""
+
+    flow_run_id: str | None
+
+    async def render(self, file: str, board: Board, options: Options) -> Manifest:
+        """Render one board; raises what `rendering.render.render_board` raises."""
+
+    async def run_is_over(self, flow_run_id: str) -> bool:
+        """Whether that run surely takes no further step."""
+
+    def budget_refused(self, why: str) -> None:
+        """A limit keeps a board from being rendered."""
+
+
 async def process(
-    credentials: RunpodCredentials,
-    store: VideoStore,
+    account: Account,
+    store: Store,
     options: Options,
     catalog: Catalog,
-    prefix: str,
-    quiet_seconds: float,
+    renderer: Renderer,
+    prefix: str = "inbox",
+    quiet_seconds: float = 0.0,
 ) -> Report:
     """Process all that was dropped below *prefix*, and report in the order of the names."""
-    account, opened = credentials.account(), store.open()
-    try:
-        await refuse_other_kind(opened, account.kind)
-        run = InboxRun(Inbox(opened, prefix), credentials, store, options, catalog)
-        report = await run.process(quiet_seconds)
-    finally:
-        await opened.aclose()
-    await shown.inbox(report.model_dump(mode="json"))
-    return report
+    await refuse_other_kind(store, account.kind)
+    return await InboxRun(Inbox(store, prefix), account, options, catalog, renderer).process(quiet_seconds)
 
 
 class InboxRun:
     """One run over an inbox. Whatever is wrong with a delivery ends that delivery alone."""
 
-    def __init__(
-        self, inbox: Inbox, credentials: RunpodCredentials, store: VideoStore, options: Options, catalog: Catalog
-    ) -> None:
+    def __init__(self, inbox: Inbox, account: Account, options: Options, catalog: Catalog, renderer: Renderer) -> None:
         self.inbox = inbox
-        self.opened: Store = inbox.store
-        self.credentials = credentials
-        self.store = store
+        self.store = inbox.store
+        self.account = account
+        self.renderer = renderer
         self.options = options
         self.catalog = catalog
         self.outcomes: list[Outcome] = []
@@ -169,7 +169,7 @@ class InboxRun:
 
     async def _begin(self, delivery: Delivery, takes: AsyncExitStack) -> list[Production]:
         """Take a delivery and plan it; one with any problem is set aside whole, before anything is spent."""
-        take = await self.inbox.take(delivery, this_writer(flow_run.get_id()), _is_over)
+        take = await self.inbox.take(delivery, this_writer(self.renderer.flow_run_id), self.renderer.run_is_over)
         if take is None:
             self._note(delivery, "skipped", "another run works at it")
             return []
@@ -182,7 +182,7 @@ class InboxRun:
                 continue
             for board in await self._read(path):
                 planned = await make_plan(
-                    board, Ledger(self.opened), catalog=self.catalog, retry_failed=self.options.retry_failed
+                    board, Ledger(self.store), catalog=self.catalog, retry_failed=self.options.retry_failed
                 )
                 productions.append(Production(self._named(path), board, planned))
                 problems.setdefault(path, []).extend(map(str, planned.plan.problems))
@@ -192,10 +192,10 @@ class InboxRun:
         return productions
 
     async def _read(self, path: str) -> list[Board]:
-        pretend = self.credentials.account().kind == "pretend"
-        place = f"{self.opened.url}/{path}"
+        pretend = self.account.kind == "pretend"
+        place = f"{self.store.url}/{path}"
         return await read_boards(
-            place, catalog=self.catalog, store=self.opened, allow_private=pretend, name=self._named(path)
+            place, catalog=self.catalog, store=self.store, allow_private=pretend, name=self._named(path)
         )
 
     async def _reject(self, delivery: Delivery, problems: dict[str, list[str]]) -> None:
@@ -259,7 +259,7 @@ class InboxRun:
             )
         except OverBudget as error:
             if error is production.refused or isinstance(error, NotApproved):
-                shown.budget_refused(str(error))
+                self.renderer.budget_refused(str(error))
             production.ends("over_budget", error, stays=True)
         except Exception as error:  # whatever it is, the other deliveries go on
             production.ends("nothing", told(error), stays=True)
@@ -269,8 +269,8 @@ class InboxRun:
         if any(shot.action != "reuse" for shot in production.planned.plan.shots):
             return None
         try:
-            latest = await self.opened.read(f"productions/{slug(production.board.title)}/latest.json")
-            manifest = Manifest.model_validate_json(await self.opened.read(json.loads(latest)["manifest"]))
+            latest = await self.store.read(f"productions/{slug(production.board.title)}/latest.json")
+            manifest = Manifest.model_validate_json(await self.store.read(json.loads(latest)["manifest"]))
         except (Missing, ValueError, KeyError, TypeError):
             return None
         same = [(shot.id, shot.key) for shot in manifest.shots] == [(s.id, s.key) for s in production.board.shots]
@@ -285,30 +285,7 @@ class InboxRun:
                 "max_in_flight": in_flight,
             }
         )
-
-        # A flow of its own for each, because a board is nothing that could be a stored parameter.
-        @flow(name="inbox-production", flow_run_name="render {title}")
-        async def inbox_production(file: str, title: str) -> State[Manifest]:
-            return await render_board(production.board, self.credentials, self.store, options, self.catalog)
-
-        rendering: Any = inbox_production(production.file, production.board.title, return_state=True)
-        state: State[Manifest] = await rendering
-        answer = await state.aresult(raise_on_failure=False)
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
-
-
-async def _is_over(flow_run_id: str) -> bool:
-    """Whether a run surely takes no further step: it has ended, or it is this one, begun again."""
-    if flow_run_id == flow_run.get_id():
-        return True
-    async with get_client() as client:
-        try:
-            run = await client.read_flow_run(UUID(flow_run_id))
-        except ObjectNotFound:  # a run of another Prefect server
-            return False
-    return run.state is not None and run.state.is_final()
+        return await self.renderer.render(production.file, production.board, options)
 
 
 def _json(report: Report) -> str:

@@ -1,13 +1,14 @@
 """Prefect tasks: thin wrappers that decide nothing. Each is safe to repeat, because the ledger decides.
 
 Nothing here is cached by Prefect: its cache runs a task again whenever it can't be read, and a submit would pay again.
-Every task takes a *run* that shares its client, its budget and its places in flight; without one it makes its own.
+Tasks that a board run awaits share its session; one that is used alone opens its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from prefect import task
@@ -24,17 +25,19 @@ from prefect_seedance.errors import (
     StoreUnavailable,
 )
 from prefect_seedance.generation import frames
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record
-from prefect_seedance.ledger.rules import History
 from prefect_seedance.models import Footage, Request
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
-from prefect_seedance.production.manifest import Manifest, ShotResult
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.write import Content
 from prefect_seedance.production.write import assemble_film as assemble
 from prefect_seedance.production.write import write_production as write
+from prefect_seedance.rendering.steps import DirectSteps
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.sources.images import PictureSource
+from prefect_seedance.storage.store import Store
 
 FOR_A_PERSON = (BadInput, OverBudget, NeedsAttention, StillRunning, LedgerUnreadable, LinkDead)
 
@@ -45,19 +48,43 @@ def safe_to_repeat(task: Any, task_run: Any, state: Any) -> bool:
     return isinstance(error, StoreUnavailable | DownloadFailed) and not isinstance(error, FOR_A_PERSON)
 
 
+_SESSION: ContextVar[RenderSession | None] = ContextVar("render session of this board run", default=None)
+
+
+@contextmanager
+def sharing(session: RenderSession) -> Iterator[None]:
+    """Have the tasks that a board run awaits inside use its *session*: its client, its budget, its places in flight."""
+    token = _SESSION.set(session)
+    try:
+        yield
+    finally:
+        _SESSION.reset(token)
+
+
 @asynccontextmanager
-async def own_or(run: Run | None, credentials: RunpodCredentials, store: VideoStore) -> AsyncIterator[Run]:
-    """*run*, or one of its own for a task that is used alone."""
-    if run is not None:
-        yield run
+async def session_or_new(credentials: RunpodCredentials, store: VideoStore) -> AsyncIterator[RenderSession]:
+    """The session of the board run that awaits this task, or a new one for a task that is used alone."""
+    if (shared := _SESSION.get()) is not None:
+        yield shared
+        return
+    opened, account = store.open(), credentials.account()
+    try:
+        await opened.belongs_to(account.kind)
+        await opened.prove()
+        async with open_client(account) as client:
+            yield RenderSession(client, Ledger(opened))
+    finally:
+        await opened.aclose()
+
+
+@asynccontextmanager
+async def _store_of(store: VideoStore) -> AsyncIterator[Store]:
+    if (shared := _SESSION.get()) is not None:
+        yield shared.ledger.store
         return
     opened = store.open()
-    account = credentials.account()
-    await opened.belongs_to(account.kind)
-    await opened.prove()
     try:
-        async with open_client(account) as client:
-            yield Run(client, Ledger(opened))
+        yield opened
     finally:
         await opened.aclose()
 
@@ -71,15 +98,14 @@ async def submit_clip(
     last_image: str | None = None,
     *,
     retry: bool = False,
-    run: Run | None = None,
 ) -> Record:
     """Make sure that a job for *request* was submitted, once and by whomever, and return its last record.
 
     *image* and *last_image* are paths in the store or https links. Raises `OverBudget` before anything is submitted.
     Without retries and without a time limit on purpose: either could cut between the payment and its record.
     """
-    async with own_or(run, credentials, store) as own:
-        return _last(await own.submit(request, image, last_image, retry=retry))
+    async with session_or_new(credentials, store) as session:
+        return await DirectSteps(session).submit("", request, image, last_image, retry=retry)
 
 
 @task(
@@ -90,12 +116,10 @@ async def submit_clip(
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def wait_for_clip(
-    record: Record, credentials: RunpodCredentials, store: VideoStore, *, run: Run | None = None
-) -> Record:
+async def wait_for_clip(record: Record, credentials: RunpodCredentials, store: VideoStore) -> Record:
     """Wait until the job of *record* has ended, or go on waiting where an earlier run stopped. Costs nothing."""
-    async with own_or(run, credentials, store) as own:
-        return _last(await own.wait(await own.history_of(record)))
+    async with session_or_new(credentials, store) as session:
+        return await DirectSteps(session).wait("", record)
 
 
 @task(
@@ -106,22 +130,20 @@ async def wait_for_clip(
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-async def persist_clip(
-    record: Record, credentials: RunpodCredentials, store: VideoStore, *, run: Run | None = None
-) -> Record:
+async def persist_clip(record: Record, credentials: RunpodCredentials, store: VideoStore) -> Record:
     """Bring the clip of a completed job into the store: whole, decoded, hashed. Costs nothing."""
-    async with own_or(run, credentials, store) as own:
-        return _last(await own.persist(await own.history_of(record)))
+    async with session_or_new(credentials, store) as session:
+        return await DirectSteps(session).persist("", record)
 
 
 @task(task_run_name="publish image: {source.picture.source}", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
-async def publish_image(source: PictureSource, size: str, store: VideoStore, *, run: Run | None = None) -> str:
+async def publish_image(source: PictureSource, size: str, store: VideoStore) -> str:
     """Put a picture, cropped to the ratio of *size* if it asks for that, where the provider can fetch it.
 
     Returns its path in the store, or its own https link where the store can't be reached from outside.
     """
-    opened = run.ledger.store if run else store.open()
-    return await frames.publish_picture(opened, source, size)
+    async with _store_of(store) as opened:
+        return await frames.publish_picture(opened, source, size)
 
 
 @task(
@@ -130,28 +152,21 @@ async def publish_image(source: PictureSource, size: str, store: VideoStore, *, 
     retry_delay_seconds=5,
     cache_policy=NO_CACHE,
 )
-async def take_last_frame(record: Record, store: VideoStore, *, run: Run | None = None) -> str:
+async def take_last_frame(record: Record, store: VideoStore) -> str:
     """Keep the true last frame of a stored clip under `stills/` and return its path in the store."""
-    opened = run.ledger.store if run else store.open()
-    return await frames.take_last_frame(opened, record)
+    async with _store_of(store) as opened:
+        return await frames.take_last_frame(opened, record)
 
 
 @task(task_run_name="assemble film", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
 async def assemble_film(clips: Sequence[str], target: str, store: VideoStore) -> Footage:
     """Join stored clips, in order, into one film at *target*: copied where they agree, re-encoded where not."""
-    return await assemble(store.open(), clips, target)
+    async with _store_of(store) as opened:
+        return await assemble(opened, clips, target)
 
 
 @task(task_run_name="write production", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
-async def write_production(
-    title: str, shots: Sequence[ShotResult], store: VideoStore, *, run: Run | None = None, **facts: Any
-) -> tuple[Manifest, str]:
+async def write_production(content: Content, store: VideoStore) -> tuple[Manifest, str]:
     """Leave what people open: manifest, film, timeline, review page, shots in order. Returns it and its folder."""
-    opened = run.ledger.store if run else store.open()
-    return await write(opened, title=title, shots=shots, **facts)
-
-
-def _last(history: History) -> Record:
-    if history.last is None:
-        raise LedgerUnreadable(f"{history.key} has no history though a step was just taken; nothing more is submitted.")
-    return history.last
+    async with _store_of(store) as opened:
+        return await write(opened, content)

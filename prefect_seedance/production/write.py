@@ -17,6 +17,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -49,44 +50,48 @@ class Clip(NamedTuple):
     sha256: str
 
 
-async def write_production(
-    store: Store,
-    *,
-    title: str,
-    shots: Sequence[ShotResult],
-    prompts: Mapping[str, str],
-    plan_hash: str,
-    estimated_usd: Decimal,
-    spent_usd: Decimal,
-    reused_usd: Decimal,
-    now: datetime,
-    warnings: Sequence[str] = (),
-    wanted_seconds: Mapping[str, float] = {},
-    models: Mapping[str, str] = {},
-) -> tuple[Manifest, str]:
-    """Leave a new, whole production of *shots* in *store*; returns its manifest and its folder.
+@dataclass(frozen=True)
+class Content:
+    """What a production shows: the shots of a run, and what is said of them. Money in dollars, by the id of a shot."""
 
-    Prompts, the seconds that were asked for and models are looked up by the id of the shot. This fails only where the
-    store can't be written, and `latest.json` then still names the production before.
+    title: str
+    shots: Sequence[ShotResult]
+    plan_hash: str
+    estimated_usd: Decimal
+    spent_usd: Decimal
+    reused_usd: Decimal
+    made: datetime
+    prompts: Mapping[str, str]
+    wanted_seconds: Mapping[str, float] = field(default_factory=dict)
+    models: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+async def write_production(store: Store, content: Content) -> tuple[Manifest, str]:
+    """Leave a new, whole production of *content* in *store*; returns its manifest and its folder.
+
+    This fails only where the store can't be written, and `latest.json` then still names the production before.
     """
+    title, shots = content.title, content.shots
     home = f"productions/{slug(title)}"
-    folder = f"{home}/{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    folder = f"{home}/{content.made.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     names = shot_names(shots)
-    notes = list(warnings)
+    notes = list(content.notes)
 
     clips = await _copy_shots(store, folder, dict(zip(names, shots, strict=True)), notes)
     posters, film = await _make_pictures(store, folder, clips, notes)
     urls = [f"shots/{name}.mp4" if name in clips else None for name in names]
     rate = _common_rate(shots)
-    otio = timeline.otio(title, shots, prompts, urls, rate, wanted_seconds=wanted_seconds, models=models)
-    edl = timeline.edl(title, shots, urls, rate, wanted_seconds=wanted_seconds)
+    wanted, models = content.wanted_seconds, content.models
+    otio = timeline.otio(title, shots, content.prompts, urls, rate, wanted_seconds=wanted, models=models)
+    edl = timeline.edl(title, shots, urls, rate, wanted_seconds=wanted)
     manifest = Manifest(
         title=title,
         status=status_of(shots),
-        plan_hash=plan_hash,
-        estimated_usd=estimated_usd,
-        spent_usd=spent_usd,
-        reused_usd=reused_usd,
+        plan_hash=content.plan_hash,
+        estimated_usd=content.estimated_usd,
+        spent_usd=content.spent_usd,
+        reused_usd=content.reused_usd,
         shots=tuple(shots),
         film=film,
         timeline=f"{folder}/timeline.otio",
@@ -95,12 +100,12 @@ async def write_production(
     page = review.page(
         manifest,
         names=names,
-        prompts=prompts,
+        prompts=content.prompts,
         videos={name: await _address(store, folder, f"shots/{name}.mp4") for name in clips},
         posters={name: await _address(store, folder, f"posters/{name}.jpg") for name in posters},
         film=await _address(store, folder, "film.mp4") if film else None,
         downloads={name: await _address(store, folder, name) for name in review.DOWNLOADS},
-        made=now,
+        made=content.made,
         store_url=store.url,
         notes=notes,
     )

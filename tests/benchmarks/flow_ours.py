@@ -10,7 +10,7 @@ import sys
 import time
 
 from prefect_seedance import Defaults, RunpodCredentials, ShotSpec, Storyboard, VideoStore, storyboard_to_shots
-from prefect_seedance.orchestration.shown import TERMINAL
+from prefect_seedance.orchestration.logs import TERMINAL
 from tests.benchmarks.counting import PrefectCalls, StoreRequests
 
 

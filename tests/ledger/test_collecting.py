@@ -15,7 +15,7 @@ from prefect_seedance.budget.months import Spending
 from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention, StillRunning
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.poll import Waiting
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
@@ -27,13 +27,13 @@ from prefect_seedance.storage.store import Store
 
 
 @pytest.fixture
-def run(client: RunpodClient, store: Store) -> Run:
-    return Run(client, Ledger(store), waiting=QUICK)
+def run(client: RunpodClient, store: Store) -> RenderSession:
+    return RenderSession(client, Ledger(store), waiting=QUICK)
 
 
 @pytest.mark.parametrize("code", [500, 429, 401])
 async def test_a_clip_is_not_lost_while_the_api_cannot_say_whether_its_link_is_dead(
-    emulator: RunningEmulator, run: Run, prompt: str, code: int
+    emulator: RunningEmulator, run: RenderSession, prompt: str, code: int
 ) -> None:
     completed = await run.wait(await run.submit(small(prompt)))
     emulator.fault("media", "gone", times=3, prompt=prompt)
@@ -46,25 +46,25 @@ async def test_a_clip_is_not_lost_while_the_api_cannot_say_whether_its_link_is_d
 
 
 async def test_a_clip_is_not_lost_when_another_account_asks_for_its_link(
-    emulator: RunningEmulator, run: Run, prompt: str
+    emulator: RunningEmulator, run: RenderSession, prompt: str
 ) -> None:
     completed = await run.wait(await run.submit(small(prompt)))
     emulator.fault("media", "gone", times=3, prompt=prompt)
     emulator.fault("status", "hidden", times=10, prompt=prompt)
     async with RunpodClient(Account("another-key", emulator.base_url)) as other:
         with contextlib.suppress(DownloadFailed, NeedsAttention):
-            await Run(other, run.ledger, waiting=QUICK).persist(completed)
+            await RenderSession(other, run.ledger, waiting=QUICK).persist(completed)
     assert (await run.ledger.load(completed.key)).state in (Step.COMPLETED, Step.STORED)
 
 
-async def test_what_goes_wrong_with_one_clip_keeps_no_other_from_coming_home(run: Run, prompt: str) -> None:
+async def test_what_goes_wrong_with_one_clip_keeps_no_other_from_coming_home(run: RenderSession, prompt: str) -> None:
     wrong, right = [await run.submit(small(f"{prompt} {which}")) for which in ("wrong", "right")]
 
     async def break_down(_: str, path: str) -> None:
         if wrong.key in path:
             raise ZeroDivisionError("by nobody foreseen")
 
-    broken = Run(run.client, Ledger(HookedStore(run.ledger.store, break_down)), waiting=QUICK)
+    broken = RenderSession(run.client, Ledger(HookedStore(run.ledger.store, break_down)), waiting=QUICK)
     stored = []
     while not stored:
         collected = await collect(broken, Spending(run.ledger.store))
@@ -73,7 +73,7 @@ async def test_what_goes_wrong_with_one_clip_keeps_no_other_from_coming_home(run
     assert collected.errors == {wrong.key: "ZeroDivisionError: by nobody foreseen."}
 
 
-async def accepted_in_the_future(run: Run, prompt: str) -> History:
+async def accepted_in_the_future(run: RenderSession, prompt: str) -> History:
     """A job out whose acceptance was dated by a clock that is a year ahead."""
     submitted = await run.submit(small(prompt))
     assert submitted.last is not None
@@ -82,16 +82,18 @@ async def accepted_in_the_future(run: Run, prompt: str) -> History:
     return History(submitted.key, (*submitted.records[:-1], dated))
 
 
-async def test_a_job_that_is_dated_in_the_future_is_looked_at_within_its_usual_time(run: Run, prompt: str) -> None:
+async def test_a_job_that_is_dated_in_the_future_is_looked_at_within_its_usual_time(
+    run: RenderSession, prompt: str
+) -> None:
     history = await accepted_in_the_future(run, prompt)
-    usual = Run(run.client, run.ledger, waiting=Waiting(pause=0.05, deadline=5))
+    usual = RenderSession(run.client, run.ledger, waiting=Waiting(pause=0.05, deadline=5))
     usual.catalog = {name: model.model_copy(update={"usual_seconds": 2}) for name, model in run.catalog.items()}
     async with asyncio.timeout(30):
         assert (await usual.wait(history)).state is Step.COMPLETED
 
 
 async def test_a_job_that_is_dated_in_the_future_and_unknown_to_the_api_is_lost_by_watching(
-    emulator: RunningEmulator, run: Run, prompt: str
+    emulator: RunningEmulator, run: RenderSession, prompt: str
 ) -> None:
     history = await accepted_in_the_future(run, prompt)
     emulator.fault("status", "purged", prompt=prompt)
@@ -106,12 +108,12 @@ def charges(emulator: RunningEmulator, prompt: str) -> int:
 async def test_a_job_is_lost_by_a_404_only_for_its_own_account_with_the_right_words_and_after_the_grace(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
-    run = Run(client, Ledger(store), waiting=QUICK)
+    run = RenderSession(client, Ledger(store), waiting=QUICK)
     submitted = await run.submit(small(prompt))
     emulator.fault("status", "hidden", prompt=prompt)
     async with RunpodClient(Account("another-key", emulator.base_url)) as other:
         with pytest.raises(NeedsAttention, match="another API key"):
-            await Run(other, Ledger(store), waiting=QUICK).wait(submitted)
+            await RenderSession(other, Ledger(store), waiting=QUICK).wait(submitted)
     emulator.fault("status", "status", code=404, detail="endpoint not found", prompt=prompt)
     with pytest.raises(NeedsAttention, match="endpoint"):
         await run.wait(submitted)
@@ -128,7 +130,7 @@ async def test_a_job_is_lost_by_a_404_only_for_its_own_account_with_the_right_wo
 async def test_a_job_that_stays_unknown_past_the_grace_is_lost_and_not_paid_for_again(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
-    run = Run(client, Ledger(store), waiting=QUICK, retry_failed=1)
+    run = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=1)
     submitted = await run.submit(small(prompt))
     emulator.fault("status", "purged", prompt=prompt)
     began = time.monotonic()
@@ -143,7 +145,7 @@ async def test_a_clip_that_is_damaged_three_times_alike_is_kept_as_it_is(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     emulator.fault("media", "corrupt", times=3, prompt=prompt)
-    lost = (await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))).last
+    lost = (await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))).last
     assert lost is not None
     assert (lost.step, lost.kind) == (Step.LOST, "unreadable")
     assert lost.clip is not None
@@ -156,7 +158,7 @@ async def test_a_damaged_download_or_a_dead_link_is_tried_again_for_nothing(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, fault: str
 ) -> None:
     emulator.fault("media", fault, times=2, prompt=prompt)
-    stored = (await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))).last
+    stored = (await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))).last
     assert stored is not None
     assert stored.step is Step.STORED
     assert hashlib.sha256(await store.read(stored.clip or "")).hexdigest() == stored.sha256
@@ -166,7 +168,7 @@ async def test_a_damaged_download_or_a_dead_link_is_tried_again_for_nothing(
 async def test_two_publishers_with_different_bytes_leave_two_whole_files_and_a_record_of_one(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
-    run = Run(client, Ledger(store), waiting=QUICK)
+    run = RenderSession(client, Ledger(store), waiting=QUICK)
     completed = await run.wait(await run.submit(small(prompt)))
     other = (await run.wait(await run.submit(small(f"{prompt} other")))).last
     assert other is not None
@@ -182,7 +184,7 @@ async def test_two_publishers_with_different_bytes_leave_two_whole_files_and_a_r
             return await super().download(str(link_in(other.answer or {}, http=True)), path)
 
     async with OtherBytes(client.account) as slower:
-        history = await Run(slower, Ledger(HookedStore(store, meanwhile)), waiting=QUICK).persist(completed)
+        history = await RenderSession(slower, Ledger(HookedStore(store, meanwhile)), waiting=QUICK).persist(completed)
     assert history.last == published[0].last
     assert history.last is not None
     names = await store.names("clips")
@@ -201,13 +203,13 @@ async def test_the_collector_closes_an_overdue_marker_by_its_number_and_leaves_a
 
     claims = {}
     for name, boot in (("young", "another"), ("gone", None)):
-        request, run = small(f"{prompt} {name}"), Run(client, Ledger(store), waiting=QUICK)
+        request, run = small(f"{prompt} {name}"), RenderSession(client, Ledger(store), waiting=QUICK)
         claim = run._new_claim(History(key_of(request)), request)
         changed = {"boot": boot} if boot else {"started": "long ago"}
         claims[name] = claim.model_copy(update={"writer": claim.writer.model_copy(update=changed)})
         with pytest.raises(asyncio.CancelledError):
             await Ledger(HookedStore(store, dies_before_its_claim)).claim(History(claim.key), claims[name])
-    await collect(Run(client, Ledger(store), waiting=QUICK), Spending(store))
+    await collect(RenderSession(client, Ledger(store), waiting=QUICK), Spending(store))
     closed = (await Ledger(store).load(claims["gone"].key)).last
     assert closed is not None
     assert closed.step is Step.REFUSED

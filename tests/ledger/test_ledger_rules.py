@@ -23,7 +23,7 @@ from prefect_seedance.budget.months import Spending
 from prefect_seedance.budget.run_budget import Purse
 from prefect_seedance.errors import StoreUnavailable, Taken, TooLate
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record, Step
@@ -41,7 +41,7 @@ def charges(emulator: RunningEmulator, prompt: str) -> int:
     return sum(charge["prompt"] == prompt for charge in emulator.charges)
 
 
-class OnAnotherMachine(Run):
+class OnAnotherMachine(RenderSession):
     """A run whose machine has a clock that is two minutes behind ours."""
 
     def _new_claim(self, history: History, request: Request) -> Record:
@@ -61,11 +61,11 @@ async def test_a_writer_whose_number_the_collector_has_closed_does_not_send(
     async def between_marker_and_claim(moment: str, path: str) -> None:
         if moment == "before create" and path.startswith("ledger/") and not collected:
             collected.append(True)
-            await collect(Run(client, Ledger(store), waiting=QUICK), Spending(store))
+            await collect(RenderSession(client, Ledger(store), waiting=QUICK), Spending(store))
 
     away = OnAnotherMachine(client, Ledger(HookedStore(store, between_marker_and_claim)), waiting=QUICK)
     await away.generate(small(prompt))
-    history = await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+    history = await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))
     assert history.state is Step.STORED
     assert charges(emulator, prompt) == 1
 
@@ -86,7 +86,7 @@ async def test_a_process_that_is_asked_to_stop_during_the_post_still_writes_its_
     process.wait()
     history = await Ledger(store).load(key_of(small(prompt)))
     assert [record.step for record in history.records] == [Step.CLAIMED, Step.ACCEPTED]
-    history = await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+    history = await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))
     assert history.state is Step.STORED
     assert charges(emulator, prompt) == 1
 
@@ -102,7 +102,7 @@ async def test_a_verified_file_survives_a_cancelled_run_while_the_store_is_down(
             refused.set()
             raise StoreUnavailable("the store is down.")
 
-    run = Run(client, Ledger(HookedStore(store, publishing)), waiting=QUICK)
+    run = RenderSession(client, Ledger(HookedStore(store, publishing)), waiting=QUICK)
     task = asyncio.create_task(run.generate(small(prompt)))
     await refused.wait()
     task.cancel()
@@ -129,7 +129,7 @@ async def test_a_cancelled_run_gives_back_no_money_that_a_claim_on_its_way_still
 
     spending, key, now = Spending(store), key_of(small(prompt)), datetime.datetime.now(datetime.UTC)
     reservation = await spending.reserve({key: Decimal(1)}, Limits(per_day=Decimal(1)), this_writer(), now)
-    run = Run(client, Ledger(HookedStore(store, claiming)), waiting=QUICK)
+    run = RenderSession(client, Ledger(HookedStore(store, claiming)), waiting=QUICK)
     run.purse.spending, run.purse.reservation = spending, reservation
     task = asyncio.create_task(run.generate(small(prompt)))
     await on_its_way.wait()
@@ -146,7 +146,7 @@ async def test_a_cancelled_run_gives_back_no_money_that_a_claim_on_its_way_still
     assert standing.day.taken_usd >= spent
 
 
-async def settle_as_rendering_does(run: Run) -> None:
+async def settle_as_rendering_does(run: RenderSession) -> None:
     from prefect_seedance.orchestration.render import _settle
 
     await _settle(run)
@@ -185,7 +185,7 @@ async def test_an_own_claim_reported_as_taken_is_submitted_once_and_needs_nobody
         if moment == "after create" and path.startswith("ledger/"):
             raise Taken(f"{path} exists already.")
 
-    await Run(client, Ledger(HookedStore(store, repeated)), waiting=QUICK).generate(small(prompt))
+    await RenderSession(client, Ledger(HookedStore(store, repeated)), waiting=QUICK).generate(small(prompt))
     history = await Ledger(store).load(key_of(small(prompt)))
     assert history.state is Step.STORED
     assert history.number == 4
@@ -196,7 +196,7 @@ async def test_two_writers_of_one_flow_run_submit_once(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     """A retried task has the flow run and task run of its first try, which may still be alive."""
-    both = [Run(client, Ledger(store), waiting=QUICK, flow_run_id="one") for _ in range(2)]
+    both = [RenderSession(client, Ledger(store), waiting=QUICK, flow_run_id="one") for _ in range(2)]
     histories = await asyncio.gather(*(run.generate(small(prompt)) for run in both))
     assert [history.state for history in histories] == [Step.STORED] * 2
     assert charges(emulator, prompt) == 1
@@ -224,7 +224,7 @@ async def test_every_post_goes_out_on_a_connection_of_its_own(prompt: str) -> No
 
 async def test_what_an_answer_echoes_of_the_request_is_in_no_record(store: Store, prompt: str) -> None:
     async with RawServer() as server, RunpodClient(Account(API_KEY, server.base_url)) as client:
-        history = await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+        history = await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))
         assert history.state is Step.FAILED
     assert b"no luck" in everything_in(store)
     assert b"secret-link" not in everything_in(store)
@@ -236,7 +236,7 @@ async def test_the_key_is_in_no_file_of_the_store_and_never_goes_to_the_media_ho
     emulator.fault("run", "status", code=401, detail=f"bad token {prompt}", prompt=f"{prompt} refused")
     emulator.fault("run", "drop_after", prompt=f"{prompt} unclear")
     for one in ("refused", "unclear", "stored"):
-        await Run(client, Ledger(store), waiting=QUICK).generate(small(f"{prompt} {one}"))
+        await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(f"{prompt} {one}"))
     assert API_KEY.encode() not in everything_in(store)
     async with RawServer() as server:
         await client.download(server.base_url, tmp_path / "clip")
@@ -257,7 +257,7 @@ async def test_what_was_surely_not_accepted_is_claimed_anew(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     emulator.fault("run", "status", code=429, retry_after=0, times=2, prompt=prompt)
-    submitted = await Run(client, Ledger(store), waiting=QUICK).submit(small(prompt))
+    submitted = await RenderSession(client, Ledger(store), waiting=QUICK).submit(small(prompt))
     assert steps(submitted) == "claimed refused claimed refused claimed accepted"
     assert len({record.claim_id for record in submitted.records}) == 3
     assert submitted.last is not None
@@ -269,12 +269,12 @@ async def test_a_post_that_could_not_connect_is_refused_and_the_next_run_claims_
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     async with RunpodClient(Account(API_KEY, "http://127.0.0.1:9/v2")) as nowhere:
-        trying = asyncio.create_task(Run(nowhere, Ledger(store), waiting=QUICK).submit(small(prompt)))
+        trying = asyncio.create_task(RenderSession(nowhere, Ledger(store), waiting=QUICK).submit(small(prompt)))
         async with asyncio.timeout(30):
             while (await Ledger(store).load(key_of(small(prompt)))).state is not Step.REFUSED:
                 await asyncio.sleep(0.01)
         trying.cancel()
-    assert (await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))).state is Step.STORED
+    assert (await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))).state is Step.STORED
     assert charges(emulator, prompt) == 1
 
 
@@ -300,9 +300,9 @@ async def test_an_ambiguous_answer_is_unclear_and_never_followed_by_a_second_pos
     before = emulator.calls()["run"]
     async with RunpodClient(Account(API_KEY, emulator.base_url), answer_seconds=0.5) as client:
         for retry in (0, 3):
-            run = Run(client, Ledger(store), waiting=QUICK, retry_failed=retry)
+            run = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=retry)
             assert steps(await run.generate(small(prompt))) == "claimed unclear"
-        await collect(Run(client, Ledger(store), waiting=QUICK), Spending(store))
+        await collect(RenderSession(client, Ledger(store), waiting=QUICK), Spending(store))
     assert steps(await Ledger(store).load(key_of(small(prompt)))) == "claimed unclear"
     assert emulator.calls()["run"] == before + 1
 
@@ -332,10 +332,10 @@ async def test_only_a_free_failure_is_claimed_again_and_only_if_allowed(
     emulator.fault("run", **fault, prompt=prompt)
     before = emulator.calls()["run"]
     for _ in range(2):
-        first = await Run(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+        first = await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))
         assert first.state in (Step.FAILED, Step.LOST)
     assert emulator.calls()["run"] == before + 1
-    allowed = Run(client, Ledger(store), waiting=QUICK, retry_failed=1)
+    allowed = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=1)
     assert (await allowed.generate(small(prompt))).state is state
     assert emulator.calls()["run"] == before + posts
     assert charges(emulator, prompt) == charged
@@ -344,7 +344,7 @@ async def test_only_a_free_failure_is_claimed_again_and_only_if_allowed(
 async def test_a_claim_that_is_dated_in_the_future_is_overdue_by_watching(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
-    run = Run(client, Ledger(store), waiting=QUICK)
+    run = RenderSession(client, Ledger(store), waiting=QUICK)
     claim = run._new_claim(History(key_of(small(prompt))), small(prompt))
     ahead = {"claimed_at": claim.claimed_at + datetime.timedelta(days=365), "submit_timeout_seconds": 0.3}
     elsewhere = claim.writer.model_copy(update={"boot": "another"})
@@ -360,7 +360,7 @@ async def test_a_claim_past_the_end_of_its_reservation_is_not_submitted(
     spending, now, key = Spending(store), datetime.datetime.now(datetime.UTC), key_of(small(prompt))
     given_back = await spending.reserve({key: Decimal(1)}, Limits(per_day=Decimal(1)), this_writer(), now)
     ended = given_back.model_copy(update={"until": now})
-    run = Run(client, Ledger(store), waiting=QUICK, purse=Purse(None, None, ended))
+    run = RenderSession(client, Ledger(store), waiting=QUICK, purse=Purse(None, None, ended))
     trying = asyncio.create_task(run.submit(small(prompt)))
     async with asyncio.timeout(30):
         while (last := (await Ledger(store).load(key)).last) is None or last.step is not Step.REFUSED:
@@ -373,7 +373,7 @@ async def test_a_claim_past_the_end_of_its_reservation_is_not_submitted(
 async def test_what_another_run_has_done_meanwhile_is_seen(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
-    run, other = (Run(client, Ledger(store), waiting=QUICK) for _ in range(2))
+    run, other = (RenderSession(client, Ledger(store), waiting=QUICK) for _ in range(2))
     accepted = (await run.submit(small(prompt))).last
     stored = (await other.generate(small(prompt))).last
     assert accepted is not None

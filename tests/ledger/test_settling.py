@@ -11,7 +11,7 @@ from renderer import QUICK, HookedStore, small
 from prefect_seedance.errors import BadInput, Taken
 from prefect_seedance.generation.resolve import settle
 from prefect_seedance.generation.resolve import unclear as unclear_ones
-from prefect_seedance.generation.session import Run
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.runpod.client import RunpodClient
@@ -23,7 +23,7 @@ async def test_an_answer_whose_put_is_reported_as_taken_by_itself_is_an_answer(
 ) -> None:
     """The S3 SDK repeats a PUT whose answer was dropped, and then says "taken" of our own record."""
     emulator.fault("run", "drop_after", prompt=prompt)
-    unclear = await Run(client, Ledger(store), waiting=QUICK).submit(small(prompt))
+    unclear = await RenderSession(client, Ledger(store), waiting=QUICK).submit(small(prompt))
     assert unclear.state is Step.UNCLEAR
 
     async def repeated(moment: str, path: str) -> None:
@@ -35,7 +35,7 @@ async def test_an_answer_whose_put_is_reported_as_taken_by_itself_is_an_answer(
     assert await ledger.markers() == []
 
 
-async def an_unclear_one(emulator: RunningEmulator, run: Run, prompt: str, fault: str = "drop") -> Record:
+async def an_unclear_one(emulator: RunningEmulator, run: RenderSession, prompt: str, fault: str = "drop") -> Record:
     """Dropped before it was accepted, or with "drop_after" after that."""
     emulator.fault("run", fault, prompt=prompt)
     history = await run.submit(small(prompt))
@@ -50,12 +50,12 @@ def age_the_claim(store: Store, unclear: Record, seconds: float) -> None:
 
 
 @pytest.fixture
-def run(client: RunpodClient, store: Store) -> Run:
-    return Run(client, Ledger(store), waiting=QUICK)
+def run(client: RunpodClient, store: Store) -> RenderSession:
+    return RenderSession(client, Ledger(store), waiting=QUICK)
 
 
 async def test_not_charged_is_taken_an_hour_after_the_claim_and_not_before(
-    emulator: RunningEmulator, run: Run, store: Store, prompt: str
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
     unclear = await an_unclear_one(emulator, run, prompt)
     handle = f"{unclear.key}@{unclear.number}"
@@ -70,7 +70,7 @@ async def test_not_charged_is_taken_an_hour_after_the_claim_and_not_before(
 
 
 async def test_an_answer_about_one_attempt_never_lands_on_the_next(
-    emulator: RunningEmulator, run: Run, store: Store, prompt: str
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
     first = await an_unclear_one(emulator, run, prompt)
     age_the_claim(store, first, 7200)
@@ -85,7 +85,7 @@ async def test_an_answer_about_one_attempt_never_lands_on_the_next(
 
 
 async def test_charged_with_an_unknown_id_is_lost_and_never_submitted_again(
-    emulator: RunningEmulator, run: Run, prompt: str
+    emulator: RunningEmulator, run: RenderSession, prompt: str
 ) -> None:
     unclear = await an_unclear_one(emulator, run, prompt, "drop_after")
     settled = await settle(run.ledger, f"{unclear.key}@{unclear.number}", "charged")
@@ -96,7 +96,7 @@ async def test_charged_with_an_unknown_id_is_lost_and_never_submitted_again(
 
 
 async def test_a_job_id_is_taken_only_if_the_api_knows_it(
-    emulator: RunningEmulator, run: Run, client: RunpodClient, prompt: str
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, prompt: str
 ) -> None:
     unclear = await an_unclear_one(emulator, run, prompt, "drop_after")
     handle = f"{unclear.key}@{unclear.number}"
@@ -120,7 +120,7 @@ async def test_what_is_not_there_cannot_be_settled(store: Store, handle: str) ->
 
 
 async def test_what_waits_for_an_answer_is_listed_oldest_first_and_nothing_else(
-    emulator: RunningEmulator, run: Run, prompt: str
+    emulator: RunningEmulator, run: RenderSession, prompt: str
 ) -> None:
     waiting = [(await an_unclear_one(emulator, run, f"{prompt} {name}")).key for name in ("first", "second")]
     await run.submit(small(f"{prompt} third"))

@@ -1,0 +1,162 @@
+"""Runs boards, an inbox and the collector for the command line without Prefect: no server, no wait for one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Protocol, TypeVar
+
+from prefect_seedance.budget.months import Spending
+from prefect_seedance.catalog.endpoints import Catalog
+from prefect_seedance.catalog.loading import load_catalog
+from prefect_seedance.cli import terminal
+from prefect_seedance.cli.options import Place
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.inbox.process import process
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.record import Record
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.rendering.approval import not_approved
+from prefect_seedance.rendering.options import Options
+from prefect_seedance.rendering.plan import Planned
+from prefect_seedance.rendering.render import render_board
+from prefect_seedance.rendering.steps import DirectSteps, Steps
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import open_client
+from prefect_seedance.storage.store import Store, refuse_other_kind
+from prefect_seedance.storyboard.checks import Board
+
+T = TypeVar("T")
+
+
+class Read(Protocol):
+    """Reads the board of a command."""
+
+    def __call__(self, store: Store, *, pretend: bool) -> Awaitable[Board]: ...
+
+
+class TerminalHost:
+    """Says on stderr what a board run does."""
+
+    flow_run_id: str | None = None
+
+    def __init__(self) -> None:
+        self.planned: Planned | None = None
+
+    def steps(self, session: RenderSession) -> Steps:
+        return DirectSteps(session)
+
+    def say(self, line: str) -> None:
+        terminal.say(line)
+
+    def step_taken(self, record: Record) -> None:
+        """The line of the shot says it."""
+
+    def budget_refused(self, why: str) -> None:
+        """The error says it."""
+
+    async def plan_made(self, planned: Planned) -> None:
+        self.planned = planned
+        terminal.show_plan(planned, as_json=False)
+        if planned.to_pay:
+            terminal.say("Rendering here; add --prefect, or set PREFECT_API_URL, to see the run in Prefect's UI.")
+
+    async def approval(self, planned: Planned, money: Sequence[str]) -> None:
+        raise not_approved(planned.plan)
+
+    @asynccontextmanager
+    async def slots(self, wanted: int) -> AsyncIterator[None]:
+        yield
+
+    async def shots_begin(self, total: int) -> None:
+        """A line follows for each."""
+
+    async def shot_ended(self, line: str) -> None:
+        terminal.say(line)
+
+    async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
+        """The command shows the manifest."""
+
+
+def render(read: Read, place: Place, options: Options, host: TerminalHost) -> Manifest:
+    """Render the board that *read* reads, or raise what stopped it; `host.planned` is the plan, once there is one."""
+
+    async def work() -> Manifest:
+        account, store = place.who(), place.open()
+        try:
+            board = await read(store, pretend=account.kind == "pretend")
+            return await render_board(board, account, store, options, load_catalog(), host)
+        finally:
+            await store.aclose()
+
+    return run(work)
+
+
+def process_inbox(place: Place, options: Options) -> dict[str, Any]:
+    """Process the inbox of the store once."""
+
+    async def work() -> dict[str, Any]:
+        account, store, catalog = place.who(), place.open(), load_catalog()
+        account.check()
+        try:
+            report = await process(account, store, options, catalog, TerminalRenderer(account, store, catalog))
+        finally:
+            await store.aclose()
+        return report.model_dump(mode="json")
+
+    return run(work)
+
+
+def collect_finished(place: Place) -> dict[str, Any]:
+    """Bring home what other runs left."""
+
+    async def work() -> dict[str, Any]:
+        account, store = place.who(), place.open()
+        try:
+            await refuse_other_kind(store, account.kind)
+            async with open_client(account) as client:
+                return (await collect(RenderSession(client, Ledger(store)), Spending(store))).as_json()
+        finally:
+            await store.aclose()
+
+    return run(work)
+
+
+class TerminalRenderer:
+    """Renders the boards of an inbox one beside the other, each said on stderr."""
+
+    flow_run_id: str | None = None
+
+    def __init__(self, account: Account, store: Store, catalog: Catalog) -> None:
+        self.account = account
+        self.store = store
+        self.catalog = catalog
+
+    async def render(self, file: str, board: Board, options: Options) -> Manifest:
+        return await render_board(board, self.account, self.store, options, self.catalog, TerminalHost())
+
+    async def run_is_over(self, flow_run_id: str) -> bool:
+        """Only a Prefect server knows; without one a take is free when its process is gone, or after hours."""
+        return False
+
+    def budget_refused(self, why: str) -> None:
+        """The report says it."""
+
+
+def run(work: Callable[[], Awaitable[T]]) -> T:
+    """Run *work* to its end; Ctrl-C and SIGTERM stop it once what it has begun to pay is written down."""
+
+    async def stoppable() -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        return await work()
+
+    try:
+        return asyncio.run(stoppable())
+    except asyncio.CancelledError:
+        terminal.say(terminal.STOPPED)
+        raise SystemExit(128 + signal.SIGTERM) from None

@@ -1,0 +1,99 @@
+"""Tables, pages and progress of a run in the Prefect UI. Never the truth, only its picture."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from prefect.artifacts import (
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
+
+from prefect_seedance.budget.report import daily
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.orchestration.events import production_made
+from prefect_seedance.orchestration.markdown import costs_markdown, escaped, inert, plan_markdown, shots_markdown
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.rendering.plan import Planned
+from prefect_seedance.storage.store import Store
+from prefect_seedance.text import dollars
+
+
+async def plan_table(planned: Planned) -> None:
+    """The plan, before anything is spent."""
+    plan = planned.plan
+    told = f"**{escaped(plan.title)}**: {dollars(plan.estimated_usd)} to spend, shots: {len(plan.shots)}."
+    remarks = [f"- {escaped(str(remark))}" for remark in (*planned.warnings, *plan.problems)]
+    await acreate_markdown_artifact(
+        "\n".join([plan_markdown(planned), *remarks]), key="seedance-plan", description=told
+    )
+
+
+class Progress:
+    """One progress artifact per flow run, updated at most every two seconds."""
+
+    def __init__(self, artifact: UUID, total: int) -> None:
+        self.artifact = artifact
+        self.total = total
+        self.done = 0
+        self._shown_at = 0.0
+        self._lock = asyncio.Lock()
+
+    @classmethod
+    async def begin(cls, total: int) -> Progress:
+        told = f"0 of {total} clips done"
+        return cls(await acreate_progress_artifact(progress=0.0, key="seedance-progress", description=told), total)
+
+    async def one_more(self) -> None:
+        self.done += 1
+        async with self._lock:
+            if self.done < self.total and time.monotonic() - self._shown_at < 2:
+                return
+            self._shown_at = time.monotonic()
+            done = f"{self.done} of {self.total} clips done"
+            await aupdate_progress_artifact(self.artifact, progress=100 * self.done / self.total, description=done)
+
+    async def end(self) -> None:
+        told = f"{self.total} of {self.total} clips looked after; seedance-shots says what became of each"
+        await aupdate_progress_artifact(self.artifact, progress=100.0, description=told)
+
+
+async def results(manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
+    """What became of each shot, with links and posters, and what it cost."""
+    production_made(manifest, folder, store)
+    stored = sum(shot.status == "stored" for shot in manifest.shots)
+    told = f"**{escaped(manifest.title)}**: {manifest.status}, {stored} of {len(manifest.shots)} shots stored"
+    shots = await shots_markdown(manifest, folder, store)
+    await acreate_markdown_artifact(shots, key="seedance-shots", description=f"{told}.")
+    told += f", {dollars(manifest.spent_usd)} spent."
+    await acreate_markdown_artifact(costs_markdown(manifest, money), key="seedance-cost", description=told)
+
+
+def counts(found: dict[str, Any]) -> str:
+    """What became of the clips that a collector looked at, in one line."""
+    return ", ".join(f"{found[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
+
+
+async def collected(found: dict[str, Any], ledger: Ledger) -> None:
+    """What a collector brought home, what it could not, and what the whole ledger adds up to by day."""
+    columns = ("status", "cost_usd", "error", "clip", "key", "record")
+    clips = [{name: inert(clip[name]) for name in columns} for clip in found["clips"]]
+    await acreate_table_artifact(table=clips, key="seedance-collected", description=counts(found))
+    rows = [day.as_row() for day in reversed(await daily(ledger))]
+    spent, risk = (sum(row[name] for row in rows) for name in ("spent_usd", "at_risk_usd"))
+    told = f"By UTC day, newest first; in all ${spent:,.2f} spent, ${risk:,.2f} at risk"
+    await acreate_table_artifact(table=rows, key="seedance-report", description=told)
+
+
+async def inbox(report: dict[str, Any]) -> None:
+    """What a run over an inbox did; nothing when it was empty."""
+    if report["boards"]:
+        told = f"{len(report['boards'])} storyboards, ${report['spent_usd']:.2f} spent"
+        boards = [{name: inert(value) for name, value in board.items()} for board in report["boards"]]
+        await acreate_table_artifact(table=boards, key="seedance-inbox", description=told)

@@ -1,0 +1,180 @@
+"""The one loop of a board: chains in order, everything else at once, siblings apart. What it asks for, `Steps` does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import TypeVar
+
+from prefect_seedance.errors import DownloadFailed, LedgerUnreadable, OverBudget, SeedanceError, StoreUnavailable, told
+from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.models import LastFrame
+from prefect_seedance.production.manifest import ShotResult
+from prefect_seedance.rendering.plan import Planned
+from prefect_seedance.rendering.results import PAID, result_of
+from prefect_seedance.rendering.steps import ShotTask, Steps
+from prefect_seedance.storyboard.checks import Board, BoardShot
+from prefect_seedance.text import dollars
+
+T = TypeVar("T")
+
+TRIES = 3
+"""Of a step that costs nothing and failed in a way that another try can mend."""
+TO_RENDER = ("generate", "retry", "resume")
+
+
+class BoardRun:
+    """Renders the shots of a plan. One that is refused, failed or unclear never stops its siblings."""
+
+    def __init__(
+        self,
+        board: Board,
+        planned: Planned,
+        session: RenderSession,
+        steps: Steps,
+        on_end: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """*on_end* is given one line about every shot that this run is done with."""
+        self.board = board
+        self.planned = planned
+        self.session = session
+        self.steps = steps
+        self.on_end = on_end
+        self.errors: dict[str, str] = {}
+        self.records: dict[str, Record] = {
+            key: history.last for key, history in planned.histories.items() if history.last is not None
+        }
+        self._shot_tasks: dict[str, ShotTask] = {}
+
+    @property
+    def to_render(self) -> dict[str, BoardShot]:
+        """The first shot of every key that is not there yet and may go on."""
+        wanted: dict[str, BoardShot] = {}
+        for shot, planned in zip(self.board.shots, self.planned.plan.shots, strict=True):
+            if shot.key and (planned.action in TO_RENDER or planned.estimated_usd):
+                wanted.setdefault(shot.key, shot)
+        return wanted
+
+    async def render(self) -> None:
+        """Bring every shot as far as it goes. What goes wrong with a shot ends up in `errors`, not in its siblings.
+
+        Cancelled, it first waits for what has begun to pay: a claim on its way is always followed by its outcome.
+        """
+        self._shot_tasks = {key: asyncio.create_task(self._end(shot)) for key, shot in self.to_render.items()}
+        tasks = list(self._shot_tasks.values())
+        try:
+            await self.steps.together(tasks)
+        finally:
+            await cancelled_and_ended(tasks)
+
+    async def _end(self, shot: BoardShot) -> None:
+        key = shot.key or ""
+        try:
+            self.records[key] = await self._render_shot(shot)
+        except Exception as error:  # a sibling's money is out: whatever it is, it ends this shot alone
+            self.errors[key] = told(error)
+            with contextlib.suppress(SeedanceError):
+                history = await self.session.ledger.load(key)
+                if history.last is not None:
+                    self.records[key] = history.last
+        await self.on_end(self._line(shot))
+
+    def _line(self, shot: BoardShot) -> str:
+        result = self._result(shot, shot.estimated_usd, None)
+        paid = f" for {dollars(result.cost_usd)}" if result.paid_this_run and result.cost_usd is not None else ""
+        error = f" ({result.error})" if result.error else ""
+        return f"{shot.id}: {result.status}{paid}{error}"
+
+    async def _render_shot(self, shot: BoardShot) -> Record:
+        request = shot.request
+        assert request is not None  # a plan renders no blocked shot
+        image, last_image = await self._first_frame(shot), None
+        if (picture := shot.last_image) is not None:
+            last_image = await self._mended(lambda: self.steps.publish(shot.id, picture, request.size))
+        for attempt in range(self.session.retry_failed + 1):
+            async with self.session.slot():
+                record = await self.steps.submit(shot.id, request, image, last_image, retry=attempt > 0)
+                if record.step is Step.ACCEPTED:
+                    record = await self._waited(shot, record)
+            if record.step is not Step.FAILED:
+                break
+        if record.step is Step.COMPLETED:
+            record = await self._persisted(shot, record)
+        return record
+
+    async def _waited(self, shot: BoardShot, record: Record) -> Record:
+        return await self._mended(lambda: self.steps.wait(shot.id, record))
+
+    async def _persisted(self, shot: BoardShot, record: Record) -> Record:
+        return await self._mended(lambda: self.steps.persist(shot.id, record))
+
+    async def _first_frame(self, shot: BoardShot) -> str | None:
+        """The path or link of the shot's first picture; of a chained one after its predecessor is stored."""
+        assert shot.request is not None
+        size = shot.request.size
+        if isinstance(shot.request.image, LastFrame):
+            before = shot.request.image.of
+            if before in self._shot_tasks:
+                await asyncio.wait({self._shot_tasks[before]})
+            record = self.records.get(before)
+            if record is None or record.step is not Step.STORED:
+                raise OverBudget(f"not submitted: it continues from {shot.continue_from}, which has no clip")
+            return await self._mended(lambda: self.steps.last_frame(shot.id, record))
+        if (picture := shot.image) is not None:
+            return await self._mended(lambda: self.steps.publish(shot.id, picture, size))
+        return None
+
+    async def _mended(self, step: Callable[[], Awaitable[T]]) -> T:
+        """A step that costs nothing, taken again where another try can mend what went wrong."""
+        pause = self.session.waiting.pause
+        for _ in range(TRIES - 1):
+            try:
+                return await step()
+            except LedgerUnreadable:
+                raise
+            except (StoreUnavailable, DownloadFailed):
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+                pause *= 2
+        return await step()
+
+    def results(self, stopped: str | None = None) -> list[ShotResult]:
+        """What became of every shot of the board, in its order. *stopped* is why a shot was not begun."""
+        return [
+            self._result(shot, planned.estimated_usd, planned.problem or stopped)
+            for shot, planned in zip(self.board.shots, self.planned.plan.shots, strict=True)
+        ]
+
+    def _result(self, shot: BoardShot, estimated_usd: Decimal, held: str | None) -> ShotResult:
+        record = self.records.get(shot.key or "")
+        return result_of(
+            shot,
+            record,
+            estimated_usd=estimated_usd,
+            claimed_here=record is not None and record.claim_id in self.session.claims,
+            error=self.errors.get(shot.key or ""),
+            held=held,
+        )
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """What the claims of this run are known to have cost, in dollars."""
+        paid = [r for r in self.records.values() if r.claim_id in self.session.claims and r.step in PAID]
+        return sum((record.charged_usd for record in paid), Decimal(0))
+
+
+async def cancelled_and_ended(tasks: list[ShotTask]) -> None:
+    """Cancel what still runs of *tasks* and wait until all have ended, however often the caller is cancelled."""
+    for task in tasks:
+        task.cancel()
+    cancelled: asyncio.CancelledError | None = None
+    while waited := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(waited)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
