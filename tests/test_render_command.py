@@ -1,4 +1,4 @@
-"""`render` and its siblings as a person uses them, on a real Prefect server: exit codes, one JSON document, Ctrl-C."""
+"""`render` and its siblings as a person uses them, here and as flows on a Prefect server: exit codes, JSON, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -22,12 +22,21 @@ BOARD = """
 """
 
 
+HERE, AS_A_FLOW = "here", "as a flow"
+in_both_ways = pytest.mark.parametrize("desk", [HERE, AS_A_FLOW], indirect=True)
+
+
 @pytest.fixture
-def desk(tmp_path: Path, emulator: RunningEmulator, prefect_server: RunningPrefect) -> Desk:
-    account = {"RUNPOD_API_KEY": "k-SECRET", "RUNPOD_BASE_URL": emulator.base_url}
-    return Desk(tmp_path, account | prefect_server.environment)
+def desk(request: pytest.FixtureRequest, tmp_path: Path, emulator: RunningEmulator) -> Desk:
+    """Without a Prefect API, or with one where a test asks for it."""
+    environment = {"RUNPOD_API_KEY": "k-SECRET", "RUNPOD_BASE_URL": emulator.base_url}
+    if getattr(request, "param", HERE) == AS_A_FLOW:
+        server: RunningPrefect = request.getfixturevalue("prefect_server")
+        environment |= server.environment
+    return Desk(tmp_path, environment)
 
 
+@in_both_ways
 def test_a_render_pays_once_and_the_next_one_nothing(desk: Desk, emulator: RunningEmulator) -> None:
     first = desk.run("render", desk.board(BOARD), "--json")
     assert first.code == 0, first.err
@@ -56,6 +65,7 @@ def test_the_same_work_is_paid_once_in_a_bucket_too(
     assert len(emulator.charges) == 3
 
 
+@in_both_ways
 @pytest.mark.parametrize(
     ("faults", "code", "statuses", "charges"),
     [
@@ -85,6 +95,7 @@ def test_the_exit_code_says_how_much_was_stored(
     assert len(emulator.charges) == charges
 
 
+@in_both_ways
 @pytest.mark.parametrize("limit", ["--budget", "--per-day", "--per-month", "--approve-above"])
 def test_a_limit_below_the_plan_prints_the_plan_and_submits_nothing(
     limit: str, desk: Desk, emulator: RunningEmulator
@@ -98,6 +109,7 @@ def test_a_limit_below_the_plan_prints_the_plan_and_submits_nothing(
     assert len(emulator.charges) == 2
 
 
+@in_both_ways
 def test_an_approved_plan_is_rendered_and_its_approval_is_good_once(desk: Desk, emulator: RunningEmulator) -> None:
     emulator.fault("run", "status", code=400, prompt="lamp")
     approve = desk.run("plan", desk.board(BOARD), "--json").document["plan_hash"]
@@ -138,6 +150,7 @@ def _wait_for(path: Path, pattern: str, count: int) -> None:
         time.sleep(0.05)
 
 
+@in_both_ways
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_a_stopped_render_is_resumed_for_nothing(number: signal.Signals, desk: Desk, emulator: RunningEmulator) -> None:
     process = desk.start("render", desk.board(BOARD))
@@ -166,6 +179,7 @@ def test_a_damaged_record_of_the_money_holds_up_no_paid_clip(desk: Desk, emulato
     assert len(emulator.charges) == 2
 
 
+@in_both_ways
 def test_no_secret_is_left_anywhere(desk: Desk) -> None:
     desk.run("render", desk.board(BOARD))
     for file in Path(desk.store).rglob("*"):
