@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime
 from collections.abc import AsyncIterator
@@ -18,8 +17,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.budget.months import Reservation, Spending
-from prefect_seedance.budget.run_budget import Purse
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
 from prefect_seedance.errors import BadInput, OverBudget, SeedanceError
 from prefect_seedance.generation.collect import settle_what_is_over
@@ -89,8 +88,8 @@ async def render_board(
     account, opened = credentials.account(), store.open()
     try:
         await refuse_other_kind(opened, account.kind)
-        ledger, spending = Ledger(opened), Spending(opened)
-        planned = await make_plan(board, ledger, catalog=catalog, retry_failed=options.retry_failed)
+        ledger = Ledger(opened)
+        planned = await make_plan(board, ledger, account=account, catalog=catalog, retry_failed=options.retry_failed)
         await shown.plan_table(planned)
         if planned.plan.problems:
             raise BadInput(*map(str, planned.plan.problems))
@@ -99,28 +98,38 @@ async def render_board(
                 client,
                 ledger,
                 catalog=catalog,
+                budget=_budget_of(planned, ledger, options),
                 waiting=Waiting.at(account.kind, deadline=options.wait_seconds),
                 max_in_flight=options.max_in_flight,
                 retry_failed=options.retry_failed,
                 flow_run_id=flow_run.get_id(),
                 on_step=shown.Teller(opened),
             )
-            run.purse = await _purse(planned, run, spending, options)
+            await _check(planned, run, options)
             return await _render(board, planned, run, credentials, store)
     finally:
         await opened.aclose()
 
 
-async def _purse(planned: Planned, run: Run, spending: Spending, options: Options) -> Purse:
-    """Check everything that could refuse this run, cheapest first, and set its money aside last."""
-    limits = options.limits
-    if not planned.to_pay:
-        return Purse()
+def _budget_of(planned: Planned, ledger: Ledger, options: Options) -> RunBudget:
+    """What a run of *planned* may spend, whether or not its plan would pay: what is resumed may yet be claimed."""
+    limits, run_id = options.limits, flow_run.get_id()
     budget = min((limit for limit in (options.budget, limits.per_run) if limit is not None), default=None)
-    purse = Purse(budget, spending, limits=limits)
-    purse.charged = _claimed_before(planned, run.flow_run_id)
-    if budget is not None and purse.taken_usd + planned.plan.estimated_usd > budget:
-        before = f" after ${purse.taken_usd:.2f} spent by this run before" if purse.taken_usd else ""
+    priced = Priced(planned.to_pay, limits, MonthlySpend(ledger.store), ledger.load_whole, this_writer(run_id))
+    before = {record.claim_id: record.charged_usd for record in _claimed_before(planned, run_id)}
+    return RunBudget(budget, priced=priced, charged=before)
+
+
+async def _check(planned: Planned, run: Run, options: Options) -> None:
+    """Check everything that could refuse this run, cheapest first."""
+    if not planned.to_pay:
+        return
+    budget = run.budget.budget
+    # What is out and may be tried again stands in the plan: it is paid once.
+    spent = [r.charged_usd for r in _claimed_before(planned, run.flow_run_id) if r.key not in planned.to_pay]
+    taken = sum(spent, Decimal(0))
+    if budget is not None and taken + planned.plan.estimated_usd > budget:
+        before = f" after ${taken:.2f} spent by this run before" if taken else ""
         why = (
             f"The plan costs ${planned.plan.estimated_usd:.2f}{before}, more than the budget of ${budget:.2f}; nothing "
             "was submitted; raise the budget or render fewer shots."
@@ -131,34 +140,27 @@ async def _purse(planned: Planned, run: Run, spending: Spending, options: Option
         await run.client.check(model)
     await run.ledger.store.belongs_to(run.client.account.kind)
     await run.ledger.store.prove()
-    await approve_or_refuse(planned, limits.approve_above, options.approve, await purse.told())
-    purse.reservation = await _reserve(planned, run, spending, limits)
-    for line in await purse.told():
-        shown.tell(line)
-    return purse
+    await approve_or_refuse(planned, options.limits.approve_above, options.approve, await run.budget.lines())
 
 
-def _claimed_before(planned: Planned, flow_run_id: str | None) -> dict[str, Decimal]:
-    """What a retried flow run has spent already: the claims of this very flow run among the board's keys."""
+def _claimed_before(planned: Planned, flow_run_id: str | None) -> list[Record]:
+    """What a retried flow run has claimed already among the board's keys: the last record of each claim."""
     if flow_run_id is None:
-        return {}
+        return []
     final: dict[str, Record] = {}
     for history in planned.histories.values():
         final |= {r.claim_id: r for r in history.records if r.writer.flow_run_id == flow_run_id}
-    return {claim_id: record.charged_usd for claim_id, record in final.items()}
+    return list(final.values())
 
 
-async def _reserve(planned: Planned, run: Run, spending: Spending, limits: Limits) -> Reservation:
-    writer = this_writer(run.flow_run_id)
+async def _reserve(run: Run) -> None:
     try:
-        return await spending.reserve(planned.to_pay, limits, writer, _now())
-    except OverBudget:
-        await settle_what_is_over(run, spending)  # what a dead run had set aside may be all that stands in the way
-    try:
-        return await spending.reserve(planned.to_pay, limits, writer, _now())
+        await run.budget.reserve()
     except OverBudget as error:
         shown.budget_refused(str(error))
         raise
+    for line in await run.budget.lines():
+        shown.tell(line)
 
 
 async def _render(
@@ -166,15 +168,17 @@ async def _render(
 ) -> State[Manifest]:
     progress = await shown.Progress.begin(len({shot.key for shot in board.shots}))
     shots = Shots(board, planned, run, credentials, store, on_end=progress.one_more)
+    notes: list[str] = []
     try:
         async with global_slots(min(run.max_in_flight, len(shots.to_render))):
+            await _reserve(run)
             await shots.render()
     finally:
-        await to_the_end(lambda: _settle(run))
+        notes += await to_the_end(run.budget.close)
     if shots.to_render:
         with contextlib.suppress(SeedanceError):  # dead runs', whose clips are home now; if not here, the collector's
-            await settle_what_is_over(run, Spending(run.ledger.store))
-    money = await run.purse.told()
+            await settle_what_is_over(run, MonthlySpend(run.ledger.store))
+    money = [*notes, *await run.budget.lines()]
     for line in money:
         shown.tell(line)
     manifest, folder = await tasks.write_production(
@@ -190,19 +194,11 @@ async def _render(
         spent_usd=shots.spent_usd,
         reused_usd=planned.plan.reused_usd,
         now=_now(),
-        warnings=planned.warnings,
+        warnings=(*planned.warnings, *notes),
     )
     await progress.end()
     await shown.results(manifest, folder, run.ledger.store, money)
     return _state_of(manifest)
-
-
-async def _settle(run: Run) -> None:
-    """Replace what was set aside by what was charged, also when the run is cancelled."""
-    purse = run.purse
-    if purse.spending and purse.reservation:
-        histories = await asyncio.gather(*map(run.ledger.load, purse.reservation.keys))
-        await purse.spending.settle(purse.reservation, histories, _now())
 
 
 def _state_of(manifest: Manifest) -> State[Manifest]:

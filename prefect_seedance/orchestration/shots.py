@@ -70,13 +70,15 @@ class Shots:
         """The first shot of every key that is not there yet and may go on."""
         wanted: dict[str, BoardShot] = {}
         for shot, planned in zip(self.board.shots, self.planned.plan.shots, strict=True):
-            goes_on = planned.action in ("generate", "resume") or (planned.action == "held" and planned.estimated_usd)
-            if shot.key and goes_on:
+            if shot.key and planned.action in ("generate", "retry", "resume"):
                 wanted.setdefault(shot.key, shot)
         return wanted
 
     async def render(self) -> None:
-        """Bring every shot as far as it goes. What goes wrong with a shot ends up in `errors`, not in its siblings."""
+        """Bring every shot as far as it goes. What goes wrong with a shot ends up in `errors`, not in its siblings.
+
+        Cancelled or not, it returns only when all that it began has ended: a claim on its way can't be called back.
+        """
         self._ways = {key: asyncio.create_task(self._go(shot)) for key, shot in self.to_render.items()}
         ways = list(self._ways.values())
         try:
@@ -88,6 +90,7 @@ class Shots:
         finally:
             for way in ways:
                 way.cancel()
+            await _all_ended(ways)
 
     async def _go(self, shot: BoardShot) -> None:
         key = shot.key or ""
@@ -201,6 +204,17 @@ class Shots:
         """What the claims of this run are known to have cost."""
         paid = [r for r in self.records.values() if r.claim_id in self.run.claims and r.step in PAID]
         return sum((record.charged_usd for record in paid), Decimal(0))
+
+
+async def _all_ended(ways: Sequence[asyncio.Task[None]]) -> None:
+    cancelled: asyncio.CancelledError | None = None
+    while pending := [way for way in ways if not way.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
 
 
 class Group:
