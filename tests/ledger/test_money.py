@@ -17,7 +17,7 @@ from emulating import RunningEmulator
 from renderer import API_KEY, QUICK, HookedStore, budget_of, small
 
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.months import OBSERVERS_WAIT_SECONDS, MonthlySpend
 from prefect_seedance.budget.records import OpenReservation, Totals
 from prefect_seedance.budget.report import daily
 from prefect_seedance.catalog.endpoints import KNOWN
@@ -112,7 +112,7 @@ async def test_a_refused_prompt_stays_held_however_often_it_may_be_tried(
 
 
 async def test_a_plan_hash_is_whole_and_follows_the_account(store: Store, prompt: str) -> None:
-    one, other = (await planned(store, prompt, account=Account(key, "http://127.0.0.1:1/v2")) for key in ("a", "b"))
+    one, other = [await planned(store, prompt, account=Account(key, "http://127.0.0.1:1/v2")) for key in ("a", "b")]
     assert len(one.plan.plan_hash) == len(other.plan.plan_hash) == 64
     assert one.plan.plan_hash != other.plan.plan_hash
 
@@ -174,11 +174,8 @@ async def test_a_reservation_is_made_anew_by_the_rules_of_a_new_one(
     budget = budget_of(store, mine, limits=limits, lasts=0.5)
     await budget.reserve()
     await asyncio.sleep(0.6)
-    spend = MonthlySpend(store)
-    (entry,) = await spend.open(datetime.datetime.now(datetime.UTC))
-    await spend.reconcile(await spend._reservation_of(entry), Ledger(store).load_whole, entry.until)
-    taking = budget_of(store, others, limits=limits)
-    await taking.reserve()
+    make_older(store, 0.5)
+    await budget_of(store, others, limits=limits).reserve()
     with pytest.raises(OverBudget, match="limit per day"):
         await Run(client, Ledger(store), waiting=QUICK, budget=budget).generate(mine)
     assert charged(emulator, prompt) == []
@@ -188,18 +185,20 @@ async def test_an_observer_whose_clock_is_ahead_gives_no_money_away(store: Store
     """Dates of another machine count for nothing: only how old the store says its record is."""
     elsewhere = this_writer().model_copy(update={"boot": "another"})
     spend = MonthlySpend(store, reserved_for_seconds=300)
-    keys, long_ago = (
-        {key_of(small(prompt)): PRICE},
-        datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=30),
-    )
-    await spend.reserve(keys, A_DAY, elsewhere, long_ago)
+    long_ago = datetime.datetime.now(datetime.UTC) - datetime.timedelta(minutes=10)
+    await spend.reserve({key_of(small(prompt)): PRICE}, A_DAY, elsewhere, long_ago)
     await MonthlySpend(store).release_ended(Ledger(store).load_whole)
     assert [entry.reserved_usd for entry in await spend.open(long_ago)] == [PRICE]
-    (record,) = Path(store.url).glob("spending/2*/*.json")
-    then = time.time() - 300 - 61
-    os.utime(record, (then, then))
+    make_older(store, 300)
     await MonthlySpend(store).release_ended(Ledger(store).load_whole)
     assert await spend.open(long_ago) == []
+
+
+def make_older(store: Store, seconds: float) -> None:
+    """The first record of the month, so that a reservation of *seconds* has ended for everybody."""
+    (record,) = Path(store.url).glob("spending/2*/00001.json")
+    then = time.time() - seconds - OBSERVERS_WAIT_SECONDS
+    os.utime(record, (then, then))
 
 
 async def test_a_claim_counts_at_its_upper_price_until_its_cost_is_known(
@@ -288,11 +287,7 @@ async def test_trouble_with_the_months_after_all_clips_are_home_is_a_sentence_an
     (note,) = await budget.close()
     assert "collect" in note
     assert "503" in note
-    ended = {"writer": this_writer().model_copy(update={"started": "another process"})}
-    assert await MonthlySpend(store).has_ended((await open_ones(store))[0].model_copy(update=ended))
-    month = Path(store.url) / "spending" / datetime.datetime.now(datetime.UTC).strftime("%Y-%m")
-    then = time.time() - 7200 - 61
-    os.utime(month / "00001.json", (then, then))
+    make_older(store, 7200)
     await collect(Run(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
     costs = charged(emulator, prompt)
     assert await day_of(store) == Totals(spent_usd=sum(costs, Decimal(0)))
