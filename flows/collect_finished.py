@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.ledger import Ledger
@@ -32,7 +32,7 @@ async def collect_finished(credentials: RunpodCredentials, store: VideoStore) ->
         await refuse_other_kind(opened, account.kind)
         async with open_client(account) as client:
             run = RenderSession(client, Ledger(opened), on_step=tell)
-            found = (await collect(run, Spending(opened))).as_json()
+            found = (await collect(run, MonthlySpend(opened))).as_json()
         if tell.steps:  # the report reads the whole ledger: not every five minutes
             await artifacts.collected(found, run.ledger)
     finally:

@@ -29,6 +29,7 @@ class RunningPrefect:
     """The server, as a test sees it."""
 
     def __init__(self, url: str, home: Path) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
         self.url = url
         self.home = home
         self.api = httpx.Client(base_url=f"{url}/", timeout=60, trust_env=False)
@@ -135,6 +136,7 @@ def serving_on(folder: Path, more: dict[str, str]) -> Iterator[RunningPrefect]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    running.process = server
     try:
         _wait_until_it_answers(running.url, server, folder / "log")
         yield running

@@ -8,7 +8,6 @@ With a moment it ends itself there by SIGKILL. Without one it prints every momen
 from __future__ import annotations
 
 import asyncio
-import datetime
 import json
 import os
 import signal
@@ -20,8 +19,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.budget.months import Spending
-from prefect_seedance.budget.run_budget import Purse
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import OverBudget
@@ -168,25 +167,29 @@ def shots_of(prompt: str) -> list[str]:
 
 async def render_within(base_url: str, store: Store, prompt: str, killer: Killer) -> dict[str, Any]:
     """Bring a clip home if the day's limit, LIMIT in the environment, leaves room for it; as a run of a board does."""
-    request, spending, ledger = small(prompt), Spending(store), Ledger(HookedStore(store, killer))
-    key, price, now = key_of(request), upper(request, KNOWN[request.model]), datetime.datetime.now(datetime.UTC)
-    limits = Limits(per_day=Decimal(os.environ["LIMIT"]))
+    request, ledger = small(prompt), Ledger(HookedStore(store, killer))
+    budget = budget_of(store, request, limits=Limits(per_day=Decimal(os.environ["LIMIT"])))
     try:
-        reservation = await spending.reserve({key: price}, limits, this_writer(), now)
+        await budget.reserve()
     except OverBudget:
         return {"state": "over budget"}
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
-        run = RenderSession(client, ledger, waiting=QUICK, purse=Purse(None, spending, reservation))
-        history = await run.generate(request)
-    await spending.settle(reservation, [history], datetime.datetime.now(datetime.UTC))
-    return {"state": history.state}
+        history = await RenderSession(client, ledger, waiting=QUICK, budget=budget).generate(request)
+    return {"state": history.state, "notes": await budget.close()}
+
+
+def budget_of(store: Store, *requests: Request, limits: Limits, lasts: float = 7200.0) -> RunBudget:
+    """What a run of *requests* may spend under *limits*, with reservations that last so many seconds."""
+    prices = {key_of(request): upper(request, KNOWN[request.model]) for request in requests}
+    spend = MonthlySpend(store, reserved_for_seconds=lasts)
+    return RunBudget(priced=Priced(prices, limits, spend, Ledger(store).load_whole, this_writer()))
 
 
 async def bring_home(base_url: str, store: Store, _: str, killer: Killer) -> dict[str, Any]:
     """Collect once."""
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
         run = RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK)
-        collected = await collect(run, Spending(store))
+        collected = await collect(run, MonthlySpend(store))
     return {"errors": collected.errors}
 
 

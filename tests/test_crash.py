@@ -21,7 +21,7 @@ from forking import Faults, Harness
 from renderer import API_KEY, QUICK, small
 from s3_server import RunningS3
 
-from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import BadInput
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.resolve import settle
@@ -124,7 +124,7 @@ class Recovery:
         assert await store.exists(history.last.clip)
         assert self.harness.bill(self.prompt) == [history.last.job_id]
         async with RunpodClient(Account(API_KEY, self.harness.emulator.base_url)) as client:
-            await collect(RenderSession(client, Ledger(store), waiting=QUICK), Spending(store))
+            await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
         assert await Ledger(store).markers() == []
         assert len(self.harness.bill(self.prompt)) == 1
         self.harness.tally.stored += 1

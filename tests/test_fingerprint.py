@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -74,5 +75,15 @@ def test_an_account_is_told_apart_without_revealing_its_key() -> None:
 
 
 def test_a_plan_hash_follows_what_is_paid_and_not_its_order() -> None:
-    assert plan_hash_of({"a": "0.12", "b": "0.24"}) == plan_hash_of({"b": "0.24", "a": "0.12"})
-    assert plan_hash_of({"a": "0.12"}) != plan_hash_of({"a": "0.13"})
+    here = {"store": "s3://films", "account": "f0"}
+    assert plan_hash_of({"a": "0.12", "b": "0.24"}, **here) == plan_hash_of({"b": "0.24", "a": "0.12"}, **here)
+    assert plan_hash_of({"a": "0.12"}, **here) != plan_hash_of({"a": "0.13"}, **here)
+
+
+def test_a_plan_hash_is_a_whole_sha_256_of_what_is_paid_into_which_store_by_whom() -> None:
+    paid = {"a": "0.12"}
+    hashes = {
+        plan_hash_of(paid, store=store, account=account) for store in ("s3://a", "s3://b") for account in ("f0", "f1")
+    }
+    assert len(hashes) == 4
+    assert all(re.fullmatch("[0-9a-f]{64}", one) for one in hashes)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
+import threading
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +15,14 @@ from emulating import RunningEmulator
 from prefect import flow, task
 from prefect_server import RunningPrefect
 from pydantic import SecretStr
+from s3_server import Line, RunningS3
 
 from prefect_seedance import (
     Defaults,
     Request,
     RunpodCredentials,
     ShotSpec,
+    SpendingLimits,
     Storyboard,
     VideoStore,
     collect_finished,
@@ -26,6 +32,7 @@ from prefect_seedance import (
     submit_clip,
     wait_for_clip,
 )
+from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import BadInput, DownloadFailed, NeedsAttention, OverBudget, StoreUnavailable
 from prefect_seedance.orchestration.tasks import safe_to_repeat
 from prefect_seedance.production.manifest import Manifest
@@ -301,3 +308,62 @@ async def test_a_task_is_tried_again_only_where_another_try_can_mend_it(error: E
     with pytest.raises(type(error)):
         await around()
     assert len(tries) == attempts
+
+
+async def test_limits_budget_and_approval_hold_for_what_is_resumed_and_may_be_paid_again(
+    credentials: RunpodCredentials, store: VideoStore, emulator: RunningEmulator
+) -> None:
+    emulator.fault("run", "failed", error="worker exited")
+    board = make_board("Dawn.")
+    assert isinstance(board.defaults, Defaults)
+    request = Request(model=board.defaults.model, prompt="Dawn.", size="640x640", duration=2, fps=24)
+    await submit_clip(request, credentials, store)
+    for allowed in (
+        {"budget": 0.01},
+        {"limits": SpendingLimits(per_day=0.01)},
+        {"limits": SpendingLimits(per_month=0.01)},
+        {"limits": SpendingLimits(approve_above=0)},
+    ):
+        with pytest.raises(OverBudget):
+            await storyboard_to_shots(board, credentials, store, retry_failed=1, **allowed)
+    assert emulator.charges == []
+    limits = SpendingLimits(per_day=1)
+    manifest = await storyboard_to_shots(board, credentials, store, retry_failed=1, limits=limits)
+    assert statuses(manifest) == ["stored"]
+    usage = await MonthlySpend(store.open()).usage(datetime.datetime.now(datetime.UTC))
+    assert float(usage.day.spent_usd) == emulator.bill()["total_usd"]
+    assert len(emulator.charges) == 1
+
+
+async def test_a_cancelled_run_gives_back_no_money_of_a_claim_on_its_way(
+    credentials: RunpodCredentials, emulator: RunningEmulator, s3_server: RunningS3, line: Line
+) -> None:
+    """The second claim's record is still on its way into the bucket when the run is cancelled."""
+    claims: list[str] = []
+    on_its_way, go_on = threading.Event(), threading.Event()
+
+    def asked(method: str, path: str) -> None:
+        if method == "PUT" and "/ledger/" in path and path.endswith("/0001.json"):
+            claims.append(path)
+            if len(claims) == 2:
+                on_its_way.set()
+                go_on.wait(30)
+
+    line.on_request = asked
+    bucket = f"s3://{s3_server.new_bucket()}/x"
+    store = VideoStore(url=bucket, key="k", secret=SecretStr("s"), endpoint_url=line.endpoint_url)
+    limits = SpendingLimits(per_day=0.11)
+    board = make_board("Dawn.", "Noon.")
+    run = asyncio.create_task(storyboard_to_shots(board, credentials, store, limits=limits))
+    assert await asyncio.to_thread(on_its_way.wait, 60)
+    run.cancel()
+    await asyncio.wait({run}, timeout=2)
+    go_on.set()
+    await asyncio.wait({run}, timeout=60)
+    opened = store.open()
+    usage = await MonthlySpend(opened).usage(datetime.datetime.now(datetime.UTC))
+    await opened.aclose()
+    assert usage.day.taken_usd >= sum(Decimal(str(charge["usd"])) for charge in emulator.charges)
+    with pytest.raises(OverBudget):
+        await storyboard_to_shots(make_board("Dusk."), credentials, store, limits=limits)
+    assert sum(charge["usd"] for charge in emulator.charges) <= 0.11

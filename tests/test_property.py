@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from renderer import API_KEY, QUICK, HookedClient, HookedStore, Moment, small
 
-from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable, Taken
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.resolve import settle
@@ -172,7 +172,7 @@ class Lives(RuleBasedStateMachine):
     async def collect(self, on_disk: list[tuple[int, str]]) -> None:
         client, ledger = self.actors(Trouble(on_disk))
         async with client:
-            await collect(self.actor(client, ledger, waiting=WAITING), Spending(ledger.store))
+            await collect(self.actor(client, ledger, waiting=WAITING), MonthlySpend(ledger.store))
 
     async def settle(self, which: int, on_disk: list[tuple[int, str]], knows_id: bool) -> None:
         history = await self.ledger.load(key_of(small(self.prompts[which])))

@@ -12,7 +12,7 @@ from emulating import RunningEmulator
 from forking import Harness
 from renderer import API_KEY, QUICK, shots_of, small
 
-from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.generation.collect import collect
@@ -67,8 +67,8 @@ async def test_twenty_processes_that_race_for_the_last_of_a_limit_never_pass_it(
     assert len(charges) == states.count("stored") >= 3
     spent = sum(Decimal(str(charge["usd"])) for charge in charges)
     assert spent <= limit
-    standing = await Spending(either_store).standing(datetime.datetime.now(datetime.UTC))
-    assert (standing.day.spent_usd, standing.day.reserved_usd) == (spent, 0)
+    usage = await MonthlySpend(either_store).usage(datetime.datetime.now(datetime.UTC))
+    assert (usage.day.spent_usd, usage.day.reserved_usd) == (spent, 0)
 
 
 async def test_two_collectors_and_a_renderer_bring_home_what_is_open_without_paying_again(
@@ -91,5 +91,5 @@ async def test_two_collectors_and_a_renderer_bring_home_what_is_open_without_pay
     unclear = await Ledger(either_store).load(key_of(small(claimed)))
     assert [record.step for record in unclear.records] == [Step.CLAIMED, Step.UNCLEAR]
     async with RunpodClient(Account(API_KEY, harness.emulator.base_url)) as client:
-        await collect(RenderSession(client, Ledger(either_store), waiting=QUICK), Spending(either_store))
+        await collect(RenderSession(client, Ledger(either_store), waiting=QUICK), MonthlySpend(either_store))
     assert await Ledger(either_store).markers() == [(unclear.key, 1)]

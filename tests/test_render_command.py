@@ -168,12 +168,15 @@ def test_a_stopped_render_is_resumed_for_nothing(number: signal.Signals, desk: D
     assert len(emulator.charges) == 2
 
 
-def test_a_damaged_record_of_the_money_holds_up_no_paid_clip(desk: Desk, emulator: RunningEmulator) -> None:
+@pytest.mark.parametrize("damaged", ["2*", "reservations"])
+def test_a_damaged_record_of_the_money_holds_up_no_paid_clip(
+    damaged: str, desk: Desk, emulator: RunningEmulator
+) -> None:
     process = desk.start("render", desk.board(BOARD))
     _wait_for(Path(desk.store), "0002.json", 2)
     process.kill()
     process.communicate(timeout=120)
-    max(Path(desk.store).glob("spending/*/*.json")).write_text("{")
+    max(Path(desk.store).glob(f"spending/{damaged}/*.json")).write_text("{")
     again = desk.run("render", desk.board(BOARD), "--json")
     assert (again.code, again.document["status"], again.document["spent_usd"]) == (0, "complete", 0)
     assert len(emulator.charges) == 2

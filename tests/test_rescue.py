@@ -10,7 +10,7 @@ import pytest
 from emulating import RunningEmulator
 from renderer import QUICK
 
-from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.ledger import Ledger
@@ -43,7 +43,7 @@ async def test_a_killed_run_loses_no_clip_if_the_collector_comes_within_half_an_
     await _submit_and_go_away(account, folder_store, requests)
     emulator.advance(minutes * 60)
     async with RunpodClient(account) as client:
-        found = await collect(RenderSession(client, Ledger(folder_store), waiting=QUICK), Spending(folder_store))
+        found = await collect(RenderSession(client, Ledger(folder_store), waiting=QUICK), MonthlySpend(folder_store))
     told = found.as_json()
     assert (told["stored"], told["lost"], told["running"], told["spent_usd"]) == (stored, lost, 0, 0)
     # What is lost is named with what it cost.

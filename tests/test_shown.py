@@ -31,9 +31,11 @@ from prefect_seedance import (
     storyboard_to_shots,
 )
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.report import COLUMNS
-from prefect_seedance.budget.run_budget import Purse
+from prefect_seedance.budget.run_budget import Priced, RunBudget
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.orchestration.events import asset_key
 from prefect_seedance.orchestration.markdown import escaped, inert
 from prefect_seedance.runpod.account import BASE_URL
@@ -168,7 +170,8 @@ async def test_what_is_left_is_never_a_reason_to_fail(tmp_path: Path) -> None:
     opened = open_store(str(tmp_path))
     month = datetime.datetime.now(datetime.UTC).strftime("%Y-%m")
     await opened.create(f"spending/{month}/00001.json", b"{}")
-    [line] = await Purse(None, Spending(opened), limits=Limits(per_day=Decimal(1))).told()
+    limits, load = Limits(per_day=Decimal(1)), Ledger(opened).load_whole
+    [line] = await RunBudget(priced=Priced({}, limits, MonthlySpend(opened), load, this_writer())).lines()
     assert "can't be read" in line
 
 

@@ -1,184 +1,184 @@
 """The history of each month's money, kept like the history of a key: `spending/<UTC month>/00001.json`, …
 
 One record per step, created exclusively, each with the running totals of the month and of its days, so that a budget
-check reads one record. A run reserves what its claims may cost and settles with what they did cost; without limits it
-reserves nothing and only settles. A reservation counts for the UTC day on which it was made.
+check reads one record. A run reserves what its claims may cost, and reconciles with what they did cost; without limits
+it reserves nothing and only reconciles. A reservation counts for the UTC day on which it was made.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
 import json
+import random
 import secrets
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import Literal
+from typing import TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.errors import LedgerUnreadable, OverBudget, StoreUnavailable, Taken
-from prefect_seedance.ledger.record import Step, Writer
+from prefect_seedance.budget.records import (
+    ZERO,
+    MonthRecord,
+    MonthStep,
+    OpenReservation,
+    Reservation,
+    Totals,
+    Usage,
+    charges_of,
+)
+from prefect_seedance.errors import LedgerUnreadable, Missing, OverBudget, StoreUnavailable, Taken
+from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import is_gone
-from prefect_seedance.models import Frozen, Usd
+from prefect_seedance.models import Frozen
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import dollars
 
-RESERVED_FOR = datetime.timedelta(hours=2)
-EXTEND_BELOW = datetime.timedelta(minutes=30)
-ZERO = Decimal(0)
+RESERVED_FOR_SECONDS = 2 * 3600.0
+OBSERVERS_WAIT_SECONDS = 60.0
+"""Longer than a store rounds its times: an observer never sees an end before the claimer does."""
+READS_AT_ONCE = 64
+TRIES = 200
+SILENCES = 5
+"""So often in a row may the store not answer before an append is given up."""
+
+Load = Callable[[str], Awaitable[History]]
+"""Reads the whole history of a key."""
+NextStep = Callable[[MonthRecord | None], Awaitable[MonthRecord | None]]
+Read = TypeVar("Read", bound=Frozen)
 
 
-class Totals(Frozen):
-    """Dollars of a day or a month."""
-
-    spent_usd: Usd = ZERO
-    reserved_usd: Usd = ZERO
-
-    @property
-    def taken_usd(self) -> Decimal:
-        return self.spent_usd + self.reserved_usd
-
-    def plus(self, spent: Decimal, reserved: Decimal) -> Totals:
-        return Totals(spent_usd=self.spent_usd + spent, reserved_usd=self.reserved_usd + reserved)
-
-    def told(self, limit: Decimal | None) -> str:
-        """What is spent and reserved and, under a limit, left."""
-        told = f"{dollars(self.spent_usd)} spent, {dollars(self.reserved_usd)} reserved"
-        if limit is not None:
-            told += f", {dollars(max(ZERO, limit - self.taken_usd))} left of {dollars(limit)}"
-        return told
-
-
-class Reservation(Frozen):
-    """What a run may still spend, until when, and for which keys."""
-
-    id: str
-    month: str
-    day: str
-    until: datetime.datetime
-    writer: Writer
-    keys: dict[str, Usd] = Field(description="The keys that may be claimed under it, each with what it reserves.")
-
-    @property
-    def reserved_usd(self) -> Decimal:
-        return sum(self.keys.values(), ZERO)
-
-    def is_over(self, now: datetime.datetime) -> bool:
-        """Past its end, or its process is surely gone: nothing more can be spent under it."""
-        return now >= self.until or is_gone(self.writer)
-
-
-class MonthRecord(Frozen):
-    """One step of a month's money, with all totals after it."""
-
-    schema_: Literal["prefect-seedance/spending/1"] = Field("prefect-seedance/spending/1", alias="schema")
-    month: str
-    number: int
-    step: Literal["reserved", "extended", "settled"]
-    nonce: str = Field(description="Random; by it a writer knows its own record again.")
-    at: datetime.datetime
-    reservation: str
-    charged: dict[str, Usd] = Field({}, description="What this step settled, by key.")
-    total: Totals
-    days: dict[str, Totals]
-    open: dict[str, Reservation]
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
-
-
-@dataclass(frozen=True)
-class Standing:
-    """Where a day and its month stand."""
-
-    day: Totals
-    month: Totals
-
-    def told(self, limits: Limits) -> list[str]:
-        """A line for the day and one for the month."""
-        return [
-            f"Today, all runs (UTC): {self.day.told(limits.per_day)}.",
-            f"This month, all runs (UTC): {self.month.told(limits.per_month)}.",
-        ]
-
-
-class Spending:
+class MonthlySpend:
     """The money histories kept in *store*."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, reserved_for_seconds: float = RESERVED_FOR_SECONDS) -> None:
         self.store = store
+        self.reserved_for_seconds = reserved_for_seconds
         self._known: dict[str, int] = {}
 
-    async def standing(self, now: datetime.datetime) -> Standing:
+    async def usage(self, now: datetime.datetime) -> Usage:
         """What was spent and is reserved today and this month (UTC)."""
         last = await self.last(_month(now))
-        return Standing(last.days.get(_day(now), Totals()), last.total) if last else Standing(Totals(), Totals())
+        return Usage(last.days.get(_day(now), Totals()), last.total) if last else Usage(Totals(), Totals())
 
     async def reserve(
         self, keys: Mapping[str, Decimal], limits: Limits, writer: Writer, now: datetime.datetime
     ) -> Reservation:
         """Set aside the upper price of all *keys*, or raise `OverBudget` having set aside nothing."""
-        reserved = dict(keys) if limits.reserve else dict.fromkeys(keys, ZERO)
         new = Reservation(
             id=secrets.token_hex(8),
             month=_month(now),
             day=_day(now),
-            until=now + RESERVED_FOR,
+            at=now,
             writer=writer,
-            keys=reserved,
+            keys=dict(keys) if limits.reserve else dict.fromkeys(keys, ZERO),
         )
 
-        def step(last: MonthRecord | None) -> MonthRecord | None:
+        async def step(last: MonthRecord | None) -> MonthRecord | None:
             if last and new.id in last.open:
                 return None  # an earlier try, given up as lost, has landed
-            day = last.days.get(new.day, Totals()) if last else Totals()
-            _refuse_above(limits.per_day, "day", day, new.reserved_usd)
-            _refuse_above(limits.per_month, "month", last.total if last else Totals(), new.reserved_usd)
-            return _next(last, "reserved", new, now, reserved=new.reserved_usd)
+            _refuse_above(limits, new, last)
+            opened = self._opened(new, last)
+            return _next(last, "reserved", opened, now, before=opened.model_copy(update={"reserved_usd": ZERO}))
 
+        _refuse_above(limits, new, await self.last(new.month))
+        await self._write_keys(new)
         await self._append(new.month, step)
         return new
 
-    async def extend(self, reservation: Reservation, now: datetime.datetime) -> Reservation:
-        """Give a long run more time while its reservation is open; it reserves no more money."""
-        longer = reservation.model_copy(update={"until": now + RESERVED_FOR})
+    def _opened(self, reservation: Reservation, last: MonthRecord | None) -> OpenReservation:
+        return OpenReservation(
+            id=reservation.id,
+            month=reservation.month,
+            day=reservation.day,
+            writer=reservation.writer,
+            until=reservation.at + datetime.timedelta(seconds=self.reserved_for_seconds),
+            since=last.number + 1 if last else 1,
+            seconds=self.reserved_for_seconds,
+            reserved_usd=reservation.reserved_usd,
+        )
 
-        def step(last: MonthRecord | None) -> MonthRecord | None:
-            if last is None or reservation.id not in last.open or last.open[reservation.id].is_over(now):
-                return None
-            longer_now = last.open[reservation.id].model_copy(update={"until": longer.until})
-            return _next(last, "extended", longer_now, now)
+    async def _write_keys(self, reservation: Reservation) -> None:
+        for silences in range(SILENCES):
+            try:
+                await self.store.create(_keys_path(reservation.id), _bytes_of(reservation))
+            except Taken:  # by our own repeated request: the name is random
+                return
+            except StoreUnavailable:
+                if silences == SILENCES - 1:
+                    raise
+                await _pause(silences)
+            else:
+                return
 
-        done = await self._append(reservation.month, step)
-        return longer if done else reservation
+    async def extend(self, reservation: Reservation, now: datetime.datetime) -> bool:
+        """Give a long run more time, and no more money; False if the reservation is no longer open."""
 
-    async def settle(self, reservation: Reservation, histories: Iterable[History], now: datetime.datetime) -> None:
-        """Replace what *reservation* set aside by what its claims were charged. Repeating it changes nothing.
-
-        What is still out stays reserved until it is settled again; unclear and lost jobs count in full.
-        """
-        known = {history.key: history for history in histories}
-
-        def step(last: MonthRecord | None) -> MonthRecord | None:
+        async def step(last: MonthRecord | None) -> MonthRecord | None:
             current = last.open.get(reservation.id) if last else None
             if last is None or current is None:
                 return None
-            charged, out = charges_of(current, known)
-            if out.keys() == current.keys.keys():
+            until = now + datetime.timedelta(seconds=self.reserved_for_seconds)
+            longer = {"until": until, "since": last.number + 1, "seconds": self.reserved_for_seconds}
+            return _next(last, "extended", current.model_copy(update=longer), now, before=current)
+
+        return await self._append(reservation.month, step) is not None
+
+    async def reconcile(self, reservation: Reservation, load: Load, now: datetime.datetime) -> None:
+        """Replace what *reservation* set aside by what its claims have cost. Repeating it changes nothing.
+
+        What is still out stays reserved. *load* reads whole histories; they are read after the month's newest record,
+        so that of two who reconcile the one who knows less loses the number.
+        """
+
+        async def step(last: MonthRecord | None) -> MonthRecord | None:
+            before = await self._standing(last, reservation.id)
+            if last is None or before is None:
                 return None
-            rest = current.model_copy(update={"keys": out})
-            freed = rest.reserved_usd - current.reserved_usd
-            return _next(last, "settled", rest, now, reserved=freed, charged=charged)
+            spent, reserved, any_out = charges_of(reservation, await _all_of(reservation, load))
+            was_open = reservation.id in last.open
+            if (spent, reserved) == (before.spent_usd, before.reserved_usd) and was_open == any_out:
+                return None
+            kind: MonthStep = "settled" if was_open and spent >= before.spent_usd else "corrected"
+            after = before.model_copy(update={"spent_usd": spent, "reserved_usd": reserved})
+            return _next(last, kind, after, now, before=before, stays_open=any_out)
 
         await self._append(reservation.month, step)
 
-    async def open(self, now: datetime.datetime) -> list[Reservation]:
-        """The reservations of this month and the last that are not settled."""
+    async def correct(self, history: History, load: Load) -> None:
+        """Bring the months of *history*'s claims to what is known of them now. Repeating it changes nothing.
+
+        For what changes after its run has ended: a person's answer, a way out of `lost`, a stray. *load* reads whole
+        histories: `ledger.load_whole`.
+        """
+        for name in sorted({record.reservation for record in history.records if record.reservation}):
+            with contextlib.suppress(Missing):  # made before reservations had files of their own
+                await self.reconcile(await self._keys_of(name), load, _now())
+
+    async def release_ended(self, load: Load) -> None:
+        """Give back what dead or ended runs had reserved, at the cost that the histories of their keys show."""
+        for entry in await self.open(_now()):
+            with contextlib.suppress(LedgerUnreadable, Missing):  # its money stays reserved until its keys can be read
+                if await self.has_ended(entry):
+                    await self.reconcile(await self._reservation_of(entry), load, _now())
+
+    async def open(self, now: datetime.datetime) -> list[OpenReservation]:
+        """The reservations of this month and the last that are not reconciled."""
         months = {_month(now), _month(now.replace(day=1) - datetime.timedelta(days=1))}
         records = [await self.last(month) for month in sorted(months)]
-        return [reservation for record in records if record for reservation in record.open.values()]
+        return [entry for record in records if record for entry in record.open.values()]
+
+    async def has_ended(self, entry: OpenReservation) -> bool:
+        """Nothing more can be spent under it: past its end by the store's clock, or its process is surely gone."""
+        if is_gone(entry.writer):
+            return True
+        if entry.since is None:
+            return _now() >= entry.until
+        return await self.store.age(_path(entry.month, entry.since)) >= entry.seconds + OBSERVERS_WAIT_SECONDS
 
     async def last(self, month: str) -> MonthRecord | None:
         """The newest record of *month*, found by doubling steps and halving, not by listing."""
@@ -191,79 +191,117 @@ class Spending:
             middle = (low + high) // 2
             low, high = (middle, high) if await self.store.exists(_path(month, middle)) else (low, middle)
         self._known[month] = low
-        return await self._read(month, low) if low else None
+        return await self._read(MonthRecord, _path(month, low)) if low else None
 
-    async def _read(self, month: str, number: int) -> MonthRecord:
-        path = _path(month, number)
+    async def _standing(self, last: MonthRecord | None, name: str) -> OpenReservation | None:
+        """Where the reservation *name* stands; of one that is closed by its last step, found by going back."""
+        if last is None or name in last.open:
+            return last.open[name] if last else None
+        for number in range(last.number, 0, -1):
+            record = last if number == last.number else await self._read(MonthRecord, _path(last.month, number))
+            if record.reservation == name:
+                break
+        else:
+            return None
+        if record.schema_ == "prefect-seedance/spending/1":
+            return None
+        reservation = await self._keys_of(name)
+        closed = {"spent_usd": record.spent_usd, "reserved_usd": ZERO}
+        return self._opened(reservation, last).model_copy(update=closed)
+
+    async def _reservation_of(self, entry: OpenReservation) -> Reservation:
+        if entry.keys is None:
+            return await self._keys_of(entry.id)
+        return Reservation(
+            id=entry.id, month=entry.month, day=entry.day, at=entry.until, writer=entry.writer, keys=entry.keys
+        )
+
+    async def _keys_of(self, name: str) -> Reservation:
+        return await self._read(Reservation, _keys_path(name))
+
+    async def _read(self, kind: type[Read], path: str) -> Read:
         try:
-            return MonthRecord.model_validate_json(await self.store.read(path))
+            return kind.model_validate_json(await self.store.read(path))
         except ValidationError as error:
             raise LedgerUnreadable(f"The record {path} is damaged, so nothing more is spent: {error}") from error
 
-    async def _append(self, month: str, step: Callable[[MonthRecord | None], MonthRecord | None]) -> MonthRecord | None:
+    async def _append(self, month: str, step: NextStep) -> MonthRecord | None:
         """Append what *step* makes of the newest record, adding up again whenever another writer was first."""
-        for _ in range(200):
-            record = step(await self.last(month))
+        silences = 0
+        for tries in range(TRIES):
+            record = await step(await self.last(month))
             if record is None:
                 return None
             try:
                 await self.store.create(_path(month, record.number), _bytes_of(record))
                 return record
-            except (Taken, StoreUnavailable):
+            except (Taken, StoreUnavailable) as error:
                 # Ours perhaps: the S3 SDK repeats a PUT whose answer was lost.
                 if await self.store.exists(_path(month, record.number)):
-                    there = await self._read(month, record.number)
+                    there = await self._read(MonthRecord, _path(month, record.number))
                     if there.nonce == record.nonce:
                         return record
-        raise StoreUnavailable(f"spending/{month} could not be appended to in 200 tries; nothing was submitted for it.")
+                silences = silences + 1 if isinstance(error, StoreUnavailable) else 0
+                if silences == SILENCES:
+                    raise
+            await _pause(tries)
+        raise StoreUnavailable(f"spending/{month} could not be appended to in {TRIES} tries; nothing was submitted.")
 
 
-def charges_of(reservation: Reservation, known: Mapping[str, History]) -> tuple[dict[str, Decimal], dict[str, Decimal]]:
-    """(what was charged under *reservation* by key, what of it is still out with what it reserves)."""
-    charged, out = {}, {}
-    for key, reserved in reservation.keys.items():
-        final = {
-            r.claim_id: r for r in known[key].records if r.step is not Step.STRAY and r.reservation == reservation.id
-        }
-        if any(r.step in (Step.CLAIMED, Step.ACCEPTED, Step.COMPLETED) for r in final.values()):
-            out[key] = reserved
-        elif final:
-            charged[key] = sum((r.charged_usd for r in final.values()), ZERO)
-    return charged, out
+async def _pause(tries: int) -> None:
+    """A random pause that doubles, so that many who lose the same number don't meet again."""
+    await asyncio.sleep(random.uniform(0, min(2.0, 0.01 * 2**tries)))
 
 
-def _refuse_above(limit: Decimal | None, span: str, totals: Totals, wanted: Decimal) -> None:
-    if limit is not None and totals.taken_usd + wanted > limit:
-        raise OverBudget(
-            f"This run may cost {dollars(wanted)}, more than is left of the limit per {span}: {totals.told(limit)}; "
-            "nothing was submitted; render fewer shots, wait, or raise the limit."
-        )
+async def _all_of(reservation: Reservation, load: Load) -> list[History]:
+    at_once = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def one(key: str) -> History:
+        async with at_once:
+            return await load(key)
+
+    return await asyncio.gather(*map(one, reservation.keys))
+
+
+def _refuse_above(limits: Limits, new: Reservation, last: MonthRecord | None) -> None:
+    day = last.days.get(new.day, Totals()) if last else Totals()
+    for limit, span, totals in (
+        (limits.per_day, "day", day),
+        (limits.per_month, "month", last.total if last else Totals()),
+    ):
+        if limit is not None and totals.taken_usd + new.reserved_usd > limit:
+            raise OverBudget(
+                f"This run may cost {dollars(new.reserved_usd)}, more than is left of the limit per {span}: "
+                f"{totals.line(limit)}; nothing was submitted; render fewer shots, wait, or raise the limit."
+            )
 
 
 def _next(
     last: MonthRecord | None,
-    step: Literal["reserved", "extended", "settled"],
-    reservation: Reservation,
+    step: MonthStep,
+    after: OpenReservation,
     now: datetime.datetime,
     *,
-    reserved: Decimal = ZERO,
-    charged: Mapping[str, Decimal] | None = None,
+    before: OpenReservation,
+    stays_open: bool = True,
 ) -> MonthRecord:
-    spent = sum((charged or {}).values(), ZERO)
+    """The record that takes one reservation from *before* to *after*, and all totals with it."""
+    spent, reserved = after.spent_usd - before.spent_usd, after.reserved_usd - before.reserved_usd
     days = dict(last.days) if last else {}
-    days[reservation.day] = days.get(reservation.day, Totals()).plus(spent, reserved)
-    others = {name: value for name, value in (last.open if last else {}).items() if name != reservation.id}
+    days[after.day] = days.get(after.day, Totals()).plus(spent, reserved)
+    others = {name: value for name, value in (last.open if last else {}).items() if name != after.id}
     return MonthRecord(
-        month=reservation.month,
+        month=after.month,
         number=last.number + 1 if last else 1,
         step=step,
         nonce=secrets.token_hex(8),
         at=now,
-        reservation=reservation.id,
-        charged=dict(charged or {}),
+        reservation=after.id,
+        reserved_usd=after.reserved_usd,
+        spent_usd=after.spent_usd,
         total=(last.total if last else Totals()).plus(spent, reserved),
         days=days,
-        open=others | ({reservation.id: reservation} if reservation.keys else {}),
+        open=others | ({after.id: after} if stays_open else {}),
     )
 
 
@@ -271,7 +309,11 @@ def _path(month: str, number: int) -> str:
     return f"spending/{month}/{number:05d}.json"
 
 
-def _bytes_of(record: MonthRecord) -> bytes:
+def _keys_path(reservation: str) -> str:
+    return f"spending/reservations/{reservation}.json"
+
+
+def _bytes_of(record: Frozen) -> bytes:
     return json.dumps(record.model_dump(mode="json"), indent=1).encode()
 
 
@@ -281,3 +323,7 @@ def _month(now: datetime.datetime) -> str:
 
 def _day(now: datetime.datetime) -> str:
     return now.astimezone(datetime.UTC).strftime("%Y-%m-%d")
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -10,7 +10,8 @@ from decimal import Decimal
 from statistics import median
 from typing import Any
 
-from prefect_seedance.budget.months import Spending, Standing
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.records import Usage
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History
@@ -55,7 +56,7 @@ async def daily(ledger: Ledger) -> list[Day]:
 
     async def load(key: str) -> History:
         async with at_once:
-            return await ledger.load(key)
+            return await ledger.load_whole(key)
 
     return days_of(await asyncio.gather(*map(load, await ledger.keys())))
 
@@ -77,6 +78,6 @@ def _day_of(days: dict[str, Day], record: Record) -> Day:
     return days.setdefault(name, Day(name))
 
 
-async def standing_of(store: Store) -> Standing:
+async def usage_of(store: Store) -> Usage:
     """What is spent and reserved today and this month."""
-    return await Spending(store).standing(datetime.datetime.now(datetime.UTC))
+    return await MonthlySpend(store).usage(datetime.datetime.now(datetime.UTC))

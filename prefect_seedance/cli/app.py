@@ -77,7 +77,7 @@ def plan(board: str, place: Place, *, json: Json = False) -> int:
 async def _planned(board: Board, store: Store, who: Account, retry_failed: int = 0) -> Planned:
     try:
         await refuse_other_kind(store, who.kind)
-        return await make_plan(board, Ledger(store), catalog=load_catalog(), retry_failed=retry_failed)
+        return await make_plan(board, Ledger(store), account=who, catalog=load_catalog(), retry_failed=retry_failed)
     finally:
         await store.aclose()
 
@@ -301,15 +301,15 @@ def report(
 ) -> int:
     """Spending, clips, time to clip, unclear and lost by day, from the ledger; what is left of the limits you name."""
     from prefect_seedance.budget.limits import Limits
-    from prefect_seedance.budget.report import daily, standing_of
+    from prefect_seedance.budget.report import daily, usage_of
 
     store = place.open()
 
     async def read() -> None:
         try:
             await _say_if_empty(store)
-            standing, limits = await standing_of(store), Limits(per_day=per_day, per_month=per_month)
-            terminal.show_report(await daily(Ledger(store)), standing, limits, csv=csv, jsonl=jsonl)
+            usage, limits = await usage_of(store), Limits(per_day=per_day, per_month=per_month)
+            terminal.show_report(await daily(Ledger(store)), usage, limits, csv=csv, jsonl=jsonl)
         finally:
             await store.aclose()
 

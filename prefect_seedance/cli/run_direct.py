@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
-from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.cli import terminal
@@ -118,7 +118,7 @@ def collect_finished(place: Place) -> dict[str, Any]:
         try:
             await refuse_other_kind(store, account.kind)
             async with open_client(account) as client:
-                return (await collect(RenderSession(client, Ledger(store)), Spending(store))).as_json()
+                return (await collect(RenderSession(client, Ledger(store)), MonthlySpend(store))).as_json()
         finally:
             await store.aclose()
 

@@ -22,7 +22,7 @@ from prefect_seedance.text import dollars
 
 if TYPE_CHECKING:
     from prefect_seedance.budget.limits import Limits
-    from prefect_seedance.budget.months import Standing
+    from prefect_seedance.budget.records import Usage
     from prefect_seedance.budget.report import Day
     from prefect_seedance.cli.doctor import Check
     from prefect_seedance.rendering.plan import Planned
@@ -33,6 +33,7 @@ COLOURS = {
     "resume": "cyan",
     "running": "cyan",
     "generate": "bold",
+    "retry": "bold",
     "held": "yellow",
     "unclear": "yellow",
     "blocked": "red",
@@ -161,7 +162,7 @@ def show_inbox(report: dict[str, Any], *, as_json: bool) -> None:
     say(f"{len(report['boards'])} storyboards processed; {dollars_of(report['spent_usd'])} spent.")
 
 
-def show_report(days: Sequence[Day], standing: Standing, limits: Limits, *, csv: bool, jsonl: bool) -> None:
+def show_report(days: Sequence[Day], usage: Usage, limits: Limits, *, csv: bool, jsonl: bool) -> None:
     rows = [day.as_row() for day in days]
     if csv:
         from prefect_seedance.budget.report import COLUMNS
@@ -179,7 +180,7 @@ def show_report(days: Sequence[Day], standing: Standing, limits: Limits, *, csv:
     for row in rows:
         table.add_row(*(_cell(name, value) for name, value in row.items()))
     Console().print(table)
-    for line in standing.told(limits):
+    for line in usage.lines(limits):
         say(line)
 
 

@@ -8,8 +8,8 @@ import datetime
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefect_seedance.budget.months import Spending
-from prefect_seedance.errors import LedgerUnreadable, LostRace, told
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.errors import LostRace, told
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History, seconds_until_overdue
@@ -55,7 +55,7 @@ class Collected:
         }
 
 
-async def collect(run: RenderSession, spending: Spending) -> Collected:
+async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
     """Follow every open key to where it can be brought without spending: stored, failed, lost, unclear or running."""
     collected, at_once = Collected(), asyncio.Semaphore(AT_ONCE)
     numbers: dict[str, list[int]] = {}
@@ -85,6 +85,8 @@ async def _bring_home(run: RenderSession, key: str, numbers: list[int]) -> Histo
         history = await _watch_claim(run, history)
     history = await run.wait(history, deadline=0)
     history = await run.persist(history)
+    if history.strays or any(record.by == "person" for record in history.records):
+        await MonthlySpend(run.ledger.store).correct(history, run.ledger.load_whole)
     await run.ledger.unmark(history, *numbers)
     return history
 
@@ -120,14 +122,9 @@ async def _watch_claim(run: RenderSession, history: History) -> History:
     return history
 
 
-async def settle_what_is_over(run: RenderSession, spending: Spending) -> None:
+async def settle_what_is_over(run: RenderSession, spending: MonthlySpend) -> None:
     """Give back what dead or ended runs had reserved, at the cost that the histories of their keys show."""
-    for reservation in await spending.open(_now()):
-        if not reservation.is_over(_now()):
-            continue
-        with contextlib.suppress(LedgerUnreadable):  # its money stays reserved until its keys can be read
-            histories = await asyncio.gather(*map(run.ledger.load, reservation.keys))
-            await spending.settle(reservation, histories, _now())
+    await spending.release_ended(run.ledger.load_whole)
 
 
 def _now() -> datetime.datetime:

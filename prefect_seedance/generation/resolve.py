@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import math
 from typing import Any, Literal
 
-from prefect_seedance.errors import BadInput, JobGone, LostRace
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.errors import BadInput, JobGone, LostRace, SeedanceError
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History, seconds_until_overdue
@@ -82,7 +84,9 @@ async def settle(
             await ledger.unmark(history)
             return history.last
         raise BadInput(f"{handle} is no longer current; nothing was changed; list it again.") from error
-    await ledger.unmark(history)
+    with contextlib.suppress(SeedanceError):  # then the marker stays, and leads the collector to it
+        await MonthlySpend(ledger.store).correct(history, ledger.load_whole)
+        await ledger.unmark(history)
     return history.records[-1]
 
 

@@ -18,7 +18,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from prefect_seedance.budget.run_budget import Purse
+from prefect_seedance.budget.run_budget import RunBudget
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog, input_of
 from prefect_seedance.catalog.pricing import cost_of, estimate, upper
 from prefect_seedance.errors import (
@@ -28,6 +28,7 @@ from prefect_seedance.errors import (
     LinkDead,
     LostRace,
     NeedsAttention,
+    OverBudget,
     Refused,
     StillRunning,
     StoreUnavailable,
@@ -69,7 +70,7 @@ class RenderSession:
         ledger: Ledger,
         *,
         catalog: Catalog = KNOWN,
-        purse: Purse | None = None,
+        budget: RunBudget | None = None,
         waiting: Waiting | None = None,
         max_in_flight: int = 10,
         retry_failed: int = 0,
@@ -79,7 +80,7 @@ class RenderSession:
         self.client = client
         self.ledger = ledger
         self.catalog = catalog
-        self.purse = purse or Purse()
+        self.budget = budget or RunBudget()
         self.waiting = waiting or Waiting.at(client.account.kind)
         self.turns = Turns(self.waiting)
         self.max_in_flight = max_in_flight
@@ -152,14 +153,14 @@ class RenderSession:
     ) -> History:
         model = self.catalog[request.model]
         fields = input_of(request, model, await self._link(image), await self._link(last_image))
-        await self.purse.extend()
-        claim = self._new_claim(history, request)
-        self.purse.set_aside(claim.claim_id, upper(request, model))
+        reservation = await self.budget.reservation_for(history.key)
+        claim = self._new_claim(history, request).model_copy(update={"reservation": reservation})
+        self.budget.lease(claim)
         self.claims.add(claim.claim_id)
         try:
             history = await to_the_end(lambda: self._pay(history, claim, fields), paid=False)
-        except (LostRace, StoreUnavailable):
-            self.purse.charged.pop(claim.claim_id, None)
+        except (LostRace, OverBudget, StoreUnavailable):
+            self.budget.cancel(claim)
             raise
         return self._seen(history)
 
@@ -172,12 +173,12 @@ class RenderSession:
             at=now,
             request=request,
             estimated_usd=estimate(request, self.catalog[request.model]),
+            upper_usd=upper(request, self.catalog[request.model]),
             attempt=last.attempt + 1 if last else 1,
             claim_id=new_claim_id(),
             claimed_at=now,
             submit_timeout_seconds=SEND_WITHIN + 2 * self.client.answer_seconds,
             writer=this_writer(self.flow_run_id),
-            reservation=self.purse.reservation.id if self.purse.reservation else None,
             base_url=self.client.account.base_url,
             account=self.client.account.fingerprint,
         )
@@ -186,12 +187,13 @@ class RenderSession:
         """Write it down, pay, write it down. Runs in a sender thread, on a loop of its own."""
         wall, monotonic = time.time(), time.monotonic()
         claim = claim.model_copy(update={"at": _now(), "claimed_at": _now()})  # it may have queued for this thread
-        ends = self.purse.reservation.until.timestamp() if self.purse.reservation else float("inf")
 
         def late() -> bool:
             # Two clocks: the monotonic one stands still while a machine sleeps, the other can be set back.
-            return max(time.time() - wall, time.monotonic() - monotonic) >= SEND_WITHIN or time.time() >= ends
+            aged = max(time.time() - wall, time.monotonic() - monotonic)
+            return aged >= SEND_WITHIN or self.budget.has_ended(claim)
 
+        self.budget.admit(claim)
         history = await self.ledger.claim(history, claim)
         try:
             answer = await self.client.submit(claim.request.model, fields, late=late)
@@ -361,9 +363,9 @@ class RenderSession:
         if history.last is not None:
             if history.state in rules.OPEN:
                 self._left[history.key] = history
-            self.purse.correct(history.last)
+            self.budget.correct(history.last)
             if history.last.kind == "account" and history.state is Step.REFUSED:
-                self.purse.stopped = f"not submitted, since the API had just said: {history.last.reason}"
+                self.budget.stop(f"not submitted, since the API had just said: {history.last.reason}")
             self.on_step(history.last)
         return history
 

@@ -182,7 +182,11 @@ class InboxRun:
                 continue
             for board in await self._read(path):
                 planned = await make_plan(
-                    board, Ledger(self.store), catalog=self.catalog, retry_failed=self.options.retry_failed
+                    board,
+                    Ledger(self.store),
+                    account=self.account,
+                    catalog=self.catalog,
+                    retry_failed=self.options.retry_failed,
                 )
                 productions.append(Production(self._named(path), board, planned))
                 problems.setdefault(path, []).extend(map(str, planned.plan.problems))

@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import time
+from collections.abc import Callable
 
 from pydantic import ValidationError
 
@@ -24,6 +25,8 @@ from prefect_seedance.storage.store import Store
 
 log = logging.getLogger(__name__)
 RECORD_NAME = re.compile(r"(\d{4,})\.json")
+FEWEST_TO_STORED = 4
+"""claimed, accepted, completed, stored: so few records are of one attempt and hold no stray."""
 MARKER_NAME = re.compile(r"(.+)-(\d{4,})")
 
 
@@ -36,6 +39,13 @@ class Ledger:
 
     async def load(self, key: str) -> History:
         """The history of *key*; a stored one costs a listing and a read. Raises `LedgerUnreadable`, never guesses."""
+        return await self._load(key, enough=lambda last: last.step is Step.STORED)
+
+    async def load_whole(self, key: str) -> History:
+        """As `load`, with every attempt and stray also of a stored key: for who counts money or claims."""
+        return await self._load(key, enough=lambda last: last.step is Step.STORED and last.number <= FEWEST_TO_STORED)
+
+    async def _load(self, key: str, enough: Callable[[Record], bool]) -> History:
         names = [name for name in await self.store.names(f"ledger/{key}") if RECORD_NAME.fullmatch(name)]
         numbers = [int(name.removesuffix(".json")) for name in names]
         if numbers != list(range(1, len(numbers) + 1)):
@@ -43,7 +53,7 @@ class Ledger:
         if not names:
             return History(key)
         last = await self._read(key, numbers[-1])
-        if last.step is Step.STORED:
+        if enough(last):
             return History(key, (last,))
         earlier = await asyncio.gather(*(self._read(key, number) for number in numbers[:-1]))
         return History(key, (*earlier, last))

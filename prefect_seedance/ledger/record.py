@@ -47,6 +47,7 @@ class Record(Frozen):
     at: datetime.datetime
     request: Request
     estimated_usd: Usd
+    upper_usd: Usd | None = Field(None, description="The most it may cost; counts until its true cost is known.")
     attempt: int
     claim_id: str = Field(description="Random; made in memory for this one claim and repeated by all that follows it.")
     claimed_at: datetime.datetime
@@ -72,10 +73,12 @@ class Record(Frozen):
 
     @property
     def charged_usd(self) -> Decimal:
-        """What this attempt cost as far as anyone knows; what may have been charged counts in full."""
+        """What this attempt cost; what may have been charged counts at the upper price, where it is known."""
         if self.step in (Step.REFUSED, Step.FAILED):
             return Decimal(0)
-        return self.estimated_usd if self.cost_usd is None else self.cost_usd
+        if self.cost_usd is not None:
+            return self.cost_usd
+        return self.estimated_usd if self.upper_usd is None else self.upper_usd
 
 
 def next_step(record: Record, step: Step, **changed: Any) -> Record:

@@ -55,7 +55,7 @@ class BoardRun:
         """The first shot of every key that is not there yet and may go on."""
         wanted: dict[str, BoardShot] = {}
         for shot, planned in zip(self.board.shots, self.planned.plan.shots, strict=True):
-            if shot.key and (planned.action in TO_RENDER or planned.estimated_usd):
+            if shot.key and planned.action in TO_RENDER:
                 wanted.setdefault(shot.key, shot)
         return wanted
 

@@ -17,8 +17,9 @@ from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.ledger import rules
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
-from prefect_seedance.ledger.rules import History, Sighting, remedy
+from prefect_seedance.ledger.rules import History, Sighting
 from prefect_seedance.models import Frozen, LastFrame, Problem, Usd
+from prefect_seedance.runpod.account import Account
 from prefect_seedance.storyboard.reading import Board, BoardShot
 from prefect_seedance.text import dollars
 
@@ -33,14 +34,16 @@ class Planned:
     plan: Plan
     histories: Mapping[str, History]
     to_pay: Mapping[str, Decimal]
-    """The upper price of every key that would be submitted."""
+    """The upper price of every key that may be submitted in this run; no other can be."""
     models: frozenset[str]
-    """The endpoints that would be asked."""
+    """The endpoints that may be asked to make something."""
     warnings: tuple[str, ...]
 
 
-async def make_plan(board: Board, ledger: Ledger, *, catalog: Catalog = KNOWN, retry_failed: int = 0) -> Planned:
-    """The plan of *board* over what *ledger* knows. Raises `LedgerUnreadable` rather than guess."""
+async def make_plan(
+    board: Board, ledger: Ledger, *, account: Account, catalog: Catalog = KNOWN, retry_failed: int = 0
+) -> Planned:
+    """The plan of *board* over what *ledger* knows, paid by *account*. Raises `LedgerUnreadable`, never guesses."""
     keys = sorted({shot.key for shot in board.shots if shot.key})
     at_once = asyncio.Semaphore(READS_AT_ONCE)
 
@@ -49,27 +52,32 @@ async def make_plan(board: Board, ledger: Ledger, *, catalog: Catalog = KNOWN, r
             return await ledger.load(key)
 
     histories = dict(zip(keys, await asyncio.gather(*map(load, keys)), strict=True))
+    requests = {shot.key: shot.request for shot in board.shots if shot.key and shot.request}
+    uppers = {key: upper(request, catalog[request.model]) for key, request in requests.items()}
     reachable = await ledger.store.link("stills/probe.png", 60) is not None
     shots: dict[str, PlannedShot] = {}
     problems = list(board.problems)
     for shot in _predecessors_first(board):
-        planned = _plan_shot(shot, histories, shots, retry=retry_failed > 0, reachable=reachable)
+        planned = _plan_shot(shot, histories, uppers, shots, retry=retry_failed > 0, reachable=reachable)
         if planned.action == "blocked" and shot.request is not None and planned.problem:
             problems.append(Problem(file=board.file, line=shot.line, shot=shot.id, message=planned.problem))
         shots[shot.id] = planned
     in_order = tuple(shots[shot.id] for shot in board.shots)
     paid = {s.key: s.estimated_usd for s in in_order if s.key and s.estimated_usd}
-    requests = {shot.key: shot.request for shot in board.shots if shot.key and shot.request}
     reused = {s.key for s in in_order if s.key and s.action == "reuse"}
     plan = Plan(
         title=board.title,
-        plan_hash=plan_hash_of({key: _priced(price, histories[key].number) for key, price in paid.items()}),
+        plan_hash=plan_hash_of(
+            {key: _priced(price, histories[key].number) for key, price in paid.items()},
+            store=ledger.store.url,
+            account=account.fingerprint,
+        ),
         estimated_usd=sum(paid.values(), ZERO),
         reused_usd=sum((histories[key].spent_usd for key in reused), ZERO),
         shots=in_order,
         problems=tuple(problems),
     )
-    to_pay = {key: upper(requests[key], catalog[requests[key].model]) for key in paid}
+    to_pay = {key: uppers[key] for key in paid}
     warnings = (*map(str, board.warnings), *_chain_costs(board))
     models = frozenset(requests[key].model for key in to_pay)
     return Planned(plan, histories, to_pay, models, warnings)
@@ -83,6 +91,7 @@ def _priced(price: Decimal, number: int) -> str:
 def _plan_shot(
     shot: BoardShot,
     histories: Mapping[str, History],
+    uppers: Mapping[str, Decimal],
     earlier: Mapping[str, PlannedShot],
     *,
     retry: bool,
@@ -107,17 +116,29 @@ def _plan_shot(
             return planned("held", why)
         case rules.Claim():
             pass
-        case _:
+        case rules.Fetch():
             return planned("resume")
+        case rules.Poll() if not retry:
+            return planned("resume")
+        case rules.Poll():
+            return planned("resume", "priced in case its job fails and is tried again", uppers[shot.key])
+        case _:
+            why = "another run is about to submit it; priced in case the API refuses that one"
+            return planned("resume", why, uppers[shot.key])
     before = earlier.get(shot.continue_from) if shot.continue_from else None
-    if before and before.action in ("held", "blocked") and before.estimated_usd == 0:
+    if before and before.action in ("held", "blocked"):
         return planned(before.action, f"it continues from {before.id}, which is {before.action}")
     if not reachable and _needs_link(shot):
         return planned("blocked", _UNREACHABLE)
-    if last is not None and last.step is Step.REFUSED and last.kind in ("request", "account"):
-        return planned("held", remedy(last), shot.estimated_usd)
+    if last is not None and (last.step is Step.FAILED or last.kind in ("request", "account")):
+        return planned("retry", _WHY_AGAIN[last.step] + (f": {last.reason}" if last.reason else ""), shot.estimated_usd)
     return planned("generate", price=shot.estimated_usd)
 
+
+_WHY_AGAIN = {
+    Step.FAILED: "its job failed for nothing and is tried again",
+    Step.REFUSED: "the API refused it for nothing and is asked again",
+}
 
 _UNREACHABLE = (
     "its first frame has to be fetched by the provider, which can't reach a local store; use an s3:// store, or say "
@@ -170,13 +191,13 @@ def _below(root: str, followers: Mapping[str, list[BoardShot]]) -> list[BoardSho
     return found
 
 
-def plan_hash_of(paid: dict[str, str]) -> str:
-    """The hash of what a plan would pay: its keys and their prices, in any order."""
-    text = json.dumps(paid, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(f"prefect-seedance plan\n{text}".encode()).hexdigest()[:12]
+def plan_hash_of(paid: dict[str, str], *, store: str, account: str) -> str:
+    """The hash of what a plan may pay, whole: its keys and their prices in any order, into which store, by whom."""
+    text = json.dumps({"account": account, "paid": paid, "store": store}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(f"prefect-seedance plan\n{text}".encode()).hexdigest()
 
 
-Action = Literal["reuse", "resume", "generate", "held", "blocked"]
+Action = Literal["reuse", "resume", "generate", "retry", "held", "blocked"]
 
 
 class PlannedShot(Frozen):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import datetime
 from collections.abc import Sequence
@@ -10,9 +9,8 @@ from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from typing import Protocol
 
-from prefect_seedance.budget.limits import Limits
-from prefect_seedance.budget.months import Reservation, Spending
-from prefect_seedance.budget.run_budget import Purse
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import BadInput, OverBudget, SeedanceError
 from prefect_seedance.generation.collect import settle_what_is_over
@@ -81,7 +79,7 @@ async def render_board(
     """
     await refuse_other_kind(store, account.kind)
     ledger = Ledger(store)
-    planned = await make_plan(board, ledger, catalog=catalog, retry_failed=options.retry_failed)
+    planned = await make_plan(board, ledger, account=account, catalog=catalog, retry_failed=options.retry_failed)
     await host.plan_made(planned)
     if planned.plan.problems:
         raise BadInput(*map(str, planned.plan.problems))
@@ -91,90 +89,97 @@ async def render_board(
             client,
             ledger,
             catalog=catalog,
+            budget=_budget_of(planned, ledger, options, host.flow_run_id),
             waiting=Waiting.at(account.kind, deadline=options.wait_seconds),
             max_in_flight=options.max_in_flight,
             retry_failed=options.retry_failed,
             flow_run_id=host.flow_run_id,
             on_step=host.step_taken,
         )
-        session.purse = await _purse(planned, session, Spending(store), options, host)
+        await _check(planned, session, options, host)
         return await _render(board, planned, session, host)
 
 
-async def _purse(planned: Planned, session: RenderSession, spending: Spending, options: Options, host: Host) -> Purse:
-    """Check everything that could refuse this run, cheapest first, and set its money aside last."""
+def _budget_of(planned: Planned, ledger: Ledger, options: Options, flow_run_id: str | None) -> RunBudget:
+    """What a run of *planned* may spend, whether or not its plan would pay: what is resumed may yet be claimed."""
     limits = options.limits
-    if not planned.to_pay:
-        return Purse()
     budget = min((limit for limit in (options.budget, limits.per_run) if limit is not None), default=None)
-    purse = Purse(budget, spending, limits=limits)
-    purse.charged = _claimed_before(planned, session.flow_run_id)
-    if budget is not None and purse.taken_usd + planned.plan.estimated_usd > budget:
-        before = f" after ${purse.taken_usd:.2f} spent by this run before" if purse.taken_usd else ""
+    priced = Priced(planned.to_pay, limits, MonthlySpend(ledger.store), ledger.load_whole, this_writer(flow_run_id))
+    before = {record.claim_id: record.charged_usd for record in _claimed_before(planned, flow_run_id)}
+    return RunBudget(budget, priced=priced, charged=before)
+
+
+def _claimed_before(planned: Planned, flow_run_id: str | None) -> list[Record]:
+    """What a retried flow run has claimed already among the board's keys: the last record of each claim."""
+    if flow_run_id is None:
+        return []
+    final: dict[str, Record] = {}
+    for history in planned.histories.values():
+        final |= {r.claim_id: r for r in history.records if r.writer.flow_run_id == flow_run_id}
+    return list(final.values())
+
+
+async def _check(planned: Planned, session: RenderSession, options: Options, host: Host) -> None:
+    """Check everything that could refuse this run, cheapest first."""
+    if not planned.to_pay:
+        return
+    _refuse_above_budget(planned, session, host)
+    for model in sorted(planned.models):
+        await session.client.check(model)
+    await session.ledger.store.belongs_to(session.client.account.kind)
+    await session.ledger.store.prove()
+    if needs_approval(planned.plan, options.limits.approve_above, options.approve):
+        await host.approval(planned, await session.budget.lines())
+
+
+def _refuse_above_budget(planned: Planned, session: RenderSession, host: Host) -> None:
+    budget = session.budget.budget
+    # What is out and may be tried again stands in the plan: it is paid once.
+    spent = [r.charged_usd for r in _claimed_before(planned, session.flow_run_id) if r.key not in planned.to_pay]
+    taken = sum(spent, Decimal(0))
+    if budget is not None and taken + planned.plan.estimated_usd > budget:
+        before = f" after ${taken:.2f} spent by this run before" if taken else ""
         why = (
             f"The plan costs ${planned.plan.estimated_usd:.2f}{before}, more than the budget of ${budget:.2f}; nothing "
             "was submitted; raise the budget or render fewer shots."
         )
         host.budget_refused(why)
         raise OverBudget(why)
-    for model in sorted(planned.models):
-        await session.client.check(model)
-    await session.ledger.store.belongs_to(session.client.account.kind)
-    await session.ledger.store.prove()
-    if needs_approval(planned.plan, limits.approve_above, options.approve):
-        await host.approval(planned, await purse.told())
-    purse.reservation = await _reserve(planned, session, spending, limits, host)
-    for line in await purse.told():
-        host.say(line)
-    return purse
-
-
-def _claimed_before(planned: Planned, flow_run_id: str | None) -> dict[str, Decimal]:
-    """What a retried flow run has spent already: the claims of this very flow run among the board's keys."""
-    if flow_run_id is None:
-        return {}
-    final: dict[str, Record] = {}
-    for history in planned.histories.values():
-        final |= {r.claim_id: r for r in history.records if r.writer.flow_run_id == flow_run_id}
-    return {claim_id: record.charged_usd for claim_id, record in final.items()}
-
-
-async def _reserve(
-    planned: Planned, session: RenderSession, spending: Spending, limits: Limits, host: Host
-) -> Reservation:
-    writer = this_writer(session.flow_run_id)
-    try:
-        return await spending.reserve(planned.to_pay, limits, writer, _now())
-    except OverBudget:
-        await settle_what_is_over(session, spending)  # what a dead run had set aside may be all that stands in the way
-    try:
-        return await spending.reserve(planned.to_pay, limits, writer, _now())
-    except OverBudget as error:
-        host.budget_refused(str(error))
-        raise
 
 
 async def _render(board: Board, planned: Planned, session: RenderSession, host: Host) -> Manifest:
     run = BoardRun(board, planned, session, host.steps(session), host.shot_ended)
     await host.shots_begin(len({shot.key for shot in board.shots}))
+    notes: list[str] = []
     try:
         async with host.slots(min(session.max_in_flight, len(run.to_render))):
+            await _reserve(session, host)
             await run.render()
     finally:
-        await to_the_end(lambda: _reconcile(session))
+        notes += await to_the_end(session.budget.close)
+    store = session.ledger.store
     if run.to_render:
         with contextlib.suppress(SeedanceError):  # dead runs', whose clips are home now; if not here, the collector's
-            await settle_what_is_over(session, Spending(session.ledger.store))
-    money = await session.purse.told()
+            await settle_what_is_over(session, MonthlySpend(store))
+    money = [*notes, *await session.budget.lines()]
     for line in money:
         host.say(line)
-    store = session.ledger.store
-    manifest, folder = await write_production(store, _content(board, planned, run))
+    manifest, folder = await write_production(store, _content(board, planned, run, notes))
     await host.production_made(manifest, folder, store, money)
     return manifest
 
 
-def _content(board: Board, planned: Planned, run: BoardRun) -> Content:
+async def _reserve(session: RenderSession, host: Host) -> None:
+    try:
+        await session.budget.reserve()
+    except OverBudget as error:
+        host.budget_refused(str(error))
+        raise
+    for line in await session.budget.lines():
+        host.say(line)
+
+
+def _content(board: Board, planned: Planned, run: BoardRun, notes: Sequence[str]) -> Content:
     requests = {shot.id: shot.request for shot in board.shots if shot.request}
     return Content(
         title=board.title,
@@ -187,16 +192,8 @@ def _content(board: Board, planned: Planned, run: BoardRun) -> Content:
         prompts={shot.id: shot.prompt for shot in board.shots},
         wanted_seconds={shot: request.duration for shot, request in requests.items()},
         models={shot: request.model for shot, request in requests.items()},
-        notes=planned.warnings,
+        notes=(*planned.warnings, *notes),
     )
-
-
-async def _reconcile(session: RenderSession) -> None:
-    """Replace what was set aside by what was charged, also when the run is cancelled."""
-    purse = session.purse
-    if purse.spending and purse.reservation:
-        histories = await asyncio.gather(*map(session.ledger.load, purse.reservation.keys))
-        await purse.spending.settle(purse.reservation, histories, _now())
 
 
 def _now() -> datetime.datetime:

@@ -11,7 +11,7 @@ import pytest
 from emulating import RunningEmulator
 from renderer import QUICK, HookedStore, small
 
-from prefect_seedance.budget.months import Spending
+from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention, StillRunning
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.poll import Waiting
@@ -67,7 +67,7 @@ async def test_what_goes_wrong_with_one_clip_keeps_no_other_from_coming_home(run
     broken = RenderSession(run.client, Ledger(HookedStore(run.ledger.store, break_down)), waiting=QUICK)
     stored = []
     while not stored:
-        collected = await collect(broken, Spending(run.ledger.store))
+        collected = await collect(broken, MonthlySpend(run.ledger.store))
         stored = collected.of(Step.STORED)
     assert [record.key for record in stored] == [right.key]
     assert collected.errors == {wrong.key: "ZeroDivisionError: by nobody foreseen."}
@@ -209,7 +209,7 @@ async def test_the_collector_closes_an_overdue_marker_by_its_number_and_leaves_a
         claims[name] = claim.model_copy(update={"writer": claim.writer.model_copy(update=changed)})
         with pytest.raises(asyncio.CancelledError):
             await Ledger(HookedStore(store, dies_before_its_claim)).claim(History(claim.key), claims[name])
-    await collect(RenderSession(client, Ledger(store), waiting=QUICK), Spending(store))
+    await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
     closed = (await Ledger(store).load(claims["gone"].key)).last
     assert closed is not None
     assert closed.step is Step.REFUSED

@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 from emulating import RunningEmulator
 from raw_server import RawServer
-from renderer import API_KEY, QUICK, HookedStore, small
+from renderer import API_KEY, QUICK, HookedStore, budget_of, small
 
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.budget.months import Spending
-from prefect_seedance.budget.run_budget import Purse
-from prefect_seedance.errors import StoreUnavailable, Taken, TooLate
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.errors import OverBudget, StoreUnavailable, Taken, TooLate
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
@@ -61,7 +60,7 @@ async def test_a_writer_whose_number_the_collector_has_closed_does_not_send(
     async def between_marker_and_claim(moment: str, path: str) -> None:
         if moment == "before create" and path.startswith("ledger/") and not collected:
             collected.append(True)
-            await collect(RenderSession(client, Ledger(store), waiting=QUICK), Spending(store))
+            await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
 
     away = OnAnotherMachine(client, Ledger(HookedStore(store, between_marker_and_claim)), waiting=QUICK)
     await away.generate(small(prompt))
@@ -127,29 +126,23 @@ async def test_a_cancelled_run_gives_back_no_money_that_a_claim_on_its_way_still
             loop.call_soon_threadsafe(on_its_way.set)
             await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(cancelled.wait(), loop))
 
-    spending, key, now = Spending(store), key_of(small(prompt)), datetime.datetime.now(datetime.UTC)
-    reservation = await spending.reserve({key: Decimal(1)}, Limits(per_day=Decimal(1)), this_writer(), now)
-    run = RenderSession(client, Ledger(HookedStore(store, claiming)), waiting=QUICK)
-    run.purse.spending, run.purse.reservation = spending, reservation
+    spending, key, now = MonthlySpend(store), key_of(small(prompt)), datetime.datetime.now(datetime.UTC)
+    budget = budget_of(store, small(prompt), limits=Limits(per_day=Decimal(1)))
+    await budget.reserve()
+    run = RenderSession(client, Ledger(HookedStore(store, claiming)), waiting=QUICK, budget=budget)
     task = asyncio.create_task(run.generate(small(prompt)))
     await on_its_way.wait()
     task.cancel()
     await asyncio.wait({task}, timeout=1)  # it may wait for the claim, or keep the money reserved
     cancelled.set()
     await asyncio.wait({task})
-    await settle_as_rendering_does(run)
+    assert await run.budget.close() == []
     async with asyncio.timeout(30):
         while (await Ledger(store).load(key)).state in (None, Step.CLAIMED):
             await asyncio.sleep(0.05)
-    standing = await spending.standing(now)
+    usage = await spending.usage(now)
     spent = sum(Decimal(str(charge["usd"])) for charge in emulator.charges if charge["prompt"] == prompt)
-    assert standing.day.taken_usd >= spent
-
-
-async def settle_as_rendering_does(run: RenderSession) -> None:
-    from prefect_seedance.orchestration.render import _settle
-
-    await _settle(run)
+    assert usage.day.taken_usd >= spent
 
 
 async def test_a_reservation_whose_put_lands_late_counts_once(store: Store) -> None:
@@ -157,6 +150,9 @@ async def test_a_reservation_whose_put_lands_late_counts_once(store: Store) -> N
 
     class Late(HookedStore):
         async def create(self, path: str, content: bytes) -> None:
+            if "/reservations/" in path:
+                await self.inner.create(path, content)
+                return
             if not late:
                 late.append((path, content))
                 raise StoreUnavailable("no answer.")
@@ -169,9 +165,9 @@ async def test_a_reservation_whose_put_lands_late_counts_once(store: Store) -> N
         pass
 
     now = datetime.datetime.now(datetime.UTC)
-    spending = Spending(Late(store, nothing))
+    spending = MonthlySpend(Late(store, nothing))
     await spending.reserve({"sd1-a": Decimal(1)}, Limits(per_day=Decimal(5)), this_writer(), now)
-    assert (await spending.standing(now)).day.reserved_usd == 1
+    assert (await spending.usage(now)).day.reserved_usd == 1
 
 
 def steps(history: History) -> str:
@@ -302,7 +298,7 @@ async def test_an_ambiguous_answer_is_unclear_and_never_followed_by_a_second_pos
         for retry in (0, 3):
             run = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=retry)
             assert steps(await run.generate(small(prompt))) == "claimed unclear"
-        await collect(RenderSession(client, Ledger(store), waiting=QUICK), Spending(store))
+        await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
     assert steps(await Ledger(store).load(key_of(small(prompt)))) == "claimed unclear"
     assert emulator.calls()["run"] == before + 1
 
@@ -357,16 +353,24 @@ async def test_a_claim_that_is_dated_in_the_future_is_overdue_by_watching(
 async def test_a_claim_past_the_end_of_its_reservation_is_not_submitted(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
-    spending, now, key = Spending(store), datetime.datetime.now(datetime.UTC), key_of(small(prompt))
-    given_back = await spending.reserve({key: Decimal(1)}, Limits(per_day=Decimal(1)), this_writer(), now)
-    ended = given_back.model_copy(update={"until": now})
-    run = RenderSession(client, Ledger(store), waiting=QUICK, purse=Purse(None, None, ended))
-    trying = asyncio.create_task(run.submit(small(prompt)))
-    async with asyncio.timeout(30):
-        while (last := (await Ledger(store).load(key)).last) is None or last.step is not Step.REFUSED:
-            await asyncio.sleep(0.01)
-    trying.cancel()
-    assert last.kind == "late"
+    budget = budget_of(store, small(prompt), limits=Limits(per_day=Decimal(1)), lasts=2.0)
+    await budget.reserve()
+    seen: list[History] = []
+
+    async def slow(moment: str, path: str) -> None:
+        if moment == "after create" and path.startswith("ledger/") and path.endswith("/0001.json"):
+            await asyncio.sleep(2.5)  # the claim is in, and its reservation ends before anything is sent
+        if moment == "after create" and path.startswith("ledger/") and path.endswith("/0002.json"):
+            seen.append(await Ledger(store).load(key_of(small(prompt))))
+            budget.stop("the test has seen enough")
+
+    with pytest.raises(OverBudget):
+        await RenderSession(client, Ledger(HookedStore(store, slow)), waiting=QUICK, budget=budget).submit(
+            small(prompt)
+        )
+    assert steps(seen[0]) == "claimed refused"
+    assert seen[0].last is not None
+    assert seen[0].last.kind == "late"
     assert charges(emulator, prompt) == 0
 
 
