@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import opentimelineio
 import pytest
-from boards import keep_clip, leave, without_clip
+from boards import NOON, keep_clip, leave, without_clip
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -49,7 +51,8 @@ async def test_a_production_is_whole(either_store: Store, tmp_path: Path) -> Non
     assert (manifest.status, manifest.film) == ("complete", f"{folder}/film.mp4")
     assert manifest.timeline == f"{folder}/timeline.otio"
     assert manifest.review == f"{folder}/index.html"
-    assert json.loads(await either_store.read("productions/the-lighthouse/latest.json")) == {
+    latest = json.loads(await either_store.read("productions/the-lighthouse/latest.json"))
+    assert {name: latest[name] for name in ("schema", "production", "manifest", "status")} == {
         "schema": "prefect-seedance/latest/1",
         "production": folder,
         "manifest": f"{folder}/manifest.json",
@@ -91,6 +94,29 @@ async def test_rendering_again_leaves_a_new_production_and_the_old_one_as_it_was
     assert (latest["production"], latest["status"]) == (second, "complete")
 
 
+async def test_rendering_again_what_has_not_changed_names_the_production_that_is_there(either_store: Store) -> None:
+    arrival = await keep_clip(either_store, "arrival")
+    first, folder = await leave(either_store, [arrival])
+    again = [arrival.model_copy(update={"paid_this_run": False})]
+    money = {"estimated_usd": Decimal(0), "spent_usd": Decimal(0), "made": NOON + timedelta(hours=1)}
+    same, same_folder = await leave(either_store, again, **money)
+
+    assert same_folder == folder
+    of_this_run = {"shots": tuple(again), "estimated_usd": Decimal(0), "spent_usd": Decimal(0)}
+    assert same == first.model_copy(update=of_this_run)
+    assert len(await either_store.names("productions/the-lighthouse")) == 2  # itself and latest.json
+    _, other = await leave(either_store, again, prompts={"arrival": "Another prompt."})
+    assert other != folder
+
+
+@pytest.mark.parametrize("store_url", ["s3"], indirect=True)
+async def test_a_page_whose_links_will_soon_be_dead_is_made_anew(either_store: Store) -> None:
+    arrival = await keep_clip(either_store, "arrival")
+    _, first = await leave(either_store, [arrival])
+    _, second = await leave(either_store, [arrival], made=NOON + timedelta(days=6))
+    assert first != second
+
+
 async def test_a_film_that_can_not_be_joined_costs_only_the_film(store: Store) -> None:
     """A clip that broke on disk after it was stored."""
     shots = [await keep_clip(store, "arrival"), await keep_clip(store, "climb")]
@@ -121,7 +147,7 @@ async def test_a_clip_is_decoded_for_its_poster_only_once(store: Store) -> None:
     kept = f"posters/{(arrival.sha256 or '')[:16]}.jpg"
     assert await store.exists(kept)
     await store.write(kept, b"the one from before")
-    _, folder = await leave(store, [arrival])
+    _, folder = await leave(store, [arrival, without_clip("climb")])
     assert await store.read(f"{folder}/posters/01-arrival.jpg") == b"the one from before"
 
 
@@ -153,7 +179,7 @@ async def test_nobody_is_led_to_a_production_that_is_not_whole(store: Store) -> 
     arrival = await keep_clip(store, "arrival")
     _, whole = await leave(store, [arrival])
     with pytest.raises(StoreUnavailable):
-        await leave(LosesTheManifest(Path(store.url)), [arrival])
+        await leave(LosesTheManifest(Path(store.url)), [arrival, without_clip("climb")])
     assert json.loads(await store.read("productions/the-lighthouse/latest.json"))["production"] == whole
 
 

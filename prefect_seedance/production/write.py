@@ -24,6 +24,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal, NamedTuple
 
+from prefect_seedance.errors import Missing
 from prefect_seedance.models import Footage
 from prefect_seedance.production import review, timeline
 from prefect_seedance.production.manifest import Manifest, ShotResult
@@ -66,14 +67,28 @@ class Content:
     models: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
+    @property
+    def shows(self) -> str:
+        """A hash of what people see of it: all but what this very run paid."""
+        of_the_run = {"estimated_usd", "paid_this_run"}
+        seen = {
+            "title": self.title,
+            "shots": [shot.model_dump(mode="json", exclude=of_the_run) for shot in self.shots],
+            "said": [dict(self.prompts), dict(self.wanted_seconds), dict(self.models), list(self.notes)],
+        }
+        return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
 
 async def write_production(store: Store, content: Content) -> tuple[Manifest, str]:
-    """Leave a new, whole production of *content* in *store*; returns its manifest and its folder.
+    """Leave a whole production of *content* in *store*; returns its manifest and its folder.
 
-    This fails only where the store can't be written, and `latest.json` then still names the production before.
+    Where nothing that it would show has changed, the newest one stays and is named. This fails only where the store
+    can't be written, and `latest.json` then still names the production before.
     """
     title, shots = content.title, content.shots
     home = f"productions/{slug(title)}"
+    if (there := await _newest_if_same(store, home, content)) is not None:
+        return there
     folder = f"{home}/{content.made.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     names = shot_names(shots)
     notes = list(content.notes)
@@ -113,9 +128,32 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     await store.write(f"{folder}/timeline.edl", edl.encode(), "text/plain; charset=utf-8")
     await store.write(f"{folder}/index.html", page.encode(), "text/html; charset=utf-8")
     await store.write(f"{folder}/manifest.json", _json(manifest.model_dump(mode="json")), "application/json")
-    latest = {"schema": LATEST_SCHEMA, "production": folder, "manifest": f"{folder}/manifest.json"}
-    await store.write(f"{home}/latest.json", _json(latest | {"status": manifest.status}), "application/json")
+    latest = {
+        "schema": LATEST_SCHEMA,
+        "production": folder,
+        "manifest": f"{folder}/manifest.json",
+        "status": manifest.status,
+        "shows": content.shows,
+        "made": content.made.isoformat(),
+    }
+    await store.write(f"{home}/latest.json", _json(latest), "application/json")
     return manifest, folder
+
+
+async def _newest_if_same(store: Store, home: str, content: Content) -> tuple[Manifest, str] | None:
+    """The newest production with the money of this run, if it shows the same, is whole and its links live on."""
+    try:
+        latest = json.loads(await store.read(f"{home}/latest.json"))
+        age = content.made - datetime.fromisoformat(latest["made"])
+        if latest["shows"] != content.shows or (_in_a_bucket(store) and age.total_seconds() > LINK_SECONDS / 2):
+            return None
+        there = Manifest.model_validate_json(await store.read(latest["manifest"]))
+    except (Missing, KeyError, TypeError, ValueError):
+        return None
+    if there.film is None and there.status != "nothing":
+        return None
+    money = {name: getattr(content, name) for name in ("plan_hash", "estimated_usd", "spent_usd", "reused_usd")}
+    return there.model_copy(update=money | {"shots": tuple(content.shots)}), str(latest["production"])
 
 
 async def assemble_film(store: Store, clips: Sequence[str], target: str) -> Footage:
