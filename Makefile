@@ -1,16 +1,23 @@
-# Two commands for a fresh machine with Python 3.11+ and make: `make demo` and `make test`.
+# For a fresh machine with Python 3.11+ and make: `make demo` to see it, `make test` for everything, `make lint` and
+# `make unit` while working. All but `make test` need no system package.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test format benchmarks clean
+.PHONY: demo test lint unit format benchmarks clean
 
 demo: .venv/runtime
 	$(BIN)/prefect-seedance demo
 
-test: .venv/tests
+lint: .venv/tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: .venv/tests
+	if [ -d tests/unit ]; then $(BIN)/pytest tests/unit $(PYTEST); fi
+
+test: lint
 	tests/install_servers
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 

@@ -4,34 +4,120 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import subprocess
 import sys
+import sysconfig
+import tarfile
+import venv
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect_server import RunningPrefect
 
 import prefect_seedance
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_wheel_holds_flows_examples_and_pages(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(ROOT)]
-    subprocess.run(command, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    names = set(zipfile.ZipFile(wheel).namelist())
-    for name in (
-        "prefect_seedance/py.typed",
-        "prefect_seedance/review.html",
-        "prefect_seedance/storyboard.schema.json",
-        "prefect_seedance/flows/storyboard_to_shots.py",
-        "prefect_seedance/examples/lighthouse.yaml",
-        "prefect_seedance/examples/references/keeper.png",
-        "prefect_seedance/logos/video-store.png",
-        "flows/collect_finished.py",
-    ):
-        assert name in names
+WANTED = {
+    "prefect_seedance/py.typed",
+    "prefect_seedance/production/review.html",
+    "prefect_seedance/storyboard/storyboard.schema.json",
+    "prefect_seedance/flows/storyboard_to_shots.py",
+    "prefect_seedance/examples/lighthouse.yaml",
+    "prefect_seedance/examples/references/keeper.png",
+    "prefect_seedance/logos/video-store.png",
+}
+
+
+@pytest.fixture(scope="module")
+def from_the_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that `pip install .` makes of the repository."""
+    folder = tmp_path_factory.mktemp("tree")
+    _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the sdist and the wheel that is built from it."""
+    folder = tmp_path_factory.mktemp("built")
+    _run(sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT))
+    return folder
+
+
+def _run(*command: str, **more: Any) -> str:
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **more)
+    assert ran.returncode == 0, f"{command}\n{ran.stdout}"
+    return ran.stdout
+
+
+def test_the_wheel_is_complete_and_is_the_same_by_every_road(from_the_tree: Path, built: Path) -> None:
+    names = set(zipfile.ZipFile(from_the_tree).namelist())
+    assert names >= WANTED
+    assert {name.split("/")[0].split("-")[0] for name in names} == {"prefect_seedance"}
+    [through_the_sdist] = built.glob("*.whl")
+    assert set(zipfile.ZipFile(through_the_sdist).namelist()) == names
+
+
+def test_the_sdist_holds_all_that_an_editable_install_and_its_tests_need(built: Path) -> None:
+    [sdist] = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {member.name.split("/", 1)[1] for member in archive.getmembers()}
+    assert names >= WANTED | {"flows/storyboard_to_shots.py", "examples/lighthouse.yaml", "tests/test_package.py"}
+    assert names >= {"Makefile", "constraints.txt", "deployments/prefect.yaml"}
+
+
+class Elsewhere:
+    """An environment that holds a team's own `flows` package, and nothing else yet."""
+
+    def __init__(self, folder: Path) -> None:
+        venv.create(folder)
+        self.programs = folder / "bin"
+        [self.packages] = folder.glob("lib/*/site-packages")
+        self.flows = self.packages / "flows" / "__init__.py"
+        self.flows.parent.mkdir()
+        self.flows.write_text("WHOSE = 'the team'\n")
+        self._dependencies = self.packages / "dependencies.pth"
+
+    def pip(self, *words: str) -> None:
+        _run(sys.executable, "-m", "pip", "--quiet", "--python", str(self.programs / "python"), *words)
+
+    @contextmanager
+    def with_dependencies(self) -> Iterator[None]:
+        """What the package needs is taken from the environment of the tests, where it is installed already."""
+        self._dependencies.write_text(f"{sysconfig.get_path('purelib')}\n")
+        yield
+        self._dependencies.unlink()
+
+
+@pytest.mark.slow
+def test_an_install_beside_a_teams_own_flows_runs_the_demo_and_leaves_them_alone(
+    built: Path, tmp_path: Path, prefect_server: RunningPrefect
+) -> None:
+    [wheel] = built.glob("*.whl")
+    elsewhere = Elsewhere(tmp_path / "environment")
+    elsewhere.pip("install", "--no-deps", str(wheel))
+    python, command = elsewhere.programs / "python", elsewhere.programs / "prefect-seedance"
+    environment = os.environ | prefect_server.environment
+    with elsewhere.with_dependencies():
+        program = "import flows, prefect_seedance.flows.storyboard_to_shots as ours; print(flows.WHOSE, ours.__file__)"
+        whose, ours = _run(str(python), "-c", program, cwd=tmp_path, env=environment).strip().rsplit(" ", 1)
+        assert whose == "the team"
+        assert Path(ours).is_relative_to(elsewhere.packages)
+        register = ("-m", "prefect", "block", "register", "-m", "prefect_seedance.blocks")
+        assert "3 blocks" in _run(str(python), *register, cwd=tmp_path, env=environment)
+        _run(str(command), "demo", cwd=tmp_path, env=environment, timeout=500)
+    assert len(list((tmp_path / "seedance-demo" / "store").glob("productions/*/*/film.mp4"))) == 2
+    elsewhere.pip("uninstall", "--yes", "prefect-seedance")
+    assert not (elsewhere.packages / "prefect_seedance").exists()
+    assert elsewhere.flows.read_text() == "WHOSE = 'the team'\n"
 
 
 def test_every_public_name_can_be_loaded() -> None:

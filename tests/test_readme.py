@@ -47,7 +47,7 @@ def test_every_block_of_the_readme_runs(sandbox: dict[str, str], tmp_path: Path,
                 targets = re.findall(r"^make (\w+)", block, re.MULTILINE)
                 _run(["make", "--dry-run", *targets], sandbox, ROOT)
             case "bash" if "pip install ." in block:
-                _run(["bash", "-ec", "prefect block register -m prefect_seedance"], sandbox, ROOT)
+                _run(["bash", "-ec", "prefect block register -m prefect_seedance.blocks"], sandbox, ROOT)
             case "bash":
                 exports += "".join(line + "\n" for line in block.splitlines() if line.startswith("export "))
                 _run(["bash", "-ec", exports + block], sandbox, tmp_path)

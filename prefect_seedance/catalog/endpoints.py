@@ -1,4 +1,4 @@
-"""The known endpoints as rows of data. A new endpoint of the same envelope is a new row, not new code.
+"""The known endpoints as rows of data. An endpoint that is asked in the same way is a new row, not new code.
 
 Prices and inputs are those of Runpod's documentation at the date in `checked`; Runpod does withdraw endpoints, so
 `prefect-seedance doctor` asks for free whether one still answers. Sizes of the Seedance 1.0 series are ByteDance's.
@@ -17,7 +17,7 @@ from prefect_seedance.models import Frozen, Request, Usd
 
 
 class Tier(Frozen):
-    """One resolution of an endpoint: the sizes that count as it, and its price."""
+    """One resolution of an endpoint: the sizes that are billed as it, and its price."""
 
     name: str = Field(description="As the endpoint says it, for example 720p.")
     sizes: tuple[str, ...] = Field(description="Width x height, the usual one first.")
@@ -117,7 +117,7 @@ ROWS = (
         slug="wan-2-6-i2v",
         title="WAN 2.6, image to video",
         image="required",
-        size_as="tier",  # the documentation says 1280*720, the endpoint wants 720p
+        size_as="tier",  # the documentation says 1280*720, the endpoint takes 720p
         durations=(5, 10, 15),
         tiers=(_tier("720p", per_second=Decimal("0.10")), _tier("1080p", per_second=Decimal("0.15"))),
         checked=DOCS,
@@ -237,7 +237,7 @@ def input_of(request: Request, model: Model, image: str | None, last_image: str 
     """The `input` object of the POST. *image* and *last_image* are links that the provider can fetch."""
     fields: dict[str, Any] = {"prompt": request.prompt, "duration": request.duration}
     if model.image != "none":
-        fields["image"] = image or ""  # the vendor: leave it empty for text to video
+        fields["image"] = image or ""  # the vendor wants it there, and empty for text to video
     if model.last_image_key and last_image:
         fields[model.last_image_key] = last_image
     if model.fps:

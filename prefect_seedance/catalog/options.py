@@ -49,7 +49,7 @@ MISFITS: dict[str, Callable[[Any, Model], str | None]] = {
 
 
 def first_offered(field: str, model: Model) -> Any:
-    """What *model* makes where nobody says otherwise."""
+    """The value of *field* that *model* is asked for where the storyboard names none; None where it takes none."""
     match field:
         case "size":
             return model.default_size

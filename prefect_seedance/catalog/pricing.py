@@ -11,7 +11,7 @@ from prefect_seedance.text import CENT
 
 
 def estimate(request: Request, model: Model) -> Decimal:
-    """What the vendor's list says *request* costs: the listed price of its length, else seconds times the rate."""
+    """The list price of *request* in dollars: that of its length where one is listed, else seconds times the rate."""
     tier = model.tier_of(request.size)
     if tier is None:
         raise ValueError(f"{model.slug} has no size {request.size}")

@@ -1,7 +1,7 @@
 """The review page: one self-contained file that plays a production and says what became of every shot.
 
 The page itself is `review.html` beside this file; here is what it is filled with. Whatever comes from a storyboard or
-an error is escaped, and the page's own policy lets nothing run or load but what is written here.
+an error is escaped, and its Content-Security-Policy lets the browser run and load only what this module wrote.
 """
 
 from __future__ import annotations

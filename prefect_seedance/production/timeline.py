@@ -14,7 +14,7 @@ from typing import Any
 from prefect_seedance.production.manifest import ShotResult
 
 USUAL_SECONDS = 5.0
-"""The length of a slate where nobody says what was asked."""
+"""The length of a slate where it is not known how many seconds were asked for."""
 
 
 def otio(
@@ -86,7 +86,7 @@ def _provenance(shot: ShotResult, prompt: str | None, model: str | None) -> dict
 
 
 def _plain() -> dict[str, Any]:
-    """The fields that every item of a timeline has and that say nothing here."""
+    """The fields that OpenTimelineIO wants in every item, without content here."""
     return {"metadata": {}, "source_range": None, "effects": [], "markers": [], "enabled": True}
 
 

@@ -64,7 +64,7 @@ def parted(location: str, store: Store | None = None) -> tuple[Folder, str]:
 
 
 async def read_named(folder: Folder, name: str, most_bytes: int) -> bytes:
-    """The content of the one file that a person named themselves, wherever its links lead."""
+    """The content of the one file that a person named on purpose; its links may lead out of the folder."""
     if folder.bucket:
         return await folder.read(name, most_bytes)
     return await asyncio.to_thread(_read_at, Path(folder.url) / name, most_bytes, "there is no such file")

@@ -90,7 +90,7 @@ def _wrapped(address: Address) -> list[Address]:
 
 async def _ask_at(address: str, url: httpx.URL, most_bytes: int) -> bytes | str:
     # A client of its own per link: no connection, cookie or TLS session is shared between hosts that share an address.
-    # No proxy and no .netrc of ours (trust_env), and no packed body that could unfold into gigabytes.
+    # No proxy and no .netrc of ours (trust_env), and no compressed body, which could grow to gigabytes.
     headers = {"Host": url.netloc.decode("ascii"), "Accept-Encoding": "identity", "User-Agent": "prefect-seedance"}
     host = url.raw_host.decode("ascii")
     async with (

@@ -25,7 +25,7 @@ MOST_BYTES = 30_000_000 - 1  # the endpoint: less than 30 MB
 SHORTEST_SIDE, LONGEST_SIDE = 300, 6000
 LOWEST_RATIO, HIGHEST_RATIO = 0.4, 2.5
 AT_ONCE = 8
-DECODERS = 2  # a picture of 6000 x 6000 takes 144 MB while it is decoded
+DECODERS = 2  # at once: a picture of 6000 x 6000 takes 144 MB while it is decoded
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|data:")
 MODES = {"JPEG": ("L", "RGB"), "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")}
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
@@ -121,7 +121,7 @@ def _seen(content: bytes, source: str) -> Picture:
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             width, height = _sides(image)
-            _check_sides(width, height)  # before decoding, so that nothing huge is unfolded
+            _check_sides(width, height)  # before decoding, so that no small file fills the memory
             image.load()
             kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: two pictures of a camera in one JPEG
     except UnidentifiedImageError as error:

@@ -30,7 +30,7 @@ def circles(before: Before) -> list[list[int]]:
 
 
 def in_order(before: Before) -> list[int]:
-    """All shots that are in no circle and hang on none, each after the one it continues from."""
+    """All shots that neither are in a circle nor continue from one, each after the shot it continues from."""
     after: dict[int, list[int]] = {}
     order: list[int] = []
     for shot, link in enumerate(before):

@@ -138,7 +138,7 @@ class _Rules:
         return f"model `{printable(slug)}` is not in the catalog{meant}"
 
     def check_names(self, loc: Loc, text: str) -> None:
-        """Every {name} in *text* needs a value."""
+        """Report each {name} in *text* that has no value."""
         if not self.variables_known:
             return
         for name in unset(text, self.variables):
@@ -169,7 +169,7 @@ class _Rules:
         return tuple(shots)
 
     def warn_of_drift(self, before: Before) -> None:
-        """Each shot of a chain begins with a picture that was made from a picture: it grows softer and stranger."""
+        """Warn of long chains: each shot begins with a generated picture, so they grow softer and stranger."""
         length: dict[int, int] = {}
         for number in in_order(before):
             link = before[number]
@@ -202,7 +202,7 @@ class _Rules:
                 self.problem(loc, message)
 
     def shot(self, number: int) -> BoardShot:
-        """The shot as if it began afresh; a shot that continues from another gets its first frame later."""
+        """The shot without its chain: where it continues from another, its first frame and its key come later."""
         spec, at = self.shots[number], ("shots", number)
         if not spec.prompt.strip():
             self.problem((*at, "prompt"), "the prompt is empty; say what the clip shows")
@@ -243,7 +243,10 @@ class _Rules:
         return model
 
     def value(self, number: int, field: str, model: Model) -> Any:
-        """What the shot, else the defaults, else the model says; blocks the shot if the model does not offer it."""
+        """The value of *field*: that of the shot, else of the defaults, else the usual one of *model*.
+
+        A value that the model does not offer blocks the shot.
+        """
         spec, default = self.shots[number], getattr(self.board.defaults, field)
         own, misfit = getattr(spec, field), MISFITS[field]
         if own is not None:
@@ -349,7 +352,7 @@ class _Rules:
             self.blocked.setdefault(number, message)
 
     def report_waiting(self, root: int, followers: list[int]) -> None:
-        """One message for all that hang on one blocked shot, however long the chain."""
+        """One message for all shots that a blocked one keeps waiting, however long the chain."""
         name = shot_name(self.shots, root)
         others = [f"`{shot_name(self.shots, number)}`" for number in followers[1:4]]
         if len(followers) > 4:
@@ -369,5 +372,5 @@ def _continued(shot: BoardShot, before: BoardShot) -> BoardShot:
 
 
 def _by_place(problems: list[Problem], file: str) -> tuple[Problem, ...]:
-    """What other files and the whole board have wrong first, then the lines of *file* in their order."""
+    """*problems* in reading order: those of other files and of the whole board first, then by line of *file*."""
     return tuple(sorted(problems, key=lambda problem: (problem.line or 0) if problem.file == file else 0))

@@ -21,14 +21,14 @@ DEEPEST = 20
 NULLS = {"", "~", "null", "Null", "NULL"}
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is about ten times as fast
 SURROGATES = re.compile(r"\\(?:u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|.)", re.IGNORECASE | re.DOTALL)
-RAW = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # in JSON part of a text; YAML would change or refuse it
+RAW = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # JSON allows them; YAML would change or refuse them
 
 Loc = tuple[str | int, ...]
-"""The way to a value: ("shots", 3, "prompt")."""
+"""The path to a value: ("shots", 3, "prompt")."""
 
 
 class Mistake(Exception):
-    """The text can't be read on from `line`."""
+    """The text can't be read from `line` on."""
 
     def __init__(self, line: int, message: str) -> None:
         super().__init__(message)
@@ -80,7 +80,7 @@ def read_json(text: str) -> tuple[Node, list[tuple[Loc, int, str]]]:
         raise Mistake(error.lineno, f"the JSON can't be read here: {error.msg}; correct it") from error
     except (ValueError, RecursionError) as error:
         raise Mistake(1, "the JSON is nested too deeply or holds a number too long; simplify it") from error
-    # YAML takes neither tabs between values nor characters written as two escapes; both are fine in JSON.
+    # JSON allows tabs between values and characters written as two escapes; YAML takes neither.
     text = RAW.sub(lambda mark: f"\\u{ord(mark[0]):04x}", text.replace("\t", " "))
     return read_yaml(SURROGATES.sub(_one_character, text))
 
@@ -92,7 +92,7 @@ def _one_character(match: re.Match[str]) -> str:
 
 
 def read_yaml(text: str) -> tuple[Node, list[tuple[Loc, int, str]]]:
-    """The tree of *text* and its duplicate fields, each with the way to it, its line and a sentence.
+    """The tree of *text* and its duplicate fields, each with its path, its line and a message.
 
     Raises `Mistake` for text that is not YAML and for what a storyboard never needs: anchors, tags, many documents.
     """
@@ -133,7 +133,7 @@ def _events(text: str) -> Iterator[tuple[Any, int]]:
 def _tree(events: Iterator[tuple[Any, int]]) -> tuple[Node, list[tuple[Loc, int, str]]]:
     top = Node(1, [])
     twice: list[tuple[Loc, int, str]] = []
-    open_nodes, names, way = [top], [None], list[str | int]()  # a name waits here for its value
+    open_nodes, names, way = [top], [None], list[str | int]()  # `names`: a field whose value comes next
     waiting: list[tuple[str, int] | None] = list(names)
     for event, line in events:
         if isinstance(event, yaml.CollectionEndEvent):

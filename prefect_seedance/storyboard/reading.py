@@ -207,5 +207,5 @@ def _stopped(outline: Outline, message: str) -> Outline:
 
 
 def _silenced(outline: Outline, problem: Problem) -> Outline:
-    """*outline* with *problem*, which is why nothing is said about variables without values."""
+    """*outline* with *problem*. Variables without a value are not reported as well: the problem explains them."""
     return replace(outline, problems=(*outline.problems, problem), broken=outline.broken | {("variables",)})

@@ -133,7 +133,7 @@ class Outline:
     warnings: tuple[Problem, ...] = ()
 
     def note(self, loc: Loc, message: str) -> Problem:
-        """*message* with the place of *loc*."""
+        """*message* as a problem, with the file, line and shot of *loc*."""
         number = loc[1] if len(loc) > 1 and loc[0] == "shots" else None
         shot = shot_name(self.board.shots, int(number)) if number is not None else None
         return Problem(file=self.file, line=self.tree and self.tree.line_at(loc), shot=shot, message=message)

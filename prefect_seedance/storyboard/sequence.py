@@ -65,7 +65,7 @@ async def read_sequence(
 
 
 async def _read(location: str, common: str, store: Store | None) -> tuple[Folder | None, Outline]:
-    """What is at *location*; shots without any prompt have an empty one."""
+    """The shots at *location*; those that no prompt was found for have an empty one."""
     try:
         if location.lower().endswith(".csv"):
             folder, name = parted(location, store)
@@ -161,7 +161,7 @@ def _paired(outline: Outline) -> Outline:
 
 
 def _said_once(outline: Outline, messages: list[str], broken: set[Loc]) -> Outline:
-    """*outline* with problems that hold for all its pictures; the rules say no more about *broken*."""
+    """*outline* with a problem for each of *messages*. The rules report nothing more at the places in *broken*."""
     problems = [Problem(file=outline.file, message=message) for message in messages]
     return replace(outline, problems=(*problems, *outline.problems), broken=outline.broken | broken)
 

@@ -43,7 +43,7 @@ async def find_pictures(location: str, store: Store | None) -> Found:
 
 
 def prompt_file(picture: str) -> str:
-    """Where the prompt of its own of a picture would be."""
+    """Where a picture's own prompt is looked for: `name.txt` beside `name.png`."""
     return str(PurePosixPath(picture).with_suffix(".txt"))
 
 

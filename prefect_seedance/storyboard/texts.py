@@ -26,7 +26,7 @@ def filled(text: str, variables: Mapping[str, str]) -> str:
 
     Breaks off once it is far too long for any use: ten names and ten long values must not make gigabytes.
     """
-    pieces = VARIABLE.split(text)  # every second one is a name
+    pieces = VARIABLE.split(text)  # text and names by turns
     length = 0
     for place in range(1, len(pieces), 2):
         pieces[place] = variables.get(pieces[place], f"{{{pieces[place]}}}")
@@ -42,7 +42,7 @@ def unset(text: str, variables: Mapping[str, str]) -> list[str]:
 
 
 def joined(prompt: str, style: str) -> str:
-    """The prompt that is sent: what the shot shows, a blank, how all shots look. It is part of every key."""
+    """The prompt that is sent: the text of the shot, a space, the style. It is part of the key."""
     return f"{prompt.strip()} {style.strip()}".strip()
 
 

@@ -23,7 +23,10 @@ from prefect_seedance.models import Footage
 
 
 class _Moment(NamedTuple):
-    """A decoded frame, its number from 1 on, and what its time is counted in and from."""
+    """A decoded frame, with its number (from 1) and what its time stamp needs to become seconds.
+
+    *first* is the time stamp of the first frame, *tick* the seconds of one unit, *rate* the frames per second.
+    """
 
     frame: av.VideoFrame
     number: int
@@ -33,7 +36,7 @@ class _Moment(NamedTuple):
 
     @property
     def ends(self) -> Fraction:
-        """When the next frame follows, in seconds from the first."""
+        """When this frame ends, in seconds from the start of the first."""
         return ((self.frame.pts or 0) - self.first) * self.tick + (self.frame.duration * self.tick or 1 / self.rate)
 
 
@@ -51,7 +54,7 @@ def examine(path: Path) -> Footage:
 
 
 def last_frame(clip: Path, picture: Path) -> None:
-    """Save the true last frame of *clip* as a PNG. Found by decoding them all: seeking is neither exact nor quicker."""
+    """Save the last frame of *clip* as a PNG. All are decoded to find it: seeking is neither exact nor quicker."""
     with _opened(clip) as opened:
         image = _image(_last(opened).frame)
     with _whole_or_nothing(picture) as unfinished:
@@ -83,7 +86,7 @@ def join(clips: Sequence[Path], film: Path) -> Footage:
 
 
 def _said_of(path: Path) -> Footage:
-    """What a file says of itself, without decoding it."""
+    """What the header of a file says of it; nothing is decoded."""
     with _opened(path) as clip:
         stream = clip.streams.video[0]
         return Footage(
@@ -133,7 +136,7 @@ def _encode(clips: Sequence[Path], target: av.container.OutputContainer) -> None
             for moment in _moments(clip):
                 fitted.push(moment.frame)
                 frame, ends = fitted.vpull(), begins + moment.ends
-                while index / rate < ends:  # each frame as often as the film's rate needs it: twice, once or never
+                while index / rate < ends:  # a frame is repeated or left out where the film's rate differs
                     frame.pts, frame.time_base, frame.pict_type = index, 1 / rate, 0
                     target.mux(stream.encode(frame))
                     index += 1
@@ -172,7 +175,7 @@ def _rate(clip: av.container.InputContainer) -> Fraction:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """The clip at *path*; whatever the decoder complains of is `ClipDamaged`."""
+    """The clip at *path*. Errors of the decoder inside become `ClipDamaged`, those of the disk stay what they are."""
     if path.stat().st_size == 0:
         raise ClipDamaged(f"{path.name} is empty")
     try:
@@ -187,9 +190,9 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
 
 
 def _moments(clip: av.container.InputContainer) -> Iterator[_Moment]:
-    """Every frame in order; `ClipDamaged` where one had to be patched up, or where the end is missing."""
+    """Every frame in order; `ClipDamaged` where the decoder had to guess one, or where the end is missing."""
     name, stream = Path(clip.name).name, clip.streams.video[0]
-    stream.thread_type = "NONE"  # threads of the codec cost more than half as much again
+    stream.thread_type = "NONE"  # with threads of its own the codec takes half as much processor time again
     tick, rate = stream.time_base or Fraction(1), _rate(clip)
     first, last = 0, None
     for number, frame in enumerate(clip.decode(stream), 1):
@@ -200,7 +203,7 @@ def _moments(clip: av.container.InputContainer) -> Iterator[_Moment]:
         yield last
     if last is None:
         raise ClipDamaged(f"{name} has no picture in it")
-    # Both, since an edit list may leave out frames on purpose.
+    # Too few frames alone prove nothing: an edit list may leave some out on purpose. The time has to be short as well.
     if last.number < stream.frames and last.ends + 1 / (2 * rate) < (stream.duration or 0) * tick:
         raise ClipDamaged(f"{name} ends after {last.number} of {stream.frames} frames")
 

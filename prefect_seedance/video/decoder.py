@@ -21,10 +21,10 @@ from prefect_seedance.errors import ClipDamaged, DownloadFailed
 from prefect_seedance.models import Footage
 
 FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -signal.SIGBUS, -signal.SIGPROF}
-"""How a process ends that a clip has brought down, and nobody else."""
+"""Signals by which a clip ends its decoder. Any other end came from outside and says nothing of the clip."""
 
 CPU_SECONDS = 900.0
-"""Of one clip, by SIGPROF; an honest one takes a few."""
+"""The most processor time for one clip; a sound one takes a few. SIGPROF ends a decoder that takes longer."""
 
 SECRETIVE = ("RUNPOD_", "AWS_", "PREFECT_")
 
@@ -59,7 +59,7 @@ def _examine(clip: Path) -> Footage:
 
 
 def _take() -> subprocess.Popen[str]:
-    """A decoder that waits for work, or a new one. One that was ended while it waited is left out."""
+    """An idle decoder that is still alive, or a new one."""
     while _idle:
         process = _idle.pop()
         if process.poll() is None:
