@@ -9,7 +9,6 @@ from pathlib import Path
 
 from prefect_seedance.ledger.record import Writer
 
-
 ENDED = ("Z", "X")
 """States of a process that has ended and whose parent has not asked for its exit code: a zombie."""
 
