@@ -19,7 +19,9 @@ MEGABYTE = 2**20
 
 
 def test_a_folder_is_opened_without_loading_s3() -> None:
-    program = "import sys; from prefect_seedance.store import open_store; open_store('.'); print('s3fs' in sys.modules)"
+    program = (
+        "import sys; from prefect_seedance.storage import open_store; open_store('.'); print('s3fs' in sys.modules)"
+    )
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "False\n"
 
 
@@ -103,7 +105,7 @@ async def test_names_go_on_after_the_first_thousand(either_store: Store) -> None
 RACER = """
 import asyncio, sys
 from prefect_seedance.errors import Taken
-from prefect_seedance.store import open_store
+from prefect_seedance.storage import open_store
 
 async def race(store, name):
     try:
@@ -168,6 +170,14 @@ async def test_a_second_creation_leaves_the_first_content(either_store: Store) -
     assert await either_store.read("a/1") == b"first"
 
 
+async def test_who_finds_the_very_bytes_there_that_it_wrote_has_won(either_store: Store) -> None:
+    await either_store.create("a", b"mine alone")
+    await either_store.create("a", b"mine alone")
+    for other in (b"", b"mine", b"mine alone, and more"):
+        with pytest.raises(Taken):
+            await either_store.create("a", other)
+
+
 async def test_a_published_file_replaces_the_old_one(either_store: Store, tmp_path: Path) -> None:
     for content in (b"old", b"new", b"x" * 8 * MEGABYTE, b"", os.urandom(17 * MEGABYTE)):
         local = either_store.scratch() / tmp_path.name
@@ -194,7 +204,7 @@ async def test_nothing_temporary_is_left_on_disk(tmp_path: Path) -> None:
     await store.prove()
     await store.create("a", b"")
     with pytest.raises(Taken):
-        await store.create("a", b"")
+        await store.create("a", b"another's")
     await store.copy("a", "b")
     await store.copy("a", "b")
     await store.age("a")

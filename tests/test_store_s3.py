@@ -39,19 +39,26 @@ async def test_a_server_that_does_not_know_the_condition_is_refused(line: Line, 
         await far_store.prove()
 
 
-async def test_a_lost_answer_reads_as_taken_by_oneself(line: Line, far_store: Store) -> None:
-    """The S3 client repeats the PUT, unseen; so a writer who is told "taken" has to read whose content is there."""
-    line.answers_to_drop = 1
+@pytest.mark.parametrize("answers", [1, 100], ids=["one", "all"])
+async def test_lost_answers_take_nothing_from_who_created_it_and_give_nothing_to_others(
+    line: Line, far_store: Store, answers: int
+) -> None:
+    """The S3 client repeats the PUT, unseen, and is then told "taken" of the writer's own content."""
+    line.answers_to_drop = answers
+    await far_store.create("a", b"mine")
+    line.answers_to_drop = answers
     with pytest.raises(Taken):
-        await far_store.create("a", b"mine")
+        await far_store.create("a", b"another's")
     assert await far_store.read("a") == b"mine"
 
 
-async def test_lost_answers_leave_it_open_whether_it_was_written(line: Line, far_store: Store) -> None:
-    line.answers_to_drop = 100
+async def test_what_can_neither_be_written_nor_read_is_left_open(line: Line, far_store: Store) -> None:
+    line.answer_instead = (503, "SlowDown")
     with pytest.raises(StoreUnavailable):
         await far_store.create("a", b"mine")
-    assert await far_store.read("a") == b"mine"
+    line.on_request = lambda method, _: setattr(line, "answer_instead", (412, "") if method == "PUT" else (404, ""))
+    with pytest.raises(StoreUnavailable):
+        await far_store.create("a", b"mine")
 
 
 async def test_a_lost_answer_does_not_spoil_proof_and_kind(line: Line, far_store: Store) -> None:

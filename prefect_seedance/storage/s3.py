@@ -83,7 +83,7 @@ class S3Store(Store):
         )
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
-    async def create(self, path: str, content: bytes) -> None:
+    async def _create(self, path: str, content: bytes) -> None:
         async def put(s3: Any) -> None:
             await s3.put_object(**self._at(path), Body=content, IfNoneMatch="*")
 

@@ -1,4 +1,4 @@
-"""Where clips and ledger live: a local folder (`store_disk.py`), or `s3://bucket/prefix` (`store_s3.py`).
+"""Where clips and ledger live: a local folder (`local.py`), or `s3://bucket/prefix` (`s3.py`).
 
 Both keep the same promises: a path exists only if its content is whole, and of many writers who create it one wins.
 """
@@ -31,13 +31,34 @@ class Store(ABC):
     url: str
     public_base_url: str | None
 
-    @abstractmethod
     async def create(self, path: str, content: bytes) -> None:
         """Write *path* whole if nothing is there. One of many writers wins, the others get `Taken`.
 
-        `StoreUnavailable` means that it may or may not be there. Over a bad line even `Taken` may speak of the
-        caller's own content (its first try arrived, the answer did not): read the path to know.
+        Whoever finds the very bytes there that it wrote has won: over a bad line a try arrives whose answer does not,
+        and its repetition is then refused. So *content* holds something that no other writer has. `StoreUnavailable`
+        means that it may or may not be there, or come late: try the same content again, or give it up.
         """
+        for _ in range(3):
+            try:
+                return await self._create(path, content)
+            except Taken:
+                try:
+                    if await self.read(path) == content:
+                        return None
+                except Missing:  # free again
+                    continue
+                raise
+            except StoreUnavailable:
+                with suppress(Missing, StoreUnavailable, BadStore):
+                    if await self.read(path) == content:
+                        return None
+                    raise Taken(f"{self.url}/{path} exists already.") from None
+                raise
+        raise StoreUnavailable(f"{self.url}/{path} is said to be taken and to be free; read it before trying again.")
+
+    @abstractmethod
+    async def _create(self, path: str, content: bytes) -> None:
+        """Try once. `Taken` and `StoreUnavailable` may both speak of the caller's own content."""
 
     @abstractmethod
     async def write(self, path: str, content: bytes, content_type: str | None = None) -> None:
@@ -94,8 +115,7 @@ class Store(ABC):
         with suppress(Missing):  # without the right to list, S3 says "denied" of what is not there
             await self.read(probe)
         await self.names(probe)
-        with suppress(Taken):  # only our own repeated request can have taken a random name
-            await self.create(probe, first)
+        await self.create(probe, first)
         try:
             await self._prove_exclusive(probe, first, second)
         except BaseException:
@@ -133,16 +153,15 @@ class Store(ABC):
         """Fix at first use whether this store holds real or pretend clips; `BadStore` if it is of the other kind."""
         told = await self.kind()
         if told is None:
-            try:
-                await self.create(KIND_PATH, json.dumps({"schema": STORE_SCHEMA, "kind": kind}).encode())
-            except (Taken, StoreUnavailable):
-                if (told := await self.kind()) is None:
-                    raise
+            with suppress(Taken):
+                return await self.create(KIND_PATH, json.dumps({"schema": STORE_SCHEMA, "kind": kind}).encode())
+            told = await self.kind()
         if told not in (None, kind):
             raise BadStore(
                 f"This store belongs to {OWNERS[told]}; its clips are never mixed with those of {OWNERS[kind]}, "
                 f"so use another store than {self.url}."
             )
+        return None
 
 
 def checked(path: str) -> str:
