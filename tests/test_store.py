@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
 from prefect_seedance.storage import open_store
-from prefect_seedance.storage.store import Store
+from prefect_seedance.storage.store import Kind, Store, refuse_other_kind
 
 MEGABYTE = 2**20
 
@@ -268,8 +268,27 @@ async def test_a_store_that_does_not_say_its_kind_is_refused(either_store: Store
             await either_store.belongs_to("real")
 
 
+@pytest.mark.parametrize(
+    ("base_url", "kind"), [("https://api.runpod.ai/v2", "real"), ("http://127.0.0.1:8080/v2", "pretend")]
+)
+async def test_a_store_that_lost_what_says_its_kind_is_known_by_its_ledger(
+    either_store: Store, base_url: str, kind: Kind
+) -> None:
+    await either_store.write("ledger/sd1-a/0001.json", b"half a rec")
+    with pytest.raises(BadStore, match="restore that file"):
+        await either_store.kind()
+    await either_store.write("ledger/sd1-b/0001.json", json.dumps({"base_url": base_url}).encode())
+    other: Kind = "real" if kind == "pretend" else "pretend"
+    with pytest.raises(BadStore, match="nothing was submitted"):
+        await refuse_other_kind(either_store, other)
+    with pytest.raises(BadStore, match="never mixed"):
+        await either_store.belongs_to(other)
+    await refuse_other_kind(either_store, kind)
+    assert await either_store.kind() == kind
+
+
 async def test_many_first_users_agree_on_the_kind(either_store: Store) -> None:
-    kinds: list[Literal["real", "pretend"]] = ["real", "pretend", "real", "pretend"]
+    kinds: list[Kind] = ["real", "pretend", "real", "pretend"]
     outcomes = await asyncio.gather(*(either_store.belongs_to(kind) for kind in kinds), return_exceptions=True)
     told = await either_store.kind()
     for kind, outcome in zip(kinds, outcomes, strict=True):

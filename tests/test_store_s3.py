@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import time
 from pathlib import Path
 
 import httpx
@@ -146,3 +148,28 @@ async def test_a_download_that_breaks_off_leaves_no_file(line: Line, far_store: 
     assert not (tmp_path / "a").exists()
     with pytest.raises(StoreUnavailable):
         await far_store.read("a")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hangs", ["at once", "in the middle of an answer"])
+async def test_a_bucket_that_hangs_is_told_of_within_seconds(hangs: str) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await reader.readuntil(b"\r\n\r\n")
+            if hangs != "at once":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+            await reader.read(-1)
+            await asyncio.sleep(3600)
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    store = open_store("s3://bucket/x", key="k", secret="s", endpoint_url=address)
+    await store.link("warm", 60)
+    begun = time.monotonic()
+    async with asyncio.timeout(300):
+        asked = [store.read("a"), store.names("a")]
+        asked += [store.create("a", b""), store.delete("a"), store.exists("a")] if hangs == "at once" else []
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * len(asked)
+    assert 9 < time.monotonic() - begun < 60  # a create is looked up once more, and then it is known
+    await store.aclose()

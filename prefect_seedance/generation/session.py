@@ -41,7 +41,6 @@ from prefect_seedance.ledger import durable, rules
 from prefect_seedance.ledger.durable import to_the_end
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
-from prefect_seedance.ledger.rescue import rescue
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
 from prefect_seedance.models import Footage, Request
@@ -211,7 +210,10 @@ class Run:
         return await self._keep_accepted(accepted, answer, history)
 
     async def _keep_accepted(self, accepted: Record, answer: Answer, known: History) -> History:
-        """Append *accepted*; while the store is down go on polling, since the API forgets a job 30 minutes after."""
+        """Append *accepted*; while the store is down go on polling, since the API forgets a job 30 minutes after.
+
+        A store that fails or hangs hides neither the job id nor how the job has ended: both are told outside of it.
+        """
         appending = asyncio.create_task(self.ledger.keep(accepted, known))
         await asyncio.wait({appending}, timeout=3)
         if not appending.done() and answer.ended is None:
@@ -223,12 +225,9 @@ class Run:
         if answer.ended is None:
             return await appending
         ended = _ended(accepted, answer)
-        if not appending.done():
-            rescue(
-                ended,
-                StoreUnavailable("the job has ended before its acceptance could be recorded."),
-                self.ledger.store.url,
-            )
+        if not appending.done() or appending.exception() is not None:
+            why = StoreUnavailable("the job has ended before its acceptance could be recorded.")
+            self.ledger.rescue(ended, why)
         await appending
         return await self.ledger.keep(ended)
 

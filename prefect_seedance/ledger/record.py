@@ -97,7 +97,7 @@ class Record(Frozen):
 
     @field_validator("kind", mode="before")
     @classmethod
-    def _known_reason(cls, word: object, facts: ValidationInfo) -> object:
+    def _known_reason(cls, word: Any, facts: ValidationInfo) -> Any:
         reasons = (RefusalReason, FailureReason)
         for reason in reasons if facts.data.get("step") is Step.REFUSED else reversed(reasons):
             if word in tuple(reason):
