@@ -10,7 +10,7 @@ SeedanceError
 ├── LostRace              somebody else took the next step of this key: read again, decide again
 ├── NotSubmitted          the API surely did not accept the job: nothing was charged
 │   ├── TryAgainLater     connection failed, or 429: the same claim may be made again after a pause
-│   ├── Refused           a 4xx: the same request will be refused again
+│   ├── Refused           a documented 4xx: the same request will be refused again
 │   └── TooLate           the claim had grown old before a byte was sent
 ├── SubmissionUnclear     the job may have been accepted and charged: never submit again, settle it
 ├── ApiUnreachable        no connection to the API
@@ -76,7 +76,7 @@ class TryAgainLater(NotSubmitted):
 
 
 class Refused(NotSubmitted):
-    """The API refused the request with a 4xx; the same request would be refused again."""
+    """The API refused the request with a documented 4xx; the same request would be refused again."""
 
     def __init__(self, message: str, status_code: int) -> None:
         super().__init__(message)

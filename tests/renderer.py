@@ -65,8 +65,8 @@ class HookedStore(Store):
         await self.moment(f"after {kind}", path)
         return answer
 
-    async def create(self, path: str, content: bytes) -> None:
-        await self._asked("create", path, lambda: self.inner.create(path, content))
+    async def _create(self, path: str, content: bytes) -> None:
+        await self._asked("create", path, lambda: self.inner._create(path, content))
 
     async def write(self, path: str, content: bytes, content_type: str | None = None) -> None:
         await self._asked("write", path, lambda: self.inner.write(path, content, content_type))

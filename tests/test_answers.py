@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from prefect_seedance.ledger.record import FailureReason
 from prefect_seedance.runpod.responses import classify, failure_of, link_in, message_of, without_input
 
 
@@ -78,7 +79,7 @@ NESTED = (
 )
 def test_a_failure_says_why_however_deep_the_reason_lies(body: dict[str, Any], kind: str, message: str | None) -> None:
     found, told = failure_of(body)
-    assert found == kind
+    assert found == kind == FailureReason(found)
     assert message is None or told == message
 
 

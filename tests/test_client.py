@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from emulating import RunningEmulator
+from raw_server import RawServer
 
 from prefect_seedance.errors import (
     ApiUnreachable,
@@ -87,6 +88,35 @@ async def test_only_what_surely_was_not_accepted_is_called_so(
     assert emulator.calls()["run"] == 1
 
 
+async def test_of_all_codes_only_the_documented_refusals_are_refusals() -> None:
+    """Everything else is a gateway's word about a request that may have gone through: 408, 409, 421, 425, 451, 499."""
+    posts = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal posts
+        head = await reader.readuntil(b"\r\n\r\n")
+        posts += 1
+        writer.write(b"HTTP/1.1 %s Said\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % head.split(b"/")[1])
+        await writer.drain()
+        writer.close()
+
+    async def said_of(code: int) -> str:
+        async with RunpodClient(Account("k", f"{origin}/{code}")) as client:
+            try:
+                await client.submit(SLUG, FIELDS)
+            except (Refused, TryAgainLater, SubmissionUnclear) as error:
+                return type(error).__name__
+        return "accepted"
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    origin = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with server, asyncio.timeout(120):
+        said = {code: await said_of(code) for code in range(300, 600)}
+    refused = dict.fromkeys((400, 401, 402, 403, 404, 413, 422), "Refused") | {429: "TryAgainLater"}
+    assert said == {code: refused.get(code, "SubmissionUnclear") for code in range(300, 600)}
+    assert posts == 300
+
+
 async def test_a_refusal_says_when_to_come_back(account: Account, emulator: RunningEmulator) -> None:
     emulator.fault("run", "status", code=429, retry_after=7)
     async with RunpodClient(account) as client:
@@ -150,6 +180,17 @@ async def test_an_unknown_status_word_is_waited_on(account: Account, emulator: R
         answer = await client.status(SLUG, submitted.job_id)
     assert answer is not None
     assert answer.ended is None
+
+
+@pytest.mark.parametrize(("id_", "usable"), [("j-1", True), ("j-2", False), (None, False), (7, False)])
+async def test_an_answer_about_another_job_is_no_answer(id_: object, usable: bool) -> None:
+    class Mixed(RawServer):
+        def answer(self, request: bytes) -> dict[str, Any]:
+            return {"id": id_, "status": "COMPLETED", "output": {"video_url": "https://v/other.mp4"}}
+
+    async with Mixed() as server, RunpodClient(Account("k", server.base_url)) as client:
+        answer = await client.status(SLUG, "j-1")
+    assert (answer is not None and answer.ended == "completed") is usable
 
 
 async def test_a_job_that_is_not_there_a_bad_key_and_a_withdrawn_endpoint_are_told_apart(

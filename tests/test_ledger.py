@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import datetime
+import json
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from prefect_seedance.errors import LedgerUnreadable, LostRace, StoreUnavailable
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.rescue import rescue_file
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
 from prefect_seedance.storage import open_store
@@ -187,3 +191,113 @@ async def test_what_the_store_does_not_take_names_a_job_only_where_there_is_one(
     told = capsys.readouterr().err
     assert f"settle {claim.key}@NUMBER" in told
     assert "None" not in told
+
+
+async def test_the_job_id_is_told_and_rescued_within_seconds_while_the_store_hangs(
+    ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = asyncio.Event()
+
+    async def hanging(moment: str, path: str) -> None:
+        if moment == "before create" and path.endswith("0002.json"):
+            await answers.wait()
+
+    claim = a_claim()
+    claimed = await grown(ledger, claim)
+    accepted = after(claim, Step.ACCEPTED, job_id="job-in-danger")
+    keeping = asyncio.create_task(Ledger(HookedStore(ledger.store, hanging)).keep(accepted, claimed))
+    async with asyncio.timeout(60):
+        while not rescue_file().exists():
+            await asyncio.sleep(0.05)
+    assert not keeping.done()
+    [line] = rescue_file().read_text().splitlines()
+    assert Record.model_validate(json.loads(line)["record"]).job_id == "job-in-danger"
+    told = capsys.readouterr().err
+    assert "job job-in-danger" in told
+    assert f"settle {claim.key}@NUMBER --job-id job-in-danger" in told
+    answers.set()
+    assert (await keeping).state is Step.ACCEPTED
+    assert len(rescue_file().read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("damage", ["newer", "half"])
+async def test_a_history_that_cannot_be_read_ends_the_keeping_once_the_job_id_is_rescued(
+    ledger: Ledger, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    claim = a_claim()
+    claimed = await grown(ledger, claim)
+    newer = b'{"schema": "prefect-seedance/record/2"}' if damage == "newer" else b'{"sch'
+    await ledger.store.create(record_path(claim.key, 2), newer)
+    async with asyncio.timeout(60):
+        with pytest.raises(LedgerUnreadable, match=r"job-in-danger.*update prefect-seedance") as ended:
+            await ledger.keep(after(claim, Step.ACCEPTED, job_id="job-in-danger"), claimed)
+    assert "nothing was submitted" not in str(ended.value)
+    assert "job-in-danger" in rescue_file().read_text()
+    assert "job-in-danger" in capsys.readouterr().err
+
+
+async def test_no_record_is_written_that_cannot_be_read_back(ledger: Ledger) -> None:
+    claim = a_claim()
+    accepted = after(claim, Step.ACCEPTED, job_id="job")
+    await grown(ledger, claim, accepted)
+    body = {"id": "job", "status": "COMPLETED", "output": {"cost": "1e400"}}
+    for cost in (Decimal("1e400"), Decimal("9" * 400), Decimal("sNaN"), Decimal("NaN")):
+        odd = after(accepted, Step.COMPLETED, answer=body, cost_usd=cost, claim_id=claim.claim_id)
+        kept = await ledger.keep(odd)
+        assert kept.state is Step.COMPLETED
+    read = (await ledger.load(claim.key)).last
+    assert read is not None
+    assert (read.answer, read.cost_usd, read.charged_usd) == (body, None, Decimal("0.05"))
+
+
+async def test_a_claim_that_could_not_be_read_back_is_not_made(ledger: Ledger) -> None:
+    claim = a_claim(estimated_usd=Decimal("1e400"))
+    with pytest.raises(LedgerUnreadable, match="nothing was submitted"):
+        await ledger.claim(History(claim.key), claim)
+    assert (await ledger.load(claim.key)).records == ()
+
+
+async def test_ten_thousand_records_of_a_key_are_read_in_order(ledger: Ledger) -> None:
+    claim = a_claim()
+    folder = Path(ledger.store.url) / "ledger" / claim.key
+    folder.mkdir(parents=True)
+    for number in range(1, 10_001):
+        (folder / f"{number:04d}.json").touch()
+    stored = after(claim, Step.STORED, number=10_001, clip="clips/a.mp4")
+    (folder / "10001.json").write_text(stored.model_dump_json(by_alias=True))
+    assert (await ledger.load(claim.key)).number == 10_001
+
+
+async def test_a_listing_that_stays_stale_is_not_asked_again_and_again_at_full_speed(ledger: Ledger) -> None:
+    class Stale(HookedStore):
+        stale, listed = True, 0
+
+        async def names(self, folder: str) -> list[str]:
+            self.listed += 1
+            names = await self.inner.names(folder)
+            return names[:1] if self.stale else names
+
+    async def nothing(moment: str, path: str) -> None:
+        pass
+
+    claim = a_claim()
+    accepted = after(claim, Step.ACCEPTED, job_id="job")
+    await grown(ledger, claim, after(claim, Step.UNCLEAR))
+    store = Stale(ledger.store, nothing)
+    keeping = asyncio.create_task(Ledger(store).keep(accepted))
+    begun = time.monotonic()
+    while time.monotonic() - begun < 1:
+        await asyncio.sleep(0.05)
+    assert store.listed < 20
+    store.stale = False
+    assert (await keeping).state is Step.ACCEPTED
+
+
+async def test_many_histories_come_in_the_order_they_were_asked_for(ledger: Ledger) -> None:
+    claims = [a_claim(f"Scene {n}.") for n in range(5)]
+    for claim in claims[:4]:
+        await grown(ledger, claim)
+    keys = [claim.key for claim in reversed(claims)]
+    histories = await ledger.load_many(keys)
+    assert [history.key for history in histories] == keys
+    assert [history.number for history in histories] == [0, 1, 1, 1, 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import itertools
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from renderer import small
 
 from prefect_seedance.keys import key_of
-from prefect_seedance.ledger.record import Record, Step, Writer
+from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason, Step, Writer
 from prefect_seedance.ledger.rules import (
     Action,
     CallUnclear,
@@ -136,6 +137,27 @@ def test_what_comes_next_is_what_the_table_says(circumstance: str, strays: int) 
             assert type(action) is (Claim if retry and facts is not MODERATED else Held)
         else:
             assert type(action) is OTHERS[state], (state, retry, facts)
+
+
+@pytest.mark.parametrize("state", [Step.REFUSED, Step.FAILED])
+def test_a_reason_that_this_version_does_not_know_is_read_and_forbids_a_new_payment(state: Step) -> None:
+    written = record(state).model_dump(mode="json") | {"kind": "charged in part"}
+    read = Record.model_validate_json(json.dumps(written))
+    assert (read.kind, read.has_unknown_reason) == ("charged in part", True)
+    for retry in (False, True):
+        action = decide(history(read), NOW, retry=retry)
+        assert isinstance(action, Held)
+        assert "`charged in part`" in action.why
+        assert "update prefect-seedance" in action.why
+
+
+@pytest.mark.parametrize("reason", [*RefusalReason, *FailureReason])
+def test_a_reason_is_on_disk_the_word_that_it_always_was(reason: RefusalReason | FailureReason) -> None:
+    step = Step.REFUSED if isinstance(reason, RefusalReason) else Step.LOST
+    written = record(step, kind=reason).model_dump_json(by_alias=True)
+    assert f'"kind":"{reason.value}"' in written
+    read = Record.model_validate_json(written)
+    assert (type(read.kind), read.kind, read.has_unknown_reason) == (type(reason), reason, False)
 
 
 def test_no_state_but_these_three_ever_leads_to_another_claim() -> None:

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from prefect_seedance.catalog.endpoints import KNOWN, input_of, nearest_ratio, with_rows
-from prefect_seedance.catalog.pricing import cost_of, estimate, upper
+from prefect_seedance.catalog.pricing import cost_of, estimate, may_have_cost, upper
 from prefect_seedance.models import Request
 from prefect_seedance.text import dollars
 
@@ -81,10 +81,44 @@ def test_every_endpoint_has_a_price_for_whatever_it_offers(model, make_request: 
         ({"cost": float("nan")}, None),
         ({"cost": -1}, None),
         ({"cost": True}, None),
+        ({"cost": "1e400"}, None),
+        ({"cost": 10**400}, None),
+        ({"cost": "9" * 400}, None),
+        ({"cost": "NaN"}, None),
+        ({"cost": "-Infinity"}, None),
+        ({"cost": "sNaN"}, None),
+        ({"cost": "10000.01"}, None),
+        ({"cost": 10000}, Decimal(10000)),
+        ({"cost": "0.1234567"}, None),
+        ({"cost": "1e-400"}, None),
+        ({"cost": "0.1200000000"}, Decimal("0.12")),
+        ({"cost": "0.12 USD"}, None),
+        ({"cost": [0.12]}, None),
     ],
 )
 def test_the_true_cost_is_read_only_where_it_is_one(output: object, cost: Decimal | None) -> None:
     assert cost_of({"output": output}) == cost
+
+
+@pytest.mark.parametrize(
+    ("answer", "may"),
+    [
+        ({}, False),
+        ({"output": "https://x/y.mp4"}, False),
+        ({"output": {"cost": None}}, False),
+        ({"output": {"cost": 0}}, False),
+        ({"output": {"cost": "0.00"}, "cost": 0.0}, False),
+        ({"output": {"cost": 0.04}}, True),
+        ({"output": {"cost": "0.12 USD"}}, True),
+        ({"output": {"cost": "1e400"}}, True),
+        ({"output": {"cost": True}}, True),
+        ({"output": {"cost": {"usd": 0.12}}}, True),
+        ({"cost": 0.12}, True),
+        ({"cost": "0.12 USD", "output": {"cost": 0}}, True),
+    ],
+)
+def test_a_cost_that_cannot_be_read_is_not_taken_for_none(answer: dict[str, object], may: bool) -> None:
+    assert may_have_cost(answer) is may
 
 
 def test_the_input_is_the_vendors_documented_one(make_request: MakeRequest) -> None:

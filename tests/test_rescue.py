@@ -1,19 +1,28 @@
-"""Two clocks decide whether a paid clip can still be had: 30 minutes for the job's record, 7 days for the link."""
+"""Two clocks decide whether a paid clip can still be had: 30 minutes for the job's record, 7 days for the link.
+
+And a store that says nothing: what is known is told outside of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import pytest
 from emulating import RunningEmulator
-from renderer import QUICK
+from renderer import QUICK, HookedStore
 
 from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.errors import LedgerUnreadable
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.rescue import rescue_file
 from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
@@ -61,3 +70,89 @@ async def test_a_link_that_is_seven_days_old_is_a_clip_lost_and_never_one_paid_a
         assert (await run.persist(completed)).state == "lost"
         assert (await run.generate(make_request())).state == "lost"
     assert len(emulator.charges) == 1
+
+
+async def rescued(step: str) -> dict[str, Any]:
+    """The rescued record *step*, as soon as it is there."""
+    async with asyncio.timeout(60):
+        while True:
+            lines = rescue_file().read_text().splitlines() if rescue_file().exists() else []
+            for line in map(json.loads, lines):
+                if line["record"]["step"] == step:
+                    return dict(line)
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.mark.usefixtures("_own_state")
+async def test_while_the_store_hangs_the_job_is_followed_and_its_end_told_too(
+    emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    hangs = True
+
+    async def hanging(moment: str, path: str) -> None:
+        while hangs and moment == "before create" and path.endswith("0002.json"):
+            await asyncio.sleep(0.05)
+
+    async with RunpodClient(account) as client:
+        run = Run(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
+        generating = asyncio.create_task(run.generate(make_request()))
+        accepted, completed = await rescued("accepted"), await rescued("completed")
+        assert (await Ledger(folder_store).load(key_of(make_request()))).state == "claimed"
+        hangs = False
+        assert (await generating).state == "stored"
+    [charge] = emulator.charges
+    assert accepted["record"]["job_id"] == completed["record"]["job_id"] == charge["job_id"]
+    assert completed["record"]["answer"]["output"]
+
+
+@pytest.mark.usefixtures("_own_state")
+async def test_while_the_store_hangs_a_verified_clip_is_kept_outside_of_it_until_it_is_in(
+    emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    hangs = True
+
+    async def hanging(moment: str, path: str) -> None:
+        while hangs and moment == "before put":
+            await asyncio.sleep(0.05)
+
+    async with RunpodClient(account) as client:
+        run = Run(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
+        generating = asyncio.create_task(run.generate(make_request()))
+        line = await rescued("stored")
+        kept = Path(line["file"])
+        clip = kept.read_bytes()
+        assert kept.name == Path(line["record"]["clip"]).name
+        generating.cancel()
+        hangs = False
+        with pytest.raises(asyncio.CancelledError):
+            await generating
+    history = await Ledger(folder_store).load(key_of(make_request()))
+    assert history.state == "stored"
+    assert await folder_store.read(line["record"]["clip"]) == clip
+    assert not kept.exists()
+    assert len(emulator.charges) == 1
+
+
+@pytest.mark.usefixtures("_own_state")
+async def test_a_record_of_a_later_version_ends_its_shot_and_keeps_the_job_id(
+    emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    async def meanwhile(moment: str, path: str) -> None:
+        if moment == "before create" and path.endswith("0002.json") and not await folder_store.exists(path):
+            await folder_store.write(path, b'{"schema": "prefect-seedance/record/2"}')
+
+    async with RunpodClient(account) as client, asyncio.timeout(90):
+        run = Run(client, Ledger(HookedStore(folder_store, meanwhile)), waiting=QUICK)
+        sibling = Run(client, Ledger(folder_store), waiting=QUICK).generate(make_request(prompt="Another."))
+        ended, other = await asyncio.gather(run.generate(make_request()), sibling, return_exceptions=True)
+    assert isinstance(ended, LedgerUnreadable)
+    assert not isinstance(other, BaseException)
+    assert other.state == "stored"
+    job_ids = {charge["job_id"] for charge in emulator.charges}
+    assert len(job_ids) == 2
+    assert json.loads(rescue_file().read_text().splitlines()[0])["record"]["job_id"] in job_ids

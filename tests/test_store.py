@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
 from prefect_seedance.storage import open_store
-from prefect_seedance.storage.store import Store
+from prefect_seedance.storage.store import Kind, Store, refuse_other_kind
 
 MEGABYTE = 2**20
 
@@ -105,7 +105,7 @@ async def test_names_go_on_after_the_first_thousand(either_store: Store) -> None
 RACER = """
 import asyncio, sys
 from prefect_seedance.errors import Taken
-from prefect_seedance.store import open_store
+from prefect_seedance.storage import open_store
 
 async def race(store, name):
     try:
@@ -170,6 +170,14 @@ async def test_a_second_creation_leaves_the_first_content(either_store: Store) -
     assert await either_store.read("a/1") == b"first"
 
 
+async def test_who_finds_the_very_bytes_there_that_it_wrote_has_won(either_store: Store) -> None:
+    await either_store.create("a", b"mine alone")
+    await either_store.create("a", b"mine alone")
+    for other in (b"", b"mine", b"mine alone, and more"):
+        with pytest.raises(Taken):
+            await either_store.create("a", other)
+
+
 async def test_a_published_file_replaces_the_old_one(either_store: Store, tmp_path: Path) -> None:
     for content in (b"old", b"new", b"x" * 8 * MEGABYTE, b"", os.urandom(17 * MEGABYTE)):
         local = either_store.scratch() / tmp_path.name
@@ -196,7 +204,7 @@ async def test_nothing_temporary_is_left_on_disk(tmp_path: Path) -> None:
     await store.prove()
     await store.create("a", b"")
     with pytest.raises(Taken):
-        await store.create("a", b"")
+        await store.create("a", b"another's")
     await store.copy("a", "b")
     await store.copy("a", "b")
     await store.age("a")
@@ -260,8 +268,27 @@ async def test_a_store_that_does_not_say_its_kind_is_refused(either_store: Store
             await either_store.belongs_to("real")
 
 
+@pytest.mark.parametrize(
+    ("base_url", "kind"), [("https://api.runpod.ai/v2", "real"), ("http://127.0.0.1:8080/v2", "pretend")]
+)
+async def test_a_store_that_lost_what_says_its_kind_is_known_by_its_ledger(
+    either_store: Store, base_url: str, kind: Kind
+) -> None:
+    await either_store.write("ledger/sd1-a/0001.json", b"half a rec")
+    with pytest.raises(BadStore, match="restore that file"):
+        await either_store.kind()
+    await either_store.write("ledger/sd1-b/0001.json", json.dumps({"base_url": base_url}).encode())
+    other: Kind = "real" if kind == "pretend" else "pretend"
+    with pytest.raises(BadStore, match="nothing was submitted"):
+        await refuse_other_kind(either_store, other)
+    with pytest.raises(BadStore, match="never mixed"):
+        await either_store.belongs_to(other)
+    await refuse_other_kind(either_store, kind)
+    assert await either_store.kind() == kind
+
+
 async def test_many_first_users_agree_on_the_kind(either_store: Store) -> None:
-    kinds: list[Literal["real", "pretend"]] = ["real", "pretend", "real", "pretend"]
+    kinds: list[Kind] = ["real", "pretend", "real", "pretend"]
     outcomes = await asyncio.gather(*(either_store.belongs_to(kind) for kind in kinds), return_exceptions=True)
     told = await either_store.kind()
     for kind, outcome in zip(kinds, outcomes, strict=True):

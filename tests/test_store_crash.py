@@ -25,7 +25,7 @@ WRITER = """
 import asyncio, resource, signal, sys
 from pathlib import Path
 from prefect_seedance.errors import StoreUnavailable
-from prefect_seedance.store import open_store
+from prefect_seedance.storage import open_store
 
 store_url, act, end, local = sys.argv[1:]
 store = open_store(store_url)
@@ -70,7 +70,7 @@ async def test_half_a_file_is_never_seen_on_disk(tmp_path: Path, act: str, end: 
 PUBLISHER = """
 import asyncio, sys
 from pathlib import Path
-from prefect_seedance.store import open_store
+from prefect_seedance.storage import open_store
 
 store = open_store(sys.argv[1], key="k", secret="s", endpoint_url=sys.argv[2])
 asyncio.run(store.put(Path(sys.argv[3]), "clips/a.mp4"))
@@ -153,7 +153,7 @@ async def test_an_upload_that_fails_is_ended_and_leaves_the_old_file(
 MEASURED = """
 import asyncio, sys
 from pathlib import Path
-from prefect_seedance.store import open_store
+from prefect_seedance.storage import open_store
 
 def peak():
     return int(next(row.split()[1] for row in open("/proc/self/status") if row.startswith("VmHWM"))) / 1024

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import time
 from pathlib import Path
 
 import httpx
@@ -39,19 +41,26 @@ async def test_a_server_that_does_not_know_the_condition_is_refused(line: Line, 
         await far_store.prove()
 
 
-async def test_a_lost_answer_reads_as_taken_by_oneself(line: Line, far_store: Store) -> None:
-    """The S3 client repeats the PUT, unseen; so a writer who is told "taken" has to read whose content is there."""
-    line.answers_to_drop = 1
+@pytest.mark.parametrize("answers", [1, 100], ids=["one", "all"])
+async def test_lost_answers_take_nothing_from_who_created_it_and_give_nothing_to_others(
+    line: Line, far_store: Store, answers: int
+) -> None:
+    """The S3 client repeats the PUT, unseen, and is then told "taken" of the writer's own content."""
+    line.answers_to_drop = answers
+    await far_store.create("a", b"mine")
+    line.answers_to_drop = answers
     with pytest.raises(Taken):
-        await far_store.create("a", b"mine")
+        await far_store.create("a", b"another's")
     assert await far_store.read("a") == b"mine"
 
 
-async def test_lost_answers_leave_it_open_whether_it_was_written(line: Line, far_store: Store) -> None:
-    line.answers_to_drop = 100
+async def test_what_can_neither_be_written_nor_read_is_left_open(line: Line, far_store: Store) -> None:
+    line.answer_instead = (503, "SlowDown")
     with pytest.raises(StoreUnavailable):
         await far_store.create("a", b"mine")
-    assert await far_store.read("a") == b"mine"
+    line.on_request = lambda method, _: setattr(line, "answer_instead", (412, "") if method == "PUT" else (404, ""))
+    with pytest.raises(StoreUnavailable):
+        await far_store.create("a", b"mine")
 
 
 async def test_a_lost_answer_does_not_spoil_proof_and_kind(line: Line, far_store: Store) -> None:
@@ -139,3 +148,28 @@ async def test_a_download_that_breaks_off_leaves_no_file(line: Line, far_store: 
     assert not (tmp_path / "a").exists()
     with pytest.raises(StoreUnavailable):
         await far_store.read("a")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hangs", ["at once", "in the middle of an answer"])
+async def test_a_bucket_that_hangs_is_told_of_within_seconds(hangs: str) -> None:
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            await reader.readuntil(b"\r\n\r\n")
+            if hangs != "at once":
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+            await reader.read(-1)
+            await asyncio.sleep(3600)
+
+    server = await asyncio.start_server(hang, "127.0.0.1", 0)
+    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    store = open_store("s3://bucket/x", key="k", secret="s", endpoint_url=address)
+    await store.link("warm", 60)
+    begun = time.monotonic()
+    async with asyncio.timeout(300):
+        asked = [store.read("a"), store.names("a")]
+        asked += [store.create("a", b""), store.delete("a"), store.exists("a")] if hangs == "at once" else []
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [StoreUnavailable] * len(asked)
+    assert 9 < time.monotonic() - begun < 60  # a create is looked up once more, and then it is known
+    await store.aclose()

@@ -9,6 +9,10 @@ from prefect_seedance.catalog.endpoints import Model
 from prefect_seedance.models import Request
 from prefect_seedance.text import CENT
 
+DEAREST = Decimal(10_000)
+DECIMALS = 6
+"""What is above that, or finer, is no charge for a clip but a mistake of the API."""
+
 
 def estimate(request: Request, model: Model) -> Decimal:
     """The list price of *request* in dollars: that of its length where one is listed, else seconds times the rate."""
@@ -32,13 +36,31 @@ def upper(request: Request, model: Model) -> Decimal:
 
 
 def cost_of(answer: dict[str, Any]) -> Decimal | None:
-    """The true charge that an API answer reports in `output.cost`, or None where it reports none."""
-    output = answer.get("output")
-    reported = output.get("cost") if isinstance(output, dict) else None
-    if reported is None or isinstance(reported, bool):
+    """The true charge that an API answer reports in `output.cost`, or None where it reports none that can be one.
+
+    In dollars, from 0 to `DEAREST`, with no more than `DECIMALS` decimals.
+    """
+    return _charge(_reported(answer.get("output")))
+
+
+def may_have_cost(answer: dict[str, Any]) -> bool:
+    """Does an API answer speak of a cost, here or there, that is not surely zero? What can't be read is not zero."""
+    reported = (_reported(answer.get("output")), _reported(answer))
+    return any(cost not in (None, "") and _charge(cost) != 0 for cost in reported)
+
+
+def _reported(part: Any) -> Any:
+    return part.get("cost") if isinstance(part, dict) else None
+
+
+def _charge(reported: Any) -> Decimal | None:
+    if isinstance(reported, bool) or not isinstance(reported, int | float | str):
         return None
     try:
         cost = Decimal(str(reported))
-    except InvalidOperation:
+    except (InvalidOperation, ValueError):
         return None
-    return cost if cost.is_finite() and cost >= 0 else None
+    if not cost.is_finite() or not 0 <= cost <= DEAREST:
+        return None
+    exponent = cost.normalize().as_tuple().exponent
+    return cost if isinstance(exponent, int) and exponent >= -DECIMALS else None

@@ -20,7 +20,7 @@ from typing import Any
 
 from prefect_seedance.budget.run_budget import RunBudget
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog, input_of
-from prefect_seedance.catalog.pricing import cost_of, estimate, upper
+from prefect_seedance.catalog.pricing import cost_of, estimate, may_have_cost, upper
 from prefect_seedance.errors import (
     ClipDamaged,
     DownloadFailed,
@@ -41,8 +41,7 @@ from prefect_seedance.keys import key_of
 from prefect_seedance.ledger import durable, rules
 from prefect_seedance.ledger.durable import to_the_end
 from prefect_seedance.ledger.ledger import Ledger
-from prefect_seedance.ledger.record import Record, Step, next_step
-from prefect_seedance.ledger.rescue import rescue
+from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
 from prefect_seedance.models import Footage, Request
@@ -213,7 +212,10 @@ class RenderSession:
         return await self._keep_accepted(accepted, answer, history)
 
     async def _keep_accepted(self, accepted: Record, answer: Answer, known: History) -> History:
-        """Append *accepted*; while the store is down go on polling, since the API forgets a job 30 minutes after."""
+        """Append *accepted*; while the store is down go on polling, since the API forgets a job 30 minutes after.
+
+        A store that fails or hangs hides neither the job id nor how the job has ended: both are told outside of it.
+        """
         appending = asyncio.create_task(self.ledger.keep(accepted, known))
         await asyncio.wait({appending}, timeout=3)
         if not appending.done() and answer.ended is None:
@@ -225,12 +227,9 @@ class RenderSession:
         if answer.ended is None:
             return await appending
         ended = _ended(accepted, answer)
-        if not appending.done():
-            rescue(
-                ended,
-                StoreUnavailable("the job has ended before its acceptance could be recorded."),
-                self.ledger.store.url,
-            )
+        if not appending.done() or appending.exception() is not None:
+            why = StoreUnavailable("the job has ended before its acceptance could be recorded.")
+            self.ledger.rescue(ended, why)
         await appending
         return await self.ledger.keep(ended)
 
@@ -377,16 +376,14 @@ class RenderSession:
 
 def _ended(record: Record, answer: Answer) -> Record:
     """The record of a job's end. What may have been charged is never free to be claimed again."""
-    cost = cost_of(answer.body)
+    facts: dict[str, Any] = {"answer": answer.body, "cost_usd": cost_of(answer.body)}
     if answer.ended == "completed":
-        return next_step(record, Step.COMPLETED, answer=answer.body, cost_usd=cost)
-    kind, message = failure_of(answer.body)
+        return next_step(record, Step.COMPLETED, **facts)
     if answer.ended == "cancelled":
-        return next_step(
-            record, Step.LOST, answer=answer.body, cost_usd=cost, kind="cancelled", reason="the job was cancelled"
-        )
-    step = Step.LOST if cost else Step.FAILED
-    return next_step(record, step, answer=answer.body, cost_usd=cost, kind=kind, reason=message)
+        return next_step(record, Step.LOST, kind=FailureReason.CANCELLED, reason="the job was cancelled", **facts)
+    kind, message = failure_of(answer.body)
+    step = Step.LOST if may_have_cost(answer.body) else Step.FAILED
+    return next_step(record, step, kind=FailureReason(kind), reason=message, **facts)
 
 
 def _pause_before_claiming_again(last: Record | None, refusals: int) -> float | None:

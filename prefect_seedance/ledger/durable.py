@@ -9,15 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prefect_seedance.errors import BadStore, StoreUnavailable
-from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.errors import BadStore, LedgerUnreadable, Missing, StoreUnavailable
+from prefect_seedance.ledger.ledger import RESCUE_AFTER, Ledger
+from prefect_seedance.ledger.pauses import pauses
 from prefect_seedance.ledger.record import Record
-from prefect_seedance.ledger.rescue import rescue
+from prefect_seedance.ledger.rescue import keep_copy
 from prefect_seedance.ledger.rules import History
 
 T = TypeVar("T")
 
 SENDERS = ThreadPoolExecutor(32, thread_name_prefix="send")
+
+SLOW_UPLOAD = 2**20
+"""Bytes a second: what an upload may take longer before the store counts as silent."""
 
 
 async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]], *, paid: bool = True) -> T:
@@ -44,7 +48,10 @@ async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]], *, paid: bool =
 
 
 async def keep(ledger: Ledger, record: Record, known: History | None = None) -> History:
-    """Append a record that must not be lost, then take away the marker of what it closes."""
+    """Append a record that must not be lost, then take away the marker of what it closes.
+
+    Raises `LedgerUnreadable` where the history can't be read; the record is then told and kept outside the store.
+    """
     keeping = asyncio.create_task(ledger.keep(record, known))
     done, _ = await asyncio.wait({keeping}, timeout=5)
     if done:
@@ -58,21 +65,34 @@ async def keep(ledger: Ledger, record: Record, known: History | None = None) -> 
 
 
 async def put_and_keep(ledger: Ledger, file: Path, path: str, record: Record, known: History) -> History:
-    """Publish a verified file and the record that names it. While the store is down, only a kill ends trying."""
+    """Publish a verified file and the record that names it. While the store is down or silent, only a kill ends trying.
+
+    What is known is told outside the store then, and the file kept there too, until both are in.
+    """
+    patience = RESCUE_AFTER + (await asyncio.to_thread(file.stat)).st_size / SLOW_UPLOAD
     try:
-        await ledger.store.put(file, path, "video/mp4")
-    except (StoreUnavailable, BadStore) as error:
-        rescue(record, error, ledger.store.url, file=str(file))
-        return await to_the_end(lambda: _put_and_keep_until_in(ledger, file, path, record))
+        async with asyncio.timeout(patience):
+            await ledger.store.put(file, path, "video/mp4")
+    except (StoreUnavailable, BadStore, TimeoutError) as error:
+        why = StoreUnavailable(f"it took no file for {patience:.0f} s.") if isinstance(error, TimeoutError) else error
+        copy = await asyncio.to_thread(keep_copy, file, Path(path).name)
+        ledger.rescue(record, why, copy)
+        return await to_the_end(lambda: _put_and_keep_until_in(ledger, file, path, record, copy))
     return await keep(ledger, record, known)
 
 
-async def _put_and_keep_until_in(ledger: Ledger, file: Path, path: str, record: Record) -> History:
-    pause = 0.5
-    while True:
+async def _put_and_keep_until_in(ledger: Ledger, file: Path, path: str, record: Record, copy: Path) -> History:
+    for pause in pauses(0.5, 15.0):
         await asyncio.sleep(pause)
-        pause = min(pause * 2, 15.0)
-        with contextlib.suppress(StoreUnavailable, BadStore):
+        try:
             if await asyncio.to_thread(file.exists):  # else it was moved into the store before its answer was lost
                 await ledger.store.put(file, path, "video/mp4")
-            return await keep(ledger, record)
+            history = await keep(ledger, record)
+            if copy != file:
+                await asyncio.to_thread(copy.unlink, missing_ok=True)
+            return history
+        except LedgerUnreadable:
+            raise
+        except (StoreUnavailable, BadStore, Missing):
+            continue
+    raise AssertionError("pauses have no end")

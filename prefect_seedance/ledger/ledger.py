@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import logging
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from prefect_seedance.errors import BadStore, LedgerUnreadable, LostRace, Missing, StoreUnavailable, Taken
+from prefect_seedance.ledger.pauses import pauses
 from prefect_seedance.ledger.record import Record, Step
-from prefect_seedance.ledger.rescue import rescue
+from prefect_seedance.ledger.rescue import rescue, without_a_place
 from prefect_seedance.ledger.rules import OPEN, History, Sighting
 from prefect_seedance.ledger.writer import is_gone
 from prefect_seedance.storage.store import Store
@@ -28,14 +31,23 @@ RECORD_NAME = re.compile(r"(\d{4,})\.json")
 FEWEST_TO_STORED = 4
 """claimed, accepted, completed, stored: so few records are of one attempt and hold no stray."""
 MARKER_NAME = re.compile(r"(.+)-(\d{4,})")
+READS_AT_ONCE = 64
+CLAIM_TRIES = 3
+RESCUE_AFTER = 3.0
+"""Seconds of silence of the store after which what is known is told outside of it."""
+UNREADABLE_TRIES = 4
+"""Records appear whole: what can't be read after so many looks, some seconds in all, waits for a person."""
+REPORTED = frozenset({"answer", "cost_usd", "reason", "kind", "footage"})
+"""What a record repeats from others: may be left out rather than spoil it."""
 
 
 class Ledger:
-    """The histories kept in *store*. Every write is all or nothing, and legal by the table of `lifecycle`."""
+    """The histories kept in *store*. Every write is all or nothing, and legal by the table of `rules`."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._first_seen: dict[str, float] = {}
+        self._rescued: set[tuple[str, Step]] = set()
 
     async def load(self, key: str) -> History:
         """The history of *key*; a stored one costs a listing and a read. Raises `LedgerUnreadable`, never guesses."""
@@ -46,17 +58,27 @@ class Ledger:
         return await self._load(key, enough=lambda last: last.step is Step.STORED and last.number <= FEWEST_TO_STORED)
 
     async def _load(self, key: str, enough: Callable[[Record], bool]) -> History:
-        names = [name for name in await self.store.names(f"ledger/{key}") if RECORD_NAME.fullmatch(name)]
-        numbers = [int(name.removesuffix(".json")) for name in names]
-        if numbers != list(range(1, len(numbers) + 1)):
-            raise LedgerUnreadable(f"Records of {key} are missing below {names[-1]}; nothing was submitted for it.")
-        if not names:
+        found = map(RECORD_NAME.fullmatch, await self.store.names(f"ledger/{key}"))
+        numbers = sorted(int(match[1]) for match in found if match)
+        if not numbers:
             return History(key)
+        if numbers != list(range(1, len(numbers) + 1)):
+            raise LedgerUnreadable(f"Records of {key} are missing below {numbers[-1]}; nothing was submitted for it.")
         last = await self._read(key, numbers[-1])
         if enough(last):
             return History(key, (last,))
         earlier = await asyncio.gather(*(self._read(key, number) for number in numbers[:-1]))
         return History(key, (*earlier, last))
+
+    async def load_many(self, keys: Iterable[str]) -> list[History]:
+        """The histories of *keys*, in their order; some at a time, so that a board of a thousand asks for no more."""
+        at_once = asyncio.Semaphore(READS_AT_ONCE)
+
+        async def load(key: str) -> History:
+            async with at_once:
+                return await self.load(key)
+
+        return await asyncio.gather(*map(load, keys))
 
     async def _read(self, key: str, number: int) -> Record:
         path = record_path(key, number)
@@ -75,77 +97,81 @@ class Ledger:
         """Add *record* as the next number, or raise `LostRace`. After `StoreUnavailable` nobody knows: read again."""
         if record.step is not Step.STRAY and not history.allows(record.step, record.claim_id):
             raise LostRace(f"{record.key} is {history.state}; {record.step} may not follow")
-        record = record.model_copy(update={"number": history.number + 1})
+        record, content = readable(record.model_copy(update={"number": history.number + 1}))
         if record.step not in (Step.STRAY, Step.STORED) and record.step in OPEN and history.state not in OPEN:
-            await self._mark(record)
+            # The marker goes in before the record that opens the key: a superset of what is open, never the truth.
+            await self.store.write(marker_path(record.key, record.number), content)
         try:
-            await self.store.create(record_path(record.key, record.number), _bytes_of(record))
+            await self.store.create(record_path(record.key, record.number), content)
         except Taken as error:
             raise LostRace(f"{record.key}@{record.number} was taken by another writer") from error
         return History(history.key, (*history.records, record))
 
     async def claim(self, history: History, record: Record) -> History:
-        """Claim the next number, or raise `LostRace`. An own claim whose answer was lost is recognised by its claim id.
+        """Claim the next number, or raise `LostRace`; while nobody says which, the same record at the same number.
 
-        The S3 SDK repeats a PUT whose answer was dropped and then reports "taken" against the writer's own record.
+        An own claim whose answer was lost is known by its bytes, which hold its claim id: see `Store.create`.
         """
-        number = history.number + 1
-        for _ in range(3):
-            try:
+        for pause in itertools.islice(pauses(0.1, 1.0), CLAIM_TRIES - 1):
+            with contextlib.suppress(StoreUnavailable):
                 return await self.append(history, record)
-            except (LostRace, StoreUnavailable) as error:
-                lost: Exception = error
-            try:
-                there = await self._read_if_there(record.key, number)
-            except StoreUnavailable as error:
-                lost = error
-                continue
-            if there is not None:
-                # By step too: a collector that closed the number wrote the claim id of the marker.
-                if (there.claim_id, there.step) == (record.claim_id, record.step):
-                    return History(history.key, (*history.records, there))
-                raise LostRace(f"{record.key}@{number} was taken by another writer")
-        raise lost
-
-    async def _read_if_there(self, key: str, number: int) -> Record | None:
-        if await self.store.exists(record_path(key, number)):
-            return await self._read(key, number)
-        return None
+            await asyncio.sleep(pause)
+        return await self.append(history, record)
 
     async def keep(self, record: Record, known: History | None = None) -> History:
         """Append *record* wherever the history has a place for it, repeating until it is in. Only a kill ends this.
 
         A step that is no longer legal is dropped, since somebody else took it; a job id that no record names becomes a
-        stray. While the store is down, what is known goes to stderr, to the log and to the rescue file at once.
-        *known* is where the history stood a moment ago, which usually spares reading it again.
+        stray. What is known goes to stderr, to the log and to the rescue file when the store fails, and within
+        `RESCUE_AFTER` seconds when it says nothing. A history that can't be read ends it: `LedgerUnreadable`, once
+        that is done. *known* is where the history stood a moment ago, which usually spares reading it again.
         """
-        pause, rescued = 0.5, False
+        rescuing = asyncio.create_task(self._rescue_soon(record))
+        try:
+            history = await self._append_until_in(record, known)
+        finally:
+            rescuing.cancel()
+        if (record.claim_id, record.step) in self._rescued:
+            log.warning("The store has taken the record `%s` of %s now.", record.step, record.key)
+        return history
+
+    async def _append_until_in(self, record: Record, known: History | None) -> History:
         if known is not None and known.allows(record.step, record.claim_id):
             with contextlib.suppress(LostRace, StoreUnavailable, BadStore):
                 return await self.append(known, record)
+        races, outages, unreadable = pauses(0.02, 2.0), pauses(0.5, 15.0), 0
         while True:
             try:
-                history = await self.load(record.key)
-                if _is_in(history, record):
-                    return history
-                if history.allows(record.step, record.claim_id):
-                    return await self.append(history, record)
-                if record.job_id is None or history.names_job(record.job_id):
-                    return history
-                log.error("Job %s of %s has no place in its history: money at risk.", record.job_id, record.key)
-                return await self.append(history, record.model_copy(update={"step": Step.STRAY}))
+                return await self._append_where_it_belongs(record)
             except LostRace:
-                continue
+                await asyncio.sleep(next(races))
             except (StoreUnavailable, BadStore) as error:
-                if not rescued:
-                    rescue(record, error, self.store.url)
-                    rescued = True
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, 15.0)
+                self.rescue(record, error)
+                unreadable += isinstance(error, LedgerUnreadable)
+                if unreadable == UNREADABLE_TRIES:
+                    raise LedgerUnreadable(without_a_place(record, error)) from error
+                await asyncio.sleep(next(outages))
 
-    async def _mark(self, record: Record) -> None:
-        """The marker goes in before the record that opens the key: a superset of what is open, never the truth."""
-        await self.store.write(marker_path(record.key, record.number), _bytes_of(record))
+    async def _append_where_it_belongs(self, record: Record) -> History:
+        history = await self.load(record.key)
+        if _is_in(history, record):
+            return history
+        if history.allows(record.step, record.claim_id):
+            return await self.append(history, record)
+        if record.job_id is None or history.names_job(record.job_id):
+            return history
+        log.error("Job %s of %s has no place in its history: money at risk.", record.job_id, record.key)
+        return await self.append(history, record.model_copy(update={"step": Step.STRAY}))
+
+    async def _rescue_soon(self, record: Record) -> None:
+        await asyncio.sleep(RESCUE_AFTER)
+        self.rescue(record, StoreUnavailable(f"it has not answered for {RESCUE_AFTER:.0f} s."))
+
+    def rescue(self, record: Record, error: Exception, file: Path | None = None) -> None:
+        """Say once, in three places outside the store, what the store does not take now."""
+        if (record.claim_id, record.step) not in self._rescued:
+            self._rescued.add((record.claim_id, record.step))
+            rescue(record, error, self.store.url, file)
 
     async def unmark(self, history: History, *numbers: int) -> None:
         """Remove the markers that *history* closes, *numbers* or all it opened. What is left, the collector removes."""
@@ -185,6 +211,33 @@ def record_path(key: str, number: int) -> str:
 
 def marker_path(key: str, number: int) -> str:
     return f"ledger-open/{key}-{number:04d}"
+
+
+def readable(record: Record) -> tuple[Record, bytes]:
+    """*record* and its bytes, without what could not be read back: a record that is damaged by its writer is none."""
+    content, problem = _tried(record)
+    if problem is None:
+        return record, content
+    spoiling = {name for name in REPORTED if _tried(record.model_copy(update={name: None}))[1] != problem}
+    whole = record.model_copy(update=dict.fromkeys(spoiling))
+    content, problem = _tried(whole)
+    if problem is not None:
+        raise LedgerUnreadable(
+            f"The record `{record.step}` of {record.key} can't be written so that it can be read ({problem}); nothing "
+            "was submitted for it."
+        )
+    log.error("%s: `%s` is recorded without its unreadable %s.", record.key, record.step, ", ".join(sorted(spoiling)))
+    return whole, content
+
+
+def _tried(record: Record) -> tuple[bytes, str | None]:
+    """The bytes of *record*, and what keeps them from being read back."""
+    try:
+        content = _bytes_of(record)
+        Record.model_validate_json(content)
+    except ValueError as error:
+        return b"", " ".join(str(error).split())
+    return content, None
 
 
 def _bytes_of(record: Record) -> bytes:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator
 
 from prefect_seedance.models import Footage, Frozen, Request, Usd
 
@@ -24,6 +24,29 @@ class Step(StrEnum):
     LOST = "lost"
     STORED = "stored"
     STRAY = "stray"
+
+
+class RefusalReason(StrEnum):
+    """Why an attempt was surely not accepted: nothing was charged, and the key may be claimed anew."""
+
+    BUSY = "busy"
+    LATE = "late"
+    ACCOUNT = "account"
+    REQUEST = "request"
+    SETTLED = "settled"
+
+
+class FailureReason(StrEnum):
+    """Why a job gave no clip. Only some of them may be tried again."""
+
+    MODERATED_INPUT = "moderated input"
+    MODERATED_OUTPUT = "moderated output"
+    BAD_PARAMETER = "bad parameter"
+    TIMEOUT = "timeout"
+    OTHER = "other"
+    CANCELLED = "cancelled"
+    UNREADABLE = "unreadable"
+    SETTLED = "settled"
 
 
 class Writer(Frozen):
@@ -60,7 +83,9 @@ class Record(Frozen):
     accepted_at: datetime.datetime | None = None
     answer: dict[str, Any] | None = Field(None, description="The final answer as it came, without the echoed input.")
     cost_usd: Usd | None = None
-    kind: str | None = Field(None, description="Of a refusal or a failure, one word.")
+    kind: RefusalReason | FailureReason | str | None = Field(
+        None, description="Of a refusal or a failure. A word that this version does not know forbids a new payment."
+    )
     reason: str | None = Field(None, description="Of a refusal, a failure or a loss, for people.")
     by: Literal["program", "person"] = "program"
     clip: str | None = None
@@ -70,6 +95,20 @@ class Record(Frozen):
     duration_mismatch: bool = False
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _known_reason(cls, word: Any, facts: ValidationInfo) -> Any:
+        reasons = (RefusalReason, FailureReason)
+        for reason in reasons if facts.data.get("step") is Step.REFUSED else reversed(reasons):
+            if word in tuple(reason):
+                return reason(word)
+        return word
+
+    @property
+    def has_unknown_reason(self) -> bool:
+        """Was it written by a version that knows more reasons, so that nobody here knows what they allow?"""
+        return self.kind is not None and self.kind not in (*RefusalReason, *FailureReason)
 
     @property
     def charged_usd(self) -> Decimal:

@@ -15,7 +15,7 @@ import datetime
 from dataclasses import dataclass
 from decimal import Decimal
 
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.record import FailureReason, Record, Step
 
 MAY_FOLLOW: dict[Step | None, frozenset[Step]] = {
     None: frozenset({Step.CLAIMED, Step.REFUSED}),
@@ -62,10 +62,14 @@ class History:
         return tuple(record for record in self.records if record.step is Step.STRAY)
 
     @property
+    def by_claim(self) -> dict[str, Record]:
+        """The last record of each claim: what became of it. Strays belong to none."""
+        return {record.claim_id: record for record in self.records if record.step is not Step.STRAY}
+
+    @property
     def spent_usd(self) -> Decimal:
         """What all attempts for this key cost, lost and stray ones included."""
-        final = {record.claim_id: record for record in self.records if record.step is not Step.STRAY}
-        return sum((record.charged_usd for record in (*final.values(), *self.strays)), Decimal(0))
+        return sum((record.charged_usd for record in (*self.by_claim.values(), *self.strays)), Decimal(0))
 
     def allows(self, step: Step, claim_id: str | None) -> bool:
         """May *step* of the claim *claim_id* come next? Only the current claim goes on; what opens a key is new."""
@@ -157,10 +161,12 @@ def decide(history: History, now: datetime.datetime, sighting: Sighting = Sighti
     if last is None:
         return Claim()
     match last.step:
+        case Step.REFUSED | Step.FAILED if last.has_unknown_reason:
+            return Held(remedy(last))
         case Step.REFUSED:
             return Claim()
         case Step.FAILED:
-            return Claim() if retry and last.kind != "moderated input" else Held(remedy(last))
+            return Claim() if retry and last.kind != FailureReason.MODERATED_INPUT else Held(remedy(last))
         case Step.CLAIMED:
             remaining = seconds_until_overdue(last, now, sighting)
             return Watch(remaining) if remaining > 0 else CallUnclear()
@@ -187,7 +193,12 @@ def remedy(record: Record) -> str:
             )
         case Step.LOST:
             return f"the result is lost{because}; {price} was perhaps charged; raise `take` to pay for it once more"
-        case Step.FAILED if record.kind == "moderated input":
+        case Step.REFUSED | Step.FAILED if record.has_unknown_reason:
+            return (
+                f"it ended for a reason that this version does not know, `{record.kind}`{because}; nothing was "
+                "charged; update prefect-seedance, or raise `take` to ask for it anew"
+            )
+        case Step.FAILED if record.kind == FailureReason.MODERATED_INPUT:
             return f"the prompt or picture was refused{because}; nothing was charged; change it"
         case Step.FAILED:
             return f"the job failed{because}; nothing was charged; try again with --retry-failed 1"

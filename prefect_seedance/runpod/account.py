@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import urlsplit
 
-from prefect_seedance.errors import (
-    BadInput,
-)
+from prefect_seedance.errors import BadInput
+from prefect_seedance.storage.store import Kind, kind_of_api
 
 
 def account_fingerprint(api_key: str, base_url: str) -> str:
@@ -37,13 +34,9 @@ class Account:
         return account_fingerprint(self.api_key, self.base_url)
 
     @property
-    def kind(self) -> Literal["real", "pretend"]:
-        """An API on this machine is a pretend one: its clips must never pass for paid ones."""
-        host = urlsplit(self.base_url).hostname or ""
-        try:
-            return "pretend" if ipaddress.ip_address(host).is_loopback else "real"
-        except ValueError:
-            return "pretend" if host == "localhost" or host.endswith(".localhost") else "real"
+    def kind(self) -> Kind:
+        """Whether its clips are real or an emulator's."""
+        return kind_of_api(self.base_url)
 
     def check(self) -> None:
         """Raise `BadInput` for a key or an address that can't work."""

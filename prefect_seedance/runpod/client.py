@@ -1,9 +1,10 @@
-"""The HTTP API: submit, status, cancel, download. What its answers mean is in `answers`."""
+"""The HTTP API: submit, status, cancel, download. What its answers mean is in `responses`."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -40,6 +41,8 @@ from prefect_seedance.runpod.responses import (
     without_input,
 )
 
+log = logging.getLogger(__name__)
+
 ANSWER_SECONDS = 30.0
 """How long the answer to a POST may take; /run usually answers within one or two."""
 LARGEST_CLIP = 4 * 2**30
@@ -47,6 +50,10 @@ LARGEST_CLIP = 4 * 2**30
 DOWNLOAD_SECONDS = 1800.0
 STATUS_PER_SECOND = 90.0
 """Of one process, and ten seconds' worth at once: Runpod takes 2000 in 10 s per user and endpoint (send-requests)."""
+
+BUSY = 429
+REFUSALS = frozenset({400, 401, 402, 403, 404, 413, 422})
+"""With `BUSY`, the documented refusals: nothing was accepted. Other 4xx (408, 409, 425, 499) are a gateway's words."""
 
 NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 """Raised before a byte of the request left: nothing was accepted."""
@@ -141,7 +148,9 @@ class RunpodClient:
         return _submitted(response)
 
     async def status(self, slug: str, job_id: str) -> Answer | None:
-        """What the API says of a job; None when it says nothing usable this time (transport, 429, 5xx, half answers).
+        """What the API says of a job; None when it says nothing usable this time.
+
+        That is trouble on the way, 429, 5xx, half an answer, or one that names another job than was asked for.
 
         Raises `JobGone` for "job not found", `NeedsAttention` for 401, 403 and an endpoint that is no more.
         """
@@ -153,6 +162,9 @@ class RunpodClient:
         body = json_of(response)
         detail = message_of(body, response).lower()
         match response.status_code:
+            case 200 if isinstance(body, dict) and body.get("id", job_id) != job_id:
+                log.warning("The API was asked for the job %s and answered for %r.", job_id, body["id"])
+                return None
             case 200 if isinstance(body, dict) and isinstance(body.get("status"), str):
                 return Answer(job_id, classify(body["status"]), without_input(body), retry_after(response))
             case 401 | 403:
@@ -260,11 +272,11 @@ class RunpodClient:
 
 
 def _submitted(response: httpx.Response) -> Answer:
-    """Read the answer to a POST: an id means accepted, a 4xx surely not; all else is unclear."""
+    """Read the answer to a POST: an id means accepted, a documented refusal surely not; all else is unclear."""
     body, code = json_of(response), response.status_code
-    if code == 429:
+    if code == BUSY:
         raise TryAgainLater("The API is too busy (429); nothing was charged.", retry_after(response))
-    if 400 <= code < 500:
+    if code in REFUSALS:
         raise Refused(f"The API refused it ({code}): {message_of(body, response)}", code)
     if not 200 <= code < 300:
         raise SubmissionUnclear(f"The POST was answered with {code}, which says nothing about acceptance")

@@ -31,10 +31,10 @@ class LocalStore(Store):
         self.public_base_url = public_base_url
         self._folder = folder
 
-    async def create(self, path: str, content: bytes) -> None:
-        await self._on_disk(path, self._create, self._at(path), content)
+    async def _create(self, path: str, content: bytes) -> None:
+        await self._on_disk(path, self._link, self._at(path), content)
 
-    def _create(self, target: Path, content: bytes) -> None:
+    def _link(self, target: Path, content: bytes) -> None:
         with written_beside(target, content) as temporary:
             try:
                 os.link(temporary, target)

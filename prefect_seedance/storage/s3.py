@@ -33,6 +33,10 @@ T = TypeVar("T")
 PART = 8 * 2**20  # 1 GB in parts of this size takes 22 MB of memory
 UPLOADS_AT_ONCE = 4  # each holds one part
 PIECE = 2**18
+CONNECT_SECONDS, READ_SECONDS = 5, 10
+SLOW_LINE = 2**17  # bytes a second
+SMALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
+"""How long a record, a listing's page or a piece of a file may take: what hangs has to be told soon."""
 
 MISSING = {"NoSuchKey", "404"}
 TO_BE_CORRECTED = {
@@ -83,25 +87,24 @@ class S3Store(Store):
         )
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
-    async def create(self, path: str, content: bytes) -> None:
+    async def _create(self, path: str, content: bytes) -> None:
         async def put(s3: Any) -> None:
-            await s3.put_object(**self._at(path), Body=content, IfNoneMatch="*")
+            await soon(s3.put_object(**self._at(path), Body=content, IfNoneMatch="*"))
 
         await self._ask(path, put)
 
     async def write(self, path: str, content: bytes, content_type: str | None = None) -> None:
         async def put(s3: Any) -> None:
-            await s3.put_object(**self._at(path), Body=content, **typed(content_type))
+            within = SMALL_SECONDS + len(content) / SLOW_LINE
+            await soon(s3.put_object(**self._at(path), Body=content, **typed(content_type)), within)
 
         await self._ask(path, put)
 
     async def read(self, path: str, most_bytes: int = -1) -> bytes:
         async def get(s3: Any) -> bytes:
-            async with (await s3.get_object(**self._at(path)))["Body"] as body:
-                if most_bytes < 0:
-                    return bytes(await body.read())
-                content = bytearray()
-                while len(content) < most_bytes and (piece := await body.read(most_bytes - len(content))):
+            async with (await soon(s3.get_object(**self._at(path))))["Body"] as body:
+                content, most = bytearray(), float("inf") if most_bytes < 0 else most_bytes
+                while len(content) < most and (piece := await soon(body.read(int(min(PIECE, most - len(content)))))):
                     content += piece
                 return bytes(content)
 
@@ -116,7 +119,7 @@ class S3Store(Store):
 
     async def _head(self, path: str) -> dict[str, Any]:
         async def head(s3: Any) -> dict[str, Any]:
-            return dict(await s3.head_object(**self._at(path)))
+            return dict(await soon(s3.head_object(**self._at(path))))
 
         return await self._ask(path, head)
 
@@ -125,8 +128,9 @@ class S3Store(Store):
 
         async def list_pages(s3: Any) -> set[str]:
             found: set[str] = set()
-            pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=below, Delimiter="/")
-            async for page in pages:
+            listing = s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=below, Delimiter="/")
+            pages = aiter(listing)
+            while page := await soon(anext(pages, None)):
                 found |= {entry["Key"] for entry in page.get("Contents", ())}
                 found |= {entry["Prefix"].rstrip("/") for entry in page.get("CommonPrefixes", ())}
             return found
@@ -136,7 +140,7 @@ class S3Store(Store):
 
     async def delete(self, path: str) -> None:
         async def delete(s3: Any) -> None:
-            await s3.delete_object(**self._at(path))
+            await soon(s3.delete_object(**self._at(path)))
 
         with suppress(Missing):
             await self._ask(path, delete)
@@ -279,8 +283,8 @@ def connection(endpoint_url: str | None) -> dict[str, Any]:
     """How to speak to AWS itself, or to a server of another make at *endpoint_url*."""
     chosen: dict[str, Any] = {
         "max_pool_connections": 128,  # the usual 10 make a thousand waits four times slower
-        "connect_timeout": 10,
-        "read_timeout": 60,
+        "connect_timeout": CONNECT_SECONDS,
+        "read_timeout": 60,  # of large files; of small ones see `soon`
         "retries": {"mode": "standard", "total_max_attempts": 3},
         "signature_version": "s3v4",  # links are signed the old way otherwise, which most regions refuse
         "s3": {"addressing_style": "auto"},
@@ -290,6 +294,15 @@ def connection(endpoint_url: str | None) -> dict[str, Any]:
         chosen["s3"] = {"addressing_style": "path"}
         chosen["request_checksum_calculation"] = chosen["response_checksum_validation"] = "when_required"
     return chosen
+
+
+async def soon(asking: Awaitable[T], within: float = SMALL_SECONDS) -> T:
+    """The answer, repetitions included, or an error that says that there was none *within* so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            return await asking
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {within:.0f} s") from error
 
 
 def typed(content_type: str | None) -> dict[str, str]:

@@ -1,10 +1,11 @@
-"""Where clips and ledger live: a local folder (`store_disk.py`), or `s3://bucket/prefix` (`store_s3.py`).
+"""Where clips and ledger live: a local folder (`local.py`), or `s3://bucket/prefix` (`s3.py`).
 
 Both keep the same promises: a path exists only if its content is whole, and of many writers who create it one wins.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import secrets
 from abc import ABC, abstractmethod
@@ -13,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
 
@@ -22,7 +23,9 @@ DISK = ThreadPoolExecutor(16, thread_name_prefix="disk")
 
 STORE_SCHEMA = "prefect-seedance/store/1"
 KIND_PATH = "store.json"
-OWNERS = {"real": "the real API", "pretend": "the pretend API of an emulator"}
+KEYS_ASKED = 20
+Kind = Literal["real", "pretend"]
+OWNERS: dict[Kind, str] = {"real": "the real API", "pretend": "the pretend API of an emulator"}
 
 
 class Store(ABC):
@@ -31,13 +34,34 @@ class Store(ABC):
     url: str
     public_base_url: str | None
 
-    @abstractmethod
     async def create(self, path: str, content: bytes) -> None:
         """Write *path* whole if nothing is there. One of many writers wins, the others get `Taken`.
 
-        `StoreUnavailable` means that it may or may not be there. Over a bad line even `Taken` may speak of the
-        caller's own content (its first try arrived, the answer did not): read the path to know.
+        Whoever finds the very bytes there that it wrote has won: over a bad line a try arrives whose answer does not,
+        and its repetition is then refused. So *content* holds something that no other writer has. `StoreUnavailable`
+        means that it may or may not be there, or come late: try the same content again, or give it up.
         """
+        for _ in range(3):
+            try:
+                return await self._create(path, content)
+            except Taken:
+                try:
+                    if await self.read(path) == content:
+                        return None
+                except Missing:  # free again
+                    continue
+                raise
+            except StoreUnavailable:
+                with suppress(Missing, StoreUnavailable, BadStore):
+                    if await self.read(path) == content:
+                        return None
+                    raise Taken(f"{self.url}/{path} exists already.") from None
+                raise
+        raise StoreUnavailable(f"{self.url}/{path} is said to be taken and to be free; read it before trying again.")
+
+    @abstractmethod
+    async def _create(self, path: str, content: bytes) -> None:
+        """Try once. `Taken` and `StoreUnavailable` may both speak of the caller's own content."""
 
     @abstractmethod
     async def write(self, path: str, content: bytes, content_type: str | None = None) -> None:
@@ -94,8 +118,7 @@ class Store(ABC):
         with suppress(Missing):  # without the right to list, S3 says "denied" of what is not there
             await self.read(probe)
         await self.names(probe)
-        with suppress(Taken):  # only our own repeated request can have taken a random name
-            await self.create(probe, first)
+        await self.create(probe, first)
         try:
             await self._prove_exclusive(probe, first, second)
         except BaseException:
@@ -115,34 +138,59 @@ class Store(ABC):
             "twice; nothing was spent, use a store that honours If-None-Match or a local folder."
         )
 
-    async def kind(self) -> str | None:
-        """Whether this store is "real" or "pretend"; None if it was never used."""
+    async def kind(self) -> Kind | None:
+        """Whether this store is "real" or "pretend"; None if it was never used.
+
+        Where what says so has gone, the records of the ledger tell by the API that they were paid to.
+        """
         try:
             raw = await self.read(KIND_PATH)
         except Missing:
-            return None
-        try:
+            return await self._kind_of_ledger()
+        with suppress(ValueError, KeyError, TypeError):
             told = json.loads(raw)
-            if told["schema"] == STORE_SCHEMA and told["kind"] in OWNERS:
-                return str(told["kind"])
-        except (ValueError, KeyError, TypeError):
-            pass
+            if told["schema"] == STORE_SCHEMA:
+                return next(kind for kind in OWNERS if kind == told["kind"])
         raise BadStore(f"{self.url}/{KIND_PATH} does not say what this store is for; restore it or use another store.")
 
-    async def belongs_to(self, kind: Literal["real", "pretend"]) -> None:
+    async def _kind_of_ledger(self) -> Kind | None:
+        keys = await self.names("ledger")
+        for key in keys[:KEYS_ASKED]:
+            with suppress(ValueError, KeyError, TypeError, Missing):
+                return kind_of_api(json.loads(await self.read(f"ledger/{key}/0001.json"))["base_url"])
+        if keys:
+            raise BadStore(
+                f"{self.url}/{KIND_PATH} is gone and the ledger does not tell real clips from an emulator's; nothing "
+                f"was submitted; restore that file: {_kind_file('real').decode()} (or `pretend` for an emulator)."
+            )
+        return None
+
+    async def belongs_to(self, kind: Kind) -> None:
         """Fix at first use whether this store holds real or pretend clips; `BadStore` if it is of the other kind."""
         told = await self.kind()
         if told is None:
-            try:
-                await self.create(KIND_PATH, json.dumps({"schema": STORE_SCHEMA, "kind": kind}).encode())
-            except (Taken, StoreUnavailable):
-                if (told := await self.kind()) is None:
-                    raise
+            with suppress(Taken):
+                return await self.create(KIND_PATH, _kind_file(kind))
+            told = await self.kind()
         if told not in (None, kind):
             raise BadStore(
                 f"This store belongs to {OWNERS[told]}; its clips are never mixed with those of {OWNERS[kind]}, "
                 f"so use another store than {self.url}."
             )
+        return None
+
+
+def kind_of_api(base_url: str) -> Kind:
+    """An API on this machine is a pretend one: its clips must never pass for paid ones."""
+    host = urlsplit(base_url).hostname or ""
+    try:
+        return "pretend" if ipaddress.ip_address(host).is_loopback else "real"
+    except ValueError:
+        return "pretend" if host == "localhost" or host.endswith(".localhost") else "real"
+
+
+def _kind_file(kind: Kind) -> bytes:
+    return json.dumps({"schema": STORE_SCHEMA, "kind": kind}).encode()
 
 
 def checked(path: str) -> str:

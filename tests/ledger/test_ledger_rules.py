@@ -285,6 +285,8 @@ AMBIGUOUS: list[dict[str, Any]] = [
     {"fault": "accept_late"},
     {"fault": "status", "code": 500},
     {"fault": "status", "code": 503, "html": True, "accept": True},
+    {"fault": "status", "code": 408, "html": True, "accept": True},
+    {"fault": "status", "code": 499, "html": True, "accept": True},
 ]
 
 
