@@ -83,7 +83,7 @@ def test_examine_needs_no_more_memory_for_a_longer_clip(tmp_path: Path) -> None:
         clip = tmp_path / f"{seconds}.mp4"
         render(Card("long", 1, "seedance-1-0-pro", 864, 480, seconds, 24), clip)
         code = (
-            "import resource, sys, pathlib; from prefect_seedance.media import examine; examine(pathlib.Path("
+            "import resource, sys, pathlib; from prefect_seedance.video.clips import examine; examine(pathlib.Path("
             "sys.argv[1])); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
         )
         done = subprocess.run([sys.executable, "-c", code, str(clip)], capture_output=True, text=True, check=True)

@@ -39,6 +39,7 @@ from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import refuse_other_kind
 from prefect_seedance.storyboard.reading import Board
+from prefect_seedance.video import decoder
 
 GLOBAL_LIMIT = "seedance-jobs"
 """Where a Prefect global concurrency limit of this name exists, runs share its slots."""
@@ -131,6 +132,7 @@ async def _purse(planned: Planned, run: Run, spending: Spending, options: Option
         await run.client.check(model)
     await run.ledger.store.belongs_to(run.client.account.kind)
     await run.ledger.store.prove()
+    await decoder.prove()
     await approve_or_refuse(planned, limits.approve_above, options.approve, await purse.told())
     purse.reservation = await _reserve(planned, run, spending, limits)
     for line in await purse.told():
