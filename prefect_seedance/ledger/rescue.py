@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect_seedance.ledger.record import Record
+from prefect_seedance.text import harmless
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def rescue(record: Record, error: Exception, store_url: str, **more: Any) -> Non
         f"says it; a copy is in {rescue_file()}."
     )
     log.error(told)
-    print(told, file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
+    print(harmless(told), file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
     line = {"at": datetime.datetime.now(datetime.UTC).isoformat(), "store": store_url, **more}
     line["record"] = record.model_dump(mode="json")
     try:
