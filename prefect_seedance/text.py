@@ -23,6 +23,18 @@ def printable(text: object, longest: int = 80) -> str:
     return clean if len(clean) <= longest else f"{clean[: longest - 1]}…"
 
 
+def harmless(text: object) -> str:
+    """*text* as long as it is, without anything that a terminal would obey; its further lines are set in.
+
+    So that no line of a prompt or of an answer can pass for one of ours.
+    """
+    return "\n    ".join(CONTROL.sub("\N{REPLACEMENT CHARACTER}", line) for line in _lines(str(text)))
+
+
+def _lines(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").replace("\t", " ").split("\n")
+
+
 def without_credentials(location: str) -> str:
     """*location* for people and records: a link without the credentials, tokens and signatures that links carry."""
     if not location.lower().startswith(("http://", "https://")):

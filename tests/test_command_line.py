@@ -181,7 +181,36 @@ def test_a_report_of_nothing_is_empty_in_every_form(desk: Desk) -> None:
 def test_the_doctor_says_what_would_work(desk: Desk) -> None:
     said = desk.run("doctor")
     assert said.code == 0, said.err
-    assert said.err.count("✓") == 3
+    assert said.err.count("✓") == 4
     said = desk.run("doctor", RUNPOD_API_KEY="wrong")
     assert said.code == 2
     assert "✗ API" in said.err
+
+
+@pytest.fixture
+def broken_pyav(tmp_path: Path) -> str:
+    """The PYTHONPATH of a PyAV that imports and decodes nothing, as one built against other libraries."""
+    (tmp_path / "broken" / "av").mkdir(parents=True)
+    (tmp_path / "broken" / "av" / "__init__.py").write_text(
+        "class FFmpegError(Exception): ...\ndef open(*_, **__): raise RuntimeError('h264 is not built in')\n"
+    )
+    (tmp_path / "broken" / "av" / "filter.py").write_text("Graph = None\n")
+    return str(tmp_path / "broken")
+
+
+def test_a_decoder_that_does_not_work_is_told_by_the_doctor_with_its_own_words(desk: Desk, broken_pyav: str) -> None:
+    said = desk.run("doctor", PYTHONPATH=broken_pyav)
+    assert said.code == 2
+    assert "✗ Decoder: Clips can't be decoded on this machine" in said.err
+    assert "RuntimeError: h264 is not built in" in said.err
+
+
+@pytest.mark.slow
+def test_a_decoder_that_does_not_work_is_found_before_anything_is_paid(
+    desk: Desk, broken_pyav: str, emulator: RunningEmulator
+) -> None:
+    said = desk.run("render", desk.board(BOARD), PYTHONPATH=broken_pyav)
+    assert said.code == 2, said.err
+    assert "h264 is not built in" in said.err
+    assert "nothing was submitted" in said.err
+    assert emulator.charges == []

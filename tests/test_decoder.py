@@ -11,9 +11,12 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
+import av
 import pytest
+from PIL import Image
 
 from prefect_seedance.emulator.testcard import Card, render
 from prefect_seedance.errors import ClipDamaged, DownloadFailed
@@ -60,6 +63,38 @@ def test_it_says_what_decoding_here_says(clip: Path, tmp_path: Path) -> None:
             decode(tmp_path / "half.mp4")
         said.append(str(caught.value))
     assert said[0] == said[1]
+
+
+def test_the_clip_that_proves_the_decoder_is_shipped_and_whole() -> None:
+    asyncio.run(decoder.prove())
+
+
+def strangers_files(folder: Path, clip: Path) -> dict[str, bytes]:
+    pictures = {}
+    for kind in ("PNG", "GIF", "JPEG", "WEBP"):
+        file = BytesIO()
+        Image.new("RGB", (640, 640), (40, 90, 120)).save(file, kind)
+        pictures[kind] = file.getvalue()
+    with av.open(str(folder / "clip.mkv"), "w", format="matroska") as target, av.open(str(clip)) as source:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
+    return pictures | {
+        "list": f"ffconcat version 1.0\nfile {clip.name}\n".encode(),
+        "absolute list": f"ffconcat version 1.0\nfile {clip}\n".encode(),
+        "playlist": f"#EXTM3U\n#EXTINF:1,\n{clip}\n#EXT-X-ENDLIST\n".encode(),
+        "matroska": (folder / "clip.mkv").read_bytes(),
+        "page": b"<html>503 Service Unavailable</html>" * 50,
+    }
+
+
+def test_only_an_mp4_is_a_clip(clip: Path, tmp_path: Path) -> None:
+    for name, content in strangers_files(tmp_path, clip).items():
+        (tmp_path / "given.mp4").write_bytes(content)
+        with pytest.raises(ClipDamaged):
+            pytest.fail(f"{name} was taken for a clip: {examine(tmp_path / 'given.mp4')}")
 
 
 def test_what_the_disk_fails_to_give_back_is_no_damaged_clip(tmp_path: Path) -> None:

@@ -266,6 +266,61 @@ async def test_links_of_strangers_lead_nowhere_and_nothing_behind_them_is_touche
     assert serving.calls()["run"] == 0
 
 
+async def test_a_named_pipe_rejects_its_own_delivery_and_hangs_nothing(
+    credentials: RunpodCredentials, on_disk: VideoStore, serving: RunningEmulator
+) -> None:
+    store = on_disk.open()
+    for name in ("beside", "board"):
+        await drop(store, f"{name}/first.yaml", one(name))
+    inbox = Path(on_disk.url) / "inbox"
+    os.mkfifo(inbox / "beside" / "notes.txt")
+    os.mkfifo(inbox / "board" / "second.yaml")
+    os.mkfifo(inbox / "third.yaml")
+    await drop(store, "good.yaml", one("Good"))
+    report = await process_inbox(credentials, on_disk)
+    assert told(report) == {
+        "beside/first.yaml": "rejected",
+        "board/first.yaml": "rejected",
+        "board/second.yaml": "rejected",
+        "good.yaml": "complete",
+        "third.yaml": "rejected",
+    }
+    problems = (await store.read("inbox-rejected/beside/problems.txt")).decode()
+    assert (
+        "beside/notes.txt: it is no file but a named pipe or a device; nothing was spent; drop plain files." in problems
+    )
+    assert await store.names("inbox") == []
+    assert len(serving.charges) == 1
+
+
+async def test_a_storyboard_reads_nothing_of_the_store_but_its_own_delivery(
+    credentials: RunpodCredentials, video_store: VideoStore, either_store: Store, serving: RunningEmulator
+) -> None:
+    await drop(either_store, "other/face.png", picture())
+    await either_store.write("private/face.png", picture())
+    board = textwrap.dedent(WITH_PICTURE)
+    bucket = either_store.url if "://" in either_store.url else "s3://films"
+    for name, place in {
+        "lone.yaml": "other/face.png",
+        "whole/board.yaml": f"{bucket}/private/face.png",
+        "inbox-of-another/board.yaml": f"{bucket}/inbox/other/face.png",
+        "up/board.yaml": "../other/face.png",
+    }.items():
+        await drop(either_store, name, board.replace("references/boats.png", place))
+    await drop(either_store, "own/references/boats.png", picture())
+    own = f"{bucket}/inbox/own/references/boats.png" if "://" in either_store.url else "references/boats.png"
+    await drop(either_store, "own/board.yaml", board.replace("references/boats.png", own))
+
+    report = await process_inbox(credentials, video_store)
+    errors = {board["file"]: board["error"] or "" for board in report["boards"] if board["status"] == "rejected"}
+    assert sorted(errors) == ["inbox-of-another/board.yaml", "lone.yaml", "up/board.yaml", "whole/board.yaml"]
+    assert told(report)["own/board.yaml"] == "complete"
+    for name in ("inbox-of-another/board.yaml", "lone.yaml", "whole/board.yaml"):
+        assert "it is not part of this delivery; drop" in errors[name]
+    assert len(await either_store.names("stills")) == 2  # the picture of the good one and its last frame
+    assert len(serving.charges) == 2
+
+
 async def test_half_an_upload_is_left_alone_until_it_lies_still(
     credentials: RunpodCredentials, on_disk: VideoStore, serving: RunningEmulator
 ) -> None:

@@ -20,6 +20,7 @@ from web_host import Host, picture, refusal
 from prefect_seedance.errors import BadInput
 from prefect_seedance.sources import https
 from prefect_seedance.sources.images import examine_picture
+from prefect_seedance.sources.public_internet import is_public
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ async def test_only_plain_https_links_are_followed(host: Host, url: str, message
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:
-    assert https.is_public(address) is public
+    assert is_public(address) is public
 
 
 @pytest.fixture

@@ -130,7 +130,15 @@ def test_what_is_not_a_video_is_damaged(tmp_path: Path) -> None:
     with wave.open(str(sound), "wb") as file:
         file.setparams((1, 2, 8000, 0, "NONE", "not compressed"))
         file.writeframes(bytes(1600))
-    for path, complaint in ((empty, "is empty"), (page, "is damaged"), (sound, "no picture")):
+    only_sound = tmp_path / "sound.mp4"
+    with av.open(str(only_sound), "w", format="mp4") as target:
+        stream = target.add_stream("aac", rate=8000)
+        silence = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+        silence.sample_rate = 8000
+        target.mux(stream.encode(silence))
+        target.mux(stream.encode(None))
+    complaints = {empty: "is empty", page: "is damaged", sound: "is damaged", only_sound: "no picture"}
+    for path, complaint in complaints.items():
         with pytest.raises(ClipDamaged, match=complaint):
             examine(path)
 

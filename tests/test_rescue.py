@@ -99,7 +99,7 @@ async def test_while_the_store_hangs_the_job_is_followed_and_its_end_told_too(
             await asyncio.sleep(0.05)
 
     async with RunpodClient(account) as client:
-        run = Run(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
+        run = RenderSession(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
         generating = asyncio.create_task(run.generate(make_request()))
         accepted, completed = await rescued("accepted"), await rescued("completed")
         assert (await Ledger(folder_store).load(key_of(make_request()))).state == "claimed"
@@ -121,7 +121,7 @@ async def test_while_the_store_hangs_a_verified_clip_is_kept_outside_of_it_until
             await asyncio.sleep(0.05)
 
     async with RunpodClient(account) as client:
-        run = Run(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
+        run = RenderSession(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
         generating = asyncio.create_task(run.generate(make_request()))
         line = await rescued("stored")
         kept = Path(line["file"])
@@ -147,8 +147,8 @@ async def test_a_record_of_a_later_version_ends_its_shot_and_keeps_the_job_id(
             await folder_store.write(path, b'{"schema": "prefect-seedance/record/2"}')
 
     async with RunpodClient(account) as client, asyncio.timeout(90):
-        run = Run(client, Ledger(HookedStore(folder_store, meanwhile)), waiting=QUICK)
-        sibling = Run(client, Ledger(folder_store), waiting=QUICK).generate(make_request(prompt="Another."))
+        run = RenderSession(client, Ledger(HookedStore(folder_store, meanwhile)), waiting=QUICK)
+        sibling = RenderSession(client, Ledger(folder_store), waiting=QUICK).generate(make_request(prompt="Another."))
         ended, other = await asyncio.gather(run.generate(make_request()), sibling, return_exceptions=True)
     assert isinstance(ended, LedgerUnreadable)
     assert not isinstance(other, BaseException)

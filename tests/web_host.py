@@ -28,7 +28,7 @@ def picture(width: int = 960, height: int = 640, kind: str = "PNG", mode: str = 
 class Host:
     """A web server on loopback that remembers what it was asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self.asked: list[tuple[str, str | None]] = []
         self.served: dict[str, bytes | str | Callable[[BaseHTTPRequestHandler], None]] = {}
         host = self
@@ -49,7 +49,7 @@ class Host:
 
             def log_message(self, *_: object) -> None: ...
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer((address, port), Handler)
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))

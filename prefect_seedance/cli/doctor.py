@@ -1,4 +1,4 @@
-"""Free checks of everything a run needs: key, endpoint, what the store promises, the Prefect API."""
+"""Free checks of everything a run needs: key, endpoint, decoder, what the store promises, the Prefect API."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from prefect_seedance.errors import BadInput, SeedanceError
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store, refuse_other_kind
+from prefect_seedance.video import decoder
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,11 @@ async def examine(who: Callable[[], Account], store: Callable[[], Store] | None,
         )
         return f"{opened.url} lets one writer win; {reach}"
 
-    checks = [await _check("API", api)]
+    async def decoding() -> str:
+        await decoder.prove()
+        return "clips are decoded"
+
+    checks = [await _check("API", api), await _check("Decoder", decoding)]
     if store is not None:
         checks.append(await _check("Store", place))
     checks.append(await _check("Prefect", _prefect))

@@ -18,7 +18,7 @@ from prefect_seedance.generation.resolve import as_json as unclear_as_json
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.models import Frozen
 from prefect_seedance.production.manifest import Manifest
-from prefect_seedance.text import dollars
+from prefect_seedance.text import CONTROL, dollars, harmless, printable
 
 if TYPE_CHECKING:
     from prefect_seedance.budget.limits import Limits
@@ -48,14 +48,17 @@ STOPPED = "Stopped. Jobs that are out go on: render again or `prefect-seedance c
 
 
 def say(text: str) -> None:
-    """One line for a person, on stderr."""
-    _console().print(text, markup=False, highlight=False, soft_wrap=True)
+    """One line for a person, on stderr; whatever it quotes, the terminal obeys nothing of it."""
+    _console().print(harmless(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def document(value: Frozen | dict[str, Any] | list[Any]) -> None:
     """The one JSON document on stdout."""
     plain = value.model_dump(mode="json", by_alias=True) if isinstance(value, Frozen) else value
-    sys.stdout.write(json.dumps(plain, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(plain, indent=2, ensure_ascii=False)
+    # JSON leaves some control characters as they are, which may be written as escapes all the same.
+    text = CONTROL.sub(lambda mark: mark[0] if mark[0] == "\n" else f"\\u{ord(mark[0]):04x}", text)
+    sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
@@ -74,12 +77,12 @@ def show_plan(planned: Planned, *, as_json: bool) -> None:
     plan = planned.plan
     if as_json:
         document(plan)
-    table = Table(title=escape(plan.title), title_justify="left", expand=False)
+    table = Table(title=_cell_of(plan.title), title_justify="left", expand=False)
     for name in ("shot", "action", "estimate", "remark"):
         table.add_column(name, justify="right" if name == "estimate" else "left", overflow="fold")
     for shot in plan.shots:
         price = dollars(shot.estimated_usd) if shot.estimated_usd else ""
-        table.add_row(escape(shot.id), _coloured(shot.action), price, escape(shot.problem or ""))
+        table.add_row(_cell_of(shot.id), _coloured(shot.action), price, _cell_of(shot.problem or ""))
     if plan.shots:
         _console().print(table)
     for problem in plan.problems:
@@ -97,12 +100,12 @@ def show_plan(planned: Planned, *, as_json: bool) -> None:
 def show_manifest(manifest: Manifest, store: str, *, as_json: bool) -> None:
     if as_json:
         document(manifest)
-    table = Table(title=escape(manifest.title), title_justify="left")
+    table = Table(title=_cell_of(manifest.title), title_justify="left")
     for name in ("shot", "status", "cost", "remark"):
         table.add_column(name, justify="right" if name == "cost" else "left", overflow="fold")
     for shot in manifest.shots:
         cost = dollars(shot.cost_usd) if shot.cost_usd is not None and shot.paid_this_run else ""
-        table.add_row(escape(shot.id), _coloured(shot.status), cost, escape(shot.error or ""))
+        table.add_row(_cell_of(shot.id), _coloured(shot.status), cost, _cell_of(shot.error or ""))
     _console().print(table)
     stored = sum(shot.status == "stored" for shot in manifest.shots)
     reused = f" {dollars(manifest.reused_usd)} worth of clips were there already." if manifest.reused_usd else ""
@@ -135,7 +138,7 @@ def show_unclear(records: Sequence[Record], *, as_json: bool) -> None:
             f"{record.key}@{record.number}  {dollars(record.charged_usd)} at risk "
             f"since {record.claimed_at:%Y-%m-%d %H:%M} UTC"
         )
-        say(f"    {record.request.prompt[:100]}")
+        say(f"    {printable(record.request.prompt, 100)}")
     if records:
         say("Look each up in the Runpod console, then: prefect-seedance settle --store … KEY@NUMBER and one of")
         say("--job-id ID (here is the job), --not-charged (an hour after the claim), --charged (its id is unknown).")
@@ -195,6 +198,11 @@ def _cell(name: str, value: object) -> str:
 def show_checks(checks: Sequence[Check]) -> None:
     for check in checks:
         say(f"{'✓' if check.passed else '✗'} {check.name}: {check.told}")
+
+
+def _cell_of(text: str) -> str:
+    """What somebody else wrote, as a cell of a table."""
+    return escape(harmless(text))
 
 
 def _coloured(word: str) -> str:

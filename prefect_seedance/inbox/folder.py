@@ -8,11 +8,11 @@ then removed. Should two runs ever work at one delivery, the ledger still pays o
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pydantic import ValidationError
 
@@ -20,14 +20,15 @@ from prefect_seedance.errors import BadInput, Missing, Taken
 from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.writer import is_gone, new_claim_id
 from prefect_seedance.models import Frozen
-from prefect_seedance.sources.folder import inside, parted, read_named
+from prefect_seedance.sources.folder import DeliveryFolder, inside
+from prefect_seedance.storage.dropped import dropped
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.documents import MOST_BYTES, Mistake, read_json, read_yaml, text_of
-from prefect_seedance.text import CONTROL
+from prefect_seedance.text import CONTROL, printable
 
 TREES = (".yaml", ".yml", ".json")
 LISTS = (".csv",)
-DEEPEST = 5
+LEFT_OUT = "left-out.txt"
 AT_ONCE = 32
 ABANDONED_SECONDS = 6 * 3600
 """A take that old is free again, even where nobody can tell whether its run is alive."""
@@ -44,6 +45,8 @@ class Delivery:
     files: tuple[str, ...]
     links: tuple[str, ...]
     """Symbolic links: never followed, since they may lead anywhere on this machine."""
+    others: tuple[str, ...]
+    """What is neither file nor link, such as a named pipe: never opened, since it may be waited on for ever."""
     rows: str | None = None
     """The rows of a storyboard that has no folder of its own: other storyboards may need them too."""
 
@@ -68,6 +71,7 @@ class Inbox:
         except BadInput as error:
             raise BadInput(f"The inbox can't be at {prefix!r}: {error}; nothing was submitted.") from error
         self.store = store
+        self.dropped = dropped(store, self.prefix)
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def deliveries(self, quiet_seconds: float = 0) -> list[Delivery]:
@@ -88,15 +92,14 @@ class Inbox:
 
     async def _rows(self, names: list[str]) -> dict[str, str]:
         """Which file beside them the storyboards directly in the inbox name as their rows."""
-        boards = [name for name in names if _suffix(name) in TREES and not self._is_link(f"{self.prefix}/{name}")]
+        boards = [name for name in names if _suffix(name) in TREES]
         found = await asyncio.gather(*map(self._rows_of, boards))
         return {board: rows for board, rows in zip(boards, found, strict=True) if rows in names}
 
     async def _rows_of(self, name: str) -> str | None:
-        folder, file = parted(f"{self.store.url}/{self.prefix}/{name}", self.store)
         try:
             async with self._at_once:
-                text = text_of(await read_named(folder, file, MOST_BYTES))
+                text = text_of(await DeliveryFolder(self.dropped, None).read(name, MOST_BYTES))
             tree, _ = read_json(text) if _suffix(name) == ".json" else read_yaml(text)
         except (Mistake, BadInput, Missing):
             return None  # the storyboard is read again before it is rendered, and says then what is wrong
@@ -105,38 +108,32 @@ class Inbox:
 
     async def _delivery(self, name: str, rows: Mapping[str, str]) -> Delivery:
         top = f"{self.prefix}/{name}"
-        files, links = await self._walk(top)
-        if files + links == [top]:
+        found = await self.dropped.walk(top)
+        files = tuple(path for path in found.files if not CONTROL.search(path))
+        everything = sorted([*files, *found.links, *found.others])
+        if everything == [top]:
             is_board = _suffix(name) in TREES + LISTS and name not in rows.values()
             own = f"{self.prefix}/{rows[name]}" if name in rows else None
-            return Delivery(name, (top,) if is_board else (), tuple(files), tuple(links), own)
-        direct = [path for path in sorted(files + links) if PurePosixPath(path).parent == PurePosixPath(top)]
-        trees = [path for path in direct if _suffix(path) in TREES]
-        lists = [path for path in direct if _suffix(path) in LISTS]
-        return Delivery(name, tuple(trees or lists), tuple(files), tuple(links))
+            return Delivery(name, (top,) if is_board else (), files, found.links, found.others, own)
+        direct = [path for path in everything if PurePosixPath(path).parent == PurePosixPath(top)]
+        trees = tuple(path for path in direct if _suffix(path) in TREES)
+        lists = tuple(path for path in direct if _suffix(path) in LISTS)
+        return Delivery(name, trees or lists, files, found.links, found.others)
 
-    async def _walk(self, path: str, depth: int = 0) -> tuple[list[str], list[str]]:
-        """The files and the links at and below *path*."""
-        if self._is_link(path):
-            return [], [path]
-        async with self._at_once:
-            if await self.store.exists(path):
-                return [path], []
-        if depth == DEEPEST:
-            return [], []
-        below = await asyncio.gather(*(self._walk(f"{path}/{name}", depth + 1) for name in await self._names(path)))
-        return [file for files, _ in below for file in files], [link for _, links in below for link in links]
-
-    def _is_link(self, path: str) -> bool:
-        return not self.store.url.startswith("s3://") and Path(self.store.url, path).is_symlink()
+    def folder_of(self, board: str) -> tuple[DeliveryFolder, str]:
+        """All that the storyboard at *board* may read, and its name there."""
+        *names, file = board.removeprefix(f"{self.prefix}/").split("/")
+        return DeliveryFolder(self.dropped, names[0] if names else None), file
 
     async def _is_quiet(self, delivery: Delivery, seconds: float) -> bool:
         if seconds <= 0:
             return True
         try:
-            ages = await asyncio.gather(*map(self.store.age, delivery.all_files))
+            ages = await asyncio.gather(*map(self.dropped.age, delivery.all_files))
         except Missing:  # somebody is at it this moment
             return False
+        except BadInput:  # it will be rejected, and told why
+            return True
         return min(ages, default=seconds) >= seconds
 
     async def take(self, delivery: Delivery, writer: Writer, run_is_over: RunIsOver) -> list[str] | None:
@@ -157,7 +154,8 @@ class Inbox:
         except Taken:
             if (await self._read_take(path)) != own:  # S3 may say "taken" of our own, when an answer was lost
                 return None
-        if await self.store.exists(delivery.boards[0]):
+        board = await self.dropped.walk(delivery.boards[0])
+        if board.files or board.links or board.others:
             return [*paths, path]
         await self.give_back([*paths, path])
         return None
@@ -186,38 +184,48 @@ class Inbox:
             await self.store.delete(path)
 
     async def put_away(self, delivery: Delivery, outcome: str, documents: Mapping[str, str]) -> str:
-        """Move *delivery* to `inbox-done/NAME/` or `inbox-rejected/NAME/`, beside *documents*, which come first."""
-        target = f"{self.prefix}-{outcome}/{delivery.name}"
+        """Move *delivery* to `inbox-done/NAME/` or `inbox-rejected/NAME/`, beside *documents*, which come first.
+
+        An earlier delivery of the name keeps its place: this one gets `NAME-2`, and so on. What can't be kept is named
+        in `left-out.txt` there.
+        """
+        target = await self._free_place(f"{self.prefix}-{outcome}", delivery.name)
         for name, text in documents.items():
             await self.store.write(f"{target}/{name}", text.encode(), "text/plain; charset=utf-8")
         top = f"{self.prefix}/{delivery.name}"
-        folder = "" if top in delivery.files + delivery.links else f"{delivery.name}/"
+        everything = (*delivery.files, *delivery.links, *delivery.others)
+        folder = "" if top in everything else f"{delivery.name}/"
+        left_out = [f"{path}: it is a link; drop the file itself" for path in delivery.links]
+        left_out += [f"{path}: it is no file; drop a plain file" for path in delivery.others]
         for path in delivery.all_files:
             name = path.removeprefix(f"{self.prefix}/{folder}")
-            with suppress(Missing):  # rows that another storyboard took with it
-                await self.store.copy(path, f"{target}/{f'dropped-{name}' if name in documents else name}")
+            try:
+                taken = name in (*documents, LEFT_OUT)
+                await self.dropped.copy(path, f"{target}/{f'dropped-{name}' if taken else name}")
+            except Missing:  # rows that another storyboard took with it
+                pass
+            except BadInput as error:
+                left_out.append(f"{path}: {error}")
+        if left_out:
+            head = "These were not kept, and were removed from the inbox; drop them again as plain files if needed."
+            lines = [printable(line, 500) for line in left_out]
+            await self.store.write(f"{target}/{LEFT_OUT}", "\n".join([head, "", *lines, ""]).encode())
         # Storyboards go first: a storyboard without its pictures would look broken to whoever comes after a crash.
-        for path in (*delivery.boards, *delivery.files, *delivery.links):
-            await self.store.delete(path)
+        for path in (*delivery.boards, *everything):
+            await self.dropped.delete(path)
         if delivery.rows and delivery.rows not in await self._rows_needed():
-            await self.store.delete(delivery.rows)
+            await self.dropped.delete(delivery.rows)
         if folder:
-            await asyncio.to_thread(self._remove_empty_folders, top)
+            await self.dropped.sweep(top)
         return target
+
+    async def _free_place(self, folder: str, name: str) -> str:
+        there = set(await self.store.names(folder))
+        names = (name if number == 1 else f"{name}-{number}" for number in itertools.count(1))
+        return f"{folder}/{next(one for one in names if one not in there)}"
 
     async def _rows_needed(self) -> set[str]:
         return {f"{self.prefix}/{rows}" for rows in (await self._rows(await self._names(self.prefix))).values()}
-
-    def _remove_empty_folders(self, path: str) -> None:
-        """A bucket has no folders; on disk empty ones would be left."""
-        if self.store.url.startswith("s3://"):
-            return
-        top = Path(self.store.url, path)
-        for folder in sorted((one for one in top.rglob("*") if one.is_dir() and not one.is_symlink()), reverse=True):
-            with suppress(OSError):
-                folder.rmdir()
-        with suppress(OSError):
-            top.rmdir()
 
 
 def _suffix(path: str) -> str:

@@ -26,7 +26,7 @@ from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.storyboard.reading import Board, read_boards
-from prefect_seedance.text import dollars
+from prefect_seedance.text import dollars, printable
 
 Status = Literal["complete", "partial", "nothing", "rejected", "over_budget", "skipped"]
 ZERO = Decimal(0)
@@ -174,12 +174,14 @@ class InboxRun:
             self._note(delivery, "skipped", "another run works at it")
             return []
         takes.push_async_callback(self.inbox.give_back, take)
+        no_files = [f"{self._named(path)}: it is no file but a named pipe or a device" for path in delivery.others]
+        if no_files:
+            lines = [f"{printable(line, 300)}; nothing was spent; drop plain files." for line in no_files]
+            await self._reject(delivery, dict.fromkeys(delivery.boards, lines))
+            return []
         problems: dict[str, list[str]] = {}
         productions = []
         for path in delivery.boards:
-            if path in delivery.links:
-                problems[path] = [f"{self._named(path)}: it is a link; drop the file itself"]
-                continue
             for board in await self._read(path):
                 planned = await make_plan(
                     board,
@@ -197,9 +199,14 @@ class InboxRun:
 
     async def _read(self, path: str) -> list[Board]:
         pretend = self.account.kind == "pretend"
-        place = f"{self.store.url}/{path}"
+        folder, file = self.inbox.folder_of(path)
         return await read_boards(
-            place, catalog=self.catalog, store=self.store, allow_private=pretend, name=self._named(path)
+            file,
+            catalog=self.catalog,
+            store=self.store,
+            allow_private=pretend,
+            name=self._named(path),
+            folder=folder,
         )
 
     async def _reject(self, delivery: Delivery, problems: dict[str, list[str]]) -> None:

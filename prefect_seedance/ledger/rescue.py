@@ -13,6 +13,7 @@ from typing import Any
 
 from prefect_seedance.errors import LedgerUnreadable
 from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.text import harmless
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def rescue(record: Record, error: Exception, store_url: str, file: Path | None =
     if file is not None:
         told += f" The clip itself is kept as {file}."
     log.error(told)
-    print(told, file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
+    print(harmless(told), file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
     line: dict[str, Any] = {"at": datetime.datetime.now(datetime.UTC).isoformat(), "store": store_url}
     line |= {"file": str(file)} if file is not None else {}
     line["record"] = record.model_dump(mode="json")

@@ -31,6 +31,7 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.storyboard.checks import Board
+from prefect_seedance.video import decoder
 
 
 class Host(Protocol):
@@ -128,6 +129,7 @@ async def _check(planned: Planned, session: RenderSession, options: Options, hos
         await session.client.check(model)
     await session.ledger.store.belongs_to(session.client.account.kind)
     await session.ledger.store.prove()
+    await decoder.prove()
     if needs_approval(planned.plan, options.limits.approve_above, options.approve):
         await host.approval(planned, await session.budget.lines())
 

@@ -82,6 +82,7 @@ class RunpodClient:
         # Clients of its own, so that neither the key nor a cookie can reach the media host.
         self._media = Connections(
             10,
+            public_only=self.account.kind == "real",
             timeout=30.0,
             follow_redirects=True,
             headers={"Accept-Encoding": "identity"},  # the length and the rest of a file are counted in its own bytes

@@ -11,6 +11,8 @@ from typing import Any
 
 import httpx
 
+from prefect_seedance.runpod.public_only import PublicOnly
+
 
 class Connections:
     """So many connections to one host, each with a client of its own, and a queue of those who wait for one.
@@ -19,8 +21,9 @@ class Connections:
     quarter of the event loop's time.
     """
 
-    def __init__(self, most: int, **options: Any) -> None:
+    def __init__(self, most: int, *, public_only: bool = False, **options: Any) -> None:
         self._options = options
+        self._public_only = public_only
         self._turns = asyncio.Semaphore(most)
         self._all: list[httpx.AsyncClient] = []
         self._free: list[httpx.AsyncClient] = []
@@ -36,7 +39,8 @@ class Connections:
 
     def _new(self) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=1)
-        self._all.append(httpx.AsyncClient(verify=certificates(), limits=limits, **self._options))
+        transport = PublicOnly(certificates()) if self._public_only else None
+        self._all.append(httpx.AsyncClient(verify=certificates(), limits=limits, transport=transport, **self._options))
         return self._all[-1]
 
     async def aclose(self) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path, PureWindowsPath
 
 from prefect_seedance.errors import BadInput, Missing
 from prefect_seedance.storage import open_store
+from prefect_seedance.storage.dropped import Dropped
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import CONTROL
 
@@ -16,8 +17,12 @@ from prefect_seedance.text import CONTROL
 class Folder:
     """Files at and below *url*, by relative path. Symbolic links that lead out of it are refused.
 
+    `own` means that whoever wrote the storyboard may read nothing else of the store.
+
     A folder in a bucket is read through *store* where it lies in it, else with the keys of the environment.
     """
+
+    own = False
 
     def __init__(self, url: str, store: Store | None = None) -> None:
         self.url = url
@@ -49,6 +54,26 @@ class Folder:
         return self._given or open_store(self.url)
 
 
+class DeliveryFolder(Folder):
+    """What one stranger dropped: the folder *name* below that of *dropped*; without a name, what lies beside it there.
+
+    Nothing else can be read through it, and no link is followed, also none that is swapped in later.
+    """
+
+    own = True
+
+    def __init__(self, dropped: Dropped, name: str | None) -> None:
+        self._dropped = dropped
+        self._path = f"{dropped.folder}/{name}" if name else dropped.folder
+        self._alone = name is None
+        super().__init__(f"{dropped.store.url}/{self._path}", dropped.store)
+
+    async def read(self, path: str, most_bytes: int) -> bytes:
+        if self._alone and "/" in inside(path):
+            raise BadInput("it is not part of this delivery; drop one folder with the storyboard and all that it needs")
+        return _bounded(await self._dropped.read(f"{self._path}/{inside(path)}", most_bytes + 1), most_bytes)
+
+
 def bucket_of(url: str) -> str | None:
     """The bucket that an s3:// *url* names; None for a folder on disk."""
     return url.removeprefix("s3://").partition("/")[0] if url.startswith("s3://") else None
@@ -65,7 +90,7 @@ def parted(location: str, store: Store | None = None) -> tuple[Folder, str]:
 
 async def read_named(folder: Folder, name: str, most_bytes: int) -> bytes:
     """The content of the one file that a person named on purpose; its links may lead out of the folder."""
-    if folder.bucket:
+    if folder.bucket or folder.own:
         return await folder.read(name, most_bytes)
     return await asyncio.to_thread(_read_at, Path(folder.url) / name, most_bytes, "there is no such file")
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import ipaddress
-import socket
 import ssl
 from collections.abc import AsyncIterator
 
 import httpx
 
 from prefect_seedance.errors import BadInput
+from prefect_seedance.sources.public_internet import addresses_of, is_public
 
 MOST_REDIRECTS = 3
 CONNECTING = httpx.Timeout(None, connect=6)  # leaves time for the next address
-NAT64 = ipaddress.ip_network("64:ff9b::/96")
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 async def fetch(url: str, *, most_bytes: int, seconds: float = 20, allow_private: bool = False) -> bytes:
@@ -64,28 +61,12 @@ async def _addresses(url: httpx.URL, allow_private: bool) -> list[str]:
     host = url.raw_host.decode("ascii")
     port = url.port or (443 if url.scheme == "https" else 80)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = await addresses_of(host, port)
     except OSError as error:
         raise BadInput("its host is not known; check the link") from error
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not allow_private and not all(is_public(address) for address in addresses):
         raise BadInput("its host is not on the public internet; put the file beside the storyboard")
     return addresses
-
-
-def is_public(address: str) -> bool:
-    """Whether *address*, and the IPv4 address that it may wrap, belongs to the public internet."""
-    return all(one.is_global and not one.is_multicast for one in _wrapped(ipaddress.ip_address(address)))
-
-
-def _wrapped(address: Address) -> list[Address]:
-    if isinstance(address, ipaddress.IPv4Address):
-        return [address]
-    if address.ipv4_mapped:
-        return [address.ipv4_mapped]
-    if address in NAT64:
-        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
-    return [address, *(address.teredo or ()), *([address.sixtofour] if address.sixtofour else ())]
 
 
 async def _ask_at(address: str, url: httpx.URL, most_bytes: int) -> bytes | str:

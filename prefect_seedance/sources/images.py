@@ -92,6 +92,8 @@ def _place(
             for root in roots:
                 if location.startswith(f"{root.url}/"):
                     return "store", root, inside(location.removeprefix(f"{root.url}/"))
+            if folder and folder.own:
+                raise BadInput("it is not part of this delivery; drop it in one folder with the storyboard")
             raise BadInput("it lies in a bucket that is not the storyboard's; copy it beside the storyboard")
         case other:
             raise BadInput(f"{printable(other, 20)}: is not read; give a file beside the storyboard, s3:// or https://")
@@ -156,10 +158,13 @@ class Gallery:
 
     def __init__(self, folder: Folder | None, store: Store | None, allow_private: bool) -> None:
         self._folder, self._allow_private = folder, allow_private
+        self._seen: dict[str, PictureSource | BadInput] = {}
+        if folder and folder.own:
+            self._roots = [folder]
+            return
         buckets = {folder and folder.bucket, store and bucket_of(store.url)} - {None}
         whole_buckets = [Folder(f"s3://{bucket}") for bucket in sorted(map(str, buckets))]
         self._roots = [Folder(store.url, store), *whole_buckets] if store else whole_buckets
-        self._seen: dict[str, PictureSource | BadInput] = {}
 
     async def examine(self, locations: Iterable[str]) -> dict[str, PictureSource | BadInput]:
         """What lies at each of *locations*: a picture, or the reason why it can't be used."""

@@ -73,9 +73,13 @@ async def read_boards(
     store: Store | None,
     allow_private: bool = False,
     name: str | None = None,
+    folder: Folder | None = None,
 ) -> list[Board]:
-    """As `read_board`, for a storyboard that may have `rows:`: one board per row, in the order of the rows."""
-    folder, outline = await _read(location, store, name)
+    """As `read_board`, for a storyboard that may have `rows:`: one board per row, in the order of the rows.
+
+    Given a *folder*, *location* is a file of it, and only what can be read through it can be read.
+    """
+    folder, outline = await _read(location, store, name, folder)
     outlines = [outline] if outline.board.rows is None else await _with_rows(outline, folder, outline.board.rows)
     return await _checked(outlines, folder, catalog, store, allow_private)
 
@@ -102,10 +106,12 @@ async def _checked(
             await folder.aclose()
 
 
-async def _read(location: str | Storyboard, store: Store | None, name: str | None) -> tuple[Folder | None, Outline]:
+async def _read(
+    location: str | Storyboard, store: Store | None, name: str | None, folder: Folder | None = None
+) -> tuple[Folder | None, Outline]:
     if isinstance(location, Storyboard):
         return None, Outline(name or "storyboard", location)
-    folder, file = parted(location, store)
+    folder, file = (folder, location) if folder else parted(location, store)
     try:
         content = await read_named(folder, file, MOST_BYTES)
         return folder, _outline_of(text_of(content), file, name or location)

@@ -14,11 +14,21 @@ LONGEST_TITLE = 200
 LONGEST_ID, LONGEST_ID_BYTES = 80, 240  # as part of a file name, which has 255 bytes
 VARIABLE = re.compile(r"\{(\w+)\}")
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-# ByteDance's text commands, which can change the length and so the bill; glued to a word only the known ones count.
+# ByteDance's text commands, which can change the length and so the bill, searched for in `_plain` text. Two dashes are
+# one beside any letter or digit. One long dash, or a pair as in Chinese prose, is one only where a command follows.
+COMMANDS = "rs|rt|dur|fps|fs|seed|cf|wm|ratio|resolution|duration|frames|camerafixed|watermark"
 FLAG = re.compile(
-    r"(?<![\w-])--[A-Za-z]\w*|--(?:rs|rt|dur|fps|fs|seed|cf|wm|ratio|resolution|duration|camerafixed|watermark)\b",
-    re.IGNORECASE,
+    rf"""
+    (?<![-—])(?=—*-)[-—]{{2,}}\w+ | (?<![-—])[-—]{{2,}}\s*(?:{COMMANDS})(?![^\W\d_]) | (?<=\w)(?=—*-)[-—]{{2,}}
+    | (?<!—)——+[a-z0-9]+ | (?<=[a-z0-9])——+
+    | (?<!\S)—(?:{COMMANDS}|\d+p)\b | (?<!\S)—\s*(?:{COMMANDS})\s?[=:]?\s?\d
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
+LONG_DASHES = dict.fromkeys(map(ord, "–―⸺⸻─━"), "—")
+SHORT_DASHES = dict.fromkeys(map(ord, "−⁃˗"), "-")
+UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\U000e0000-\U000e0fff]")
+"""Marks without width that are neither format characters nor blanks."""
 
 
 def filled(text: str, variables: Mapping[str, str]) -> str:
@@ -57,9 +67,18 @@ def text_misfit(text: str, name: str) -> str | None:
         return f"the {name} has {len(text):,} characters; the most is {LONGEST_PROMPT:,}, so shorten it"
     if CONTROL.search(text):
         return f"the {name} holds a control character; write plain text"
-    if flag := FLAG.search(text):
-        return f"`{printable(flag[0])}` in the {name} can change the bill; use the fields, or write it without --"
+    if flag := FLAG.search(_plain(text)):
+        dashes = "--" if "-" in flag[0] else "the dash"
+        shown = printable(flag[0])
+        return f"`{shown}` in the {name} can change the bill; use the fields, or write it without {dashes}"
     return None
+
+
+def _plain(text: str) -> str:
+    """*text* as a lenient reader may see it: without what has no width, and with dashes of two kinds only."""
+    seen = (mark for mark in unicodedata.normalize("NFKC", text) if unicodedata.category(mark) != "Cf")
+    plain = UNSEEN.sub("", "".join(seen)).translate(LONG_DASHES | SHORT_DASHES)
+    return "".join("-" if mark != "—" and unicodedata.category(mark) == "Pd" else mark for mark in plain)
 
 
 def id_misfit(name: str) -> str | None:

@@ -179,7 +179,8 @@ def _opened(path: Path) -> Iterator[av.container.InputContainer]:
     if path.stat().st_size == 0:
         raise ClipDamaged(f"{path.name} is empty")
     try:
-        with av.open(str(path)) as clip:
+        # Named, since left to guess FFmpeg takes pictures for clips, and lists that name other files of this machine.
+        with av.open(str(path), format="mp4") as clip:
             if not clip.streams.video:
                 raise ClipDamaged(f"{path.name} has no picture in it")
             yield clip

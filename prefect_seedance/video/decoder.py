@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from prefect_seedance.errors import ClipDamaged, DownloadFailed
+from prefect_seedance.errors import BadInput, ClipDamaged, DownloadFailed
 from prefect_seedance.models import Footage
 
 FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -signal.SIGBUS, -signal.SIGPROF}
@@ -27,6 +27,9 @@ CPU_SECONDS = 900.0
 """The most processor time for one clip; a sound one takes a few. SIGPROF ends a decoder that takes longer."""
 
 SECRETIVE = ("RUNPOD_", "AWS_", "PREFECT_")
+
+PROBE = Path(__file__).with_name("probe.mp4")
+IN_PROBE = Footage(width=64, height=64, fps=24.0, frames=3, seconds=0.125)
 
 WAITING = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
 _idle: list[subprocess.Popen[str]] = []
@@ -40,6 +43,22 @@ async def examine(clip: Path) -> Footage:
     return await asyncio.get_running_loop().run_in_executor(WAITING, _examine, clip)
 
 
+async def prove() -> None:
+    """Decode a tiny clip of our own; `BadInput` with the real reason where that fails, before any clip is paid for."""
+    try:
+        seen = await examine(PROBE)
+    except (ClipDamaged, DownloadFailed, OSError) as error:
+        reason = str(error)
+    else:
+        if seen == IN_PROBE:
+            return
+        reason = f"a clip of {IN_PROBE.frames} frames was read as {seen.frames}"
+    raise BadInput(
+        f"Clips can't be decoded on this machine ({reason}); nothing was submitted; install PyAV anew "
+        "(pip install --force-reinstall av) and see that `prefect-seedance doctor` passes."
+    )
+
+
 def _examine(clip: Path) -> Footage:
     process = _take()
     answer = _ask(process, clip)
@@ -51,6 +70,8 @@ def _examine(clip: Path) -> Footage:
     _idle.append(process)
     if "damaged" in answer:
         raise ClipDamaged(answer["damaged"])
+    if "broken" in answer:
+        raise DownloadFailed(f"the decoder does not work here: {answer['broken']}; the clip is read again later")
     if "failed" in answer:
         raise DownloadFailed(
             f"the clip can't be read back from {clip.parent} ({answer['failed']}); it is fetched again"
@@ -106,18 +127,25 @@ def _end() -> None:
 
 def main() -> None:
     """Answer each line of stdin, the path of a clip, with a line on stdout."""
-    from prefect_seedance.video import clips
-
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, float(sys.argv[1]))
-        try:
-            answer = clips.examine(Path(json.loads(line))).model_dump()
-        except ClipDamaged as error:
-            answer = {"damaged": str(error)}
-        except OSError as error:
-            answer = {"failed": str(error.strerror)}
-        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.write(json.dumps(_answer(Path(json.loads(line)))) + "\n")
         sys.stdout.flush()
+
+
+def _answer(clip: Path) -> dict[str, Any]:
+    try:
+        from prefect_seedance.video import clips  # here, so that a PyAV that does not import is told as what it is
+
+        return clips.examine(clip).model_dump()
+    except ClipDamaged as error:
+        return {"damaged": str(error)}
+    except ImportError as error:
+        return {"broken": f"ImportError: {error}"}
+    except OSError as error:
+        return {"failed": str(error.strerror)}
+    except Exception as error:
+        return {"broken": f"{type(error).__name__}: {error}"}
 
 
 if __name__ == "__main__":
