@@ -1,4 +1,4 @@
-"""The media host: where a link may lead, and what of a stranger's answer is kept."""
+"""A real account's clips come by https from the public internet, wherever links lead; a pretend one's from here."""
 
 from __future__ import annotations
 
