@@ -33,8 +33,11 @@ async def collect_finished(credentials: RunpodCredentials, store: VideoStore) ->
         async with open_client(account) as client:
             run = Run(client, Ledger(opened), on_step=tell)
             found = (await collect(run, Spending(opened))).as_json()
+        for unreadable in found["errors"]:
+            shown.ledger_unreadable(**unreadable)
         if tell.steps:  # the report reads the whole ledger: not every five minutes
             await shown.collected(found, run.ledger)
     finally:
         await opened.aclose()
-    return Completed(message=shown.counts(found), data=found)
+    name = "Partial" if found["errors"] else "Completed"
+    return Completed(name=name, message=shown.counts(found), data=found)

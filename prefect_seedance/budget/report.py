@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -16,7 +15,6 @@ from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.storage.store import Store
 
-READS_AT_ONCE = 64
 COLUMNS = ("day", "claims", "stored", "failed", "unclear", "lost", "spent_usd", "at_risk_usd", "median_seconds_to_clip")
 
 
@@ -49,15 +47,13 @@ class Day:
         }
 
 
-async def daily(ledger: Ledger) -> list[Day]:
-    """Every day that has claims, oldest first. Reads the whole ledger."""
-    at_once = asyncio.Semaphore(READS_AT_ONCE)
+async def daily(ledger: Ledger) -> tuple[list[Day], dict[str, str]]:
+    """Every day that has claims, oldest first, and the keys that can't be read, each with the reason.
 
-    async def load(key: str) -> History:
-        async with at_once:
-            return await ledger.load(key)
-
-    return days_of(await asyncio.gather(*map(load, await ledger.keys())))
+    Reads the whole ledger.
+    """
+    histories, errors = await ledger.load_many(await ledger.keys())
+    return days_of(histories), errors
 
 
 def days_of(histories: Iterable[History]) -> list[Day]:

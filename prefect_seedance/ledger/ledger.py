@@ -12,17 +12,19 @@ import json
 import logging
 import re
 import time
+from collections.abc import Iterable
 
 from pydantic import ValidationError
 
 from prefect_seedance.errors import BadStore, LedgerUnreadable, LostRace, Missing, StoreUnavailable, Taken
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rescue import rescue
 from prefect_seedance.ledger.rules import OPEN, History, Sighting
 from prefect_seedance.ledger.writer import is_gone
 from prefect_seedance.storage.store import Store
 
 log = logging.getLogger(__name__)
+READS_AT_ONCE = 64
 RECORD_NAME = re.compile(r"(\d{4,})\.json")
 MARKER_NAME = re.compile(r"(.+)-(\d{4,})")
 
@@ -33,6 +35,20 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._first_seen: dict[str, float] = {}
+
+    async def load_many(self, keys: Iterable[str]) -> tuple[list[History], dict[str, str]]:
+        """The histories of *keys*, and of those that can't be read why."""
+        at_once, errors = asyncio.Semaphore(READS_AT_ONCE), dict[str, str]()
+
+        async def load(key: str) -> History | None:
+            async with at_once:
+                try:
+                    return await self.load(key)
+                except LedgerUnreadable as error:
+                    errors[key] = str(error)
+                    return None
+
+        return [history for history in await asyncio.gather(*map(load, keys)) if history is not None], errors
 
     async def load(self, key: str) -> History:
         """The history of *key*; a stored one costs a listing and a read. Raises `LedgerUnreadable`, never guesses."""
@@ -133,6 +149,25 @@ class Ledger:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 15.0)
 
+    async def call_unclear(self, history: History, *, needed: bool = True) -> History:
+        """Say of the overdue claim that ends *history* that nobody knows whether it was paid.
+
+        Tried once: it is an observer's word, which the next observer can say as well. Where the store does not take it,
+        raises, or, if it is not *needed*, returns all the same what is true, for showing only.
+        """
+        assert history.last is not None  # an overdue claim
+        reason = "its writer ended between the claim and the answer"
+        unclear = next_step(history.last, Step.UNCLEAR, reason=reason, number=history.number + 1)
+        try:
+            return await self.append(history, unclear)
+        except (LostRace, StoreUnavailable, BadStore):
+            there = await self.load(history.key)
+            if there.number > history.number:
+                return there
+            if needed:
+                raise
+            return History(history.key, (*history.records, unclear))
+
     async def _mark(self, record: Record) -> None:
         """The marker goes in before the record that opens the key: a superset of what is open, never the truth."""
         await self.store.write(marker_path(record.key, record.number), _bytes_of(record))
@@ -184,10 +219,9 @@ def _bytes_of(record: Record) -> bytes:
 
 def _is_in(history: History, record: Record) -> bool:
     """Is this very step there already, by this writer or by another who knew the same?"""
-    if record.step is Step.LOST and history.state is not Step.LOST:
-        return False  # what came back may be lost again
-    return any(
-        (known.claim_id, known.step, known.job_id) == (record.claim_id, record.step, record.job_id)
-        or (known.step is Step.STRAY and known.job_id == record.job_id and record.job_id is not None)
-        for known in history.records
-    )
+    records = history.records
+    if history.state is not Step.LOST:  # what came back goes its way again, and may be lost again
+        records = records[max((r.number for r in records if r.step is Step.LOST), default=0) :]
+    if any(r.step is Step.STRAY and r.job_id == record.job_id and record.job_id is not None for r in history.records):
+        return True
+    return any((r.claim_id, r.step, r.job_id) == (record.claim_id, record.step, record.job_id) for r in records)

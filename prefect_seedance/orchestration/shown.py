@@ -121,6 +121,13 @@ def budget_refused(why: str) -> None:
     emit_event("prefect-seedance.budget.refused", resource, payload={"reason": why})
 
 
+def ledger_unreadable(key: str, error: str) -> None:
+    """Tell automations of a key whose records are damaged: somebody has to restore them."""
+    resource = {"prefect.resource.id": f"prefect-seedance.clip.{key}"}
+    emit_event("prefect-seedance.ledger.unreadable", resource, payload={"key": key, "error": error})
+    log().error("%s can't be read: %s", key, error)
+
+
 def asset_key(store: Store, path: str) -> str:
     """The name of *path* as a Prefect asset: a URI without the signs that Prefect does not take in one."""
     root = store.url if "://" in store.url else f"file://{store.url}"
@@ -205,7 +212,8 @@ async def results(manifest: Manifest, folder: str, store: Store, money: Sequence
 
 def counts(found: dict[str, Any]) -> str:
     """What became of the clips that a collector looked at, in one line."""
-    return ", ".join(f"{found[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
+    told = ", ".join(f"{found[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
+    return f"{told}, {len(found['errors'])} not readable" if found["errors"] else told
 
 
 async def collected(found: dict[str, Any], ledger: Ledger) -> None:
@@ -213,7 +221,8 @@ async def collected(found: dict[str, Any], ledger: Ledger) -> None:
     columns = ("status", "cost_usd", "error", "clip", "key", "record")
     clips = [{name: inert(clip[name]) for name in columns} for clip in found["clips"]]
     await acreate_table_artifact(table=clips, key="seedance-collected", description=counts(found))
-    rows = [day.as_row() for day in reversed(await daily(ledger))]
+    days, _ = await daily(ledger)
+    rows = [day.as_row() for day in reversed(days)]
     spent, risk = (sum(row[name] for row in rows) for name in ("spent_usd", "at_risk_usd"))
     told = f"By UTC day, newest first; in all ${spent:,.2f} spent, ${risk:,.2f} at risk"
     await acreate_table_artifact(table=rows, key="seedance-report", description=told)

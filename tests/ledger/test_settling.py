@@ -9,8 +9,7 @@ from emulating import RunningEmulator
 from renderer import QUICK, HookedStore, small
 
 from prefect_seedance.errors import BadInput, Taken
-from prefect_seedance.generation.resolve import settle
-from prefect_seedance.generation.resolve import unclear as unclear_ones
+from prefect_seedance.generation.resolve import settle, waiting
 from prefect_seedance.generation.session import Run
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import Record, Step
@@ -122,6 +121,8 @@ async def test_what_is_not_there_cannot_be_settled(store: Store, handle: str) ->
 async def test_what_waits_for_an_answer_is_listed_oldest_first_and_nothing_else(
     emulator: RunningEmulator, run: Run, prompt: str
 ) -> None:
-    waiting = [(await an_unclear_one(emulator, run, f"{prompt} {name}")).key for name in ("first", "second")]
-    await run.submit(small(f"{prompt} third"))
-    assert [record.key for record in await unclear_ones(run.ledger)] == waiting
+    unclear = [(await an_unclear_one(emulator, run, f"{prompt} {name}")).key for name in ("first", "second")]
+    submitted = await run.submit(small(f"{prompt} third"))
+    assert submitted.last is not None
+    found = await waiting(run.ledger, submitted.last.account)
+    assert ([record.key for record in found.records], found.errors) == (unclear, {})
