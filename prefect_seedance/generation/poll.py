@@ -53,11 +53,15 @@ class Turns:
 
     def ended(self, record: Record) -> None:
         """A job that was watched has just ended: others of its kind are worth a look when they are as old."""
-        age = _age(record)
-        if age < self._quickest.get(_kind(record), float("inf")):
+        age, known = _age(record), self.quickest(record)
+        if known is None or age < known:
             self._quickest[_kind(record)] = age
             self._news.set()
             self._news = asyncio.Event()
+
+    def quickest(self, record: Record) -> float | None:
+        """Seconds that the quickest job of its kind took, of those that were watched."""
+        return self._quickest.get(_kind(record))
 
     async def looks(
         self, record: Record, usual_seconds: float, *, at_once: bool, until: float = float("inf")
@@ -86,13 +90,14 @@ class Turns:
         now = time.monotonic()
         at = min(now + min(max(pause, spread), self.waiting.longest), until)
         while (now := time.monotonic()) < at:
-            ripens_in = self._quickest.get(_kind(record), 0.0) - _age(record)
+            ripens_in = (self.quickest(record) or 0.0) - _age(record)
             try:
                 async with asyncio.timeout(min(at - now, ripens_in) if ripens_in > 0 else at - now):
                     await self._news.wait()
             except TimeoutError:
                 return
-            if _age(record) >= self._quickest.get(_kind(record), float("inf")):
+            known = self.quickest(record)
+            if known is not None and _age(record) >= known:
                 return
 
 
