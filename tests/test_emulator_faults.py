@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from calling import SLUG, Caller
+from calling import LATENCY, SLUG, Caller
 from emulating import RunningEmulator
 
 from prefect_seedance.errors import ClipDamaged
