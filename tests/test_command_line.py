@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
 from pathlib import Path
 
 import pytest
 from commanding import Desk
 from emulating import RunningEmulator
+from renderer import small
 from s3_server import RunningS3
+
+from prefect_seedance.generation.session import Run
+from prefect_seedance.ledger.ledger import Ledger, record_path
+from prefect_seedance.ledger.record import Record
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage import open_store
 
 BOARD = """
     title: The lighthouse
@@ -185,3 +196,53 @@ def test_the_doctor_says_what_would_work(desk: Desk) -> None:
     said = desk.run("doctor", RUNPOD_API_KEY="wrong")
     assert said.code == 2
     assert "✗ API" in said.err
+
+
+def unclear_ones(desk: Desk, emulator: RunningEmulator, *prompts: str) -> list[Record]:
+    """What a run leaves whose answers got lost."""
+
+    async def submit() -> list[Record]:
+        ledger = Ledger(open_store(desk.store))
+        async with RunpodClient(Account("k", emulator.base_url)) as client:
+            histories = [await Run(client, ledger).submit(small(prompt)) for prompt in prompts]
+        return [history.records[-1] for history in histories]
+
+    emulator.fault("run", "drop_after", times=len(prompts))
+    return asyncio.run(submit())
+
+
+@pytest.mark.parametrize("words", [["settle", "--json"], ["settle"], ["report"], ["report", "--csv"]], ids=" ".join)
+def test_what_cannot_be_read_is_named_on_stderr_and_the_rest_is_told(
+    words: list[str], desk: Desk, emulator: RunningEmulator
+) -> None:
+    unclear, damaged = unclear_ones(desk, emulator, "Dawn.", "Noon.")
+    (Path(desk.store) / record_path(damaged.key, 2)).write_text("{")
+    said = desk.run(*words)
+    assert said.code == 3
+    assert f"{damaged.key} can't be read" in said.err
+    assert damaged.key not in said.out
+    if words == ["settle", "--json"]:
+        assert [(row["key"], row["record"]) for row in said.document] == [(unclear.key, 2)]
+    assert len(emulator.charges) == 2
+
+
+def test_a_rotated_key_can_settle_what_the_old_one_left(desk: Desk, emulator: RunningEmulator) -> None:
+    async def submit() -> Record:
+        async with RunpodClient(Account("k", emulator.base_url)) as client:
+            history = await Run(client, Ledger(open_store(desk.store))).submit(small("Dawn."))
+        return history.records[-1]
+
+    accepted = asyncio.run(submit())
+    handle = f"{accepted.key}@{accepted.number}"
+    assert desk.run("settle", "--json").document == []
+    assert desk.run("settle", "--json", RUNPOD_API_KEY="").document == []
+    [listed] = desk.run("settle", "--json", RUNPOD_API_KEY="rotated").document
+    assert f"{listed['key']}@{listed['record']}" == handle
+    assert desk.run("settle", handle, "--charged", RUNPOD_API_KEY="").code == 2
+    assert desk.run("settle", handle, "--charged", RUNPOD_API_KEY="rotated").code == 2
+    then = time.time() - 200
+    os.utime(Path(desk.store) / record_path(accepted.key, accepted.number), (then, then))
+    assert desk.run("settle", handle, "--charged", "--json", RUNPOD_API_KEY="rotated").document["status"] == "lost"
+    again = desk.run("settle", f"{accepted.key}@{accepted.number + 1}", "--retry", "--json")
+    assert (again.code, again.document["status"], again.document["job_id"]) == (0, "accepted", accepted.job_id)
+    assert len(emulator.charges) == 1
