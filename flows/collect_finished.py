@@ -33,8 +33,11 @@ async def collect_finished(credentials: RunpodCredentials, store: VideoStore) ->
         async with open_client(account) as client:
             run = RenderSession(client, Ledger(opened), on_step=tell)
             found = (await collect(run, MonthlySpend(opened))).as_json()
+        for unreadable in found["errors"]:
+            events.ledger_unreadable(**unreadable)
         if tell.steps:  # the report reads the whole ledger: not every five minutes
             await artifacts.collected(found, run.ledger)
     finally:
         await opened.aclose()
-    return Completed(message=artifacts.counts(found), data=found)
+    name = "Partial" if found["errors"] else "Completed"
+    return Completed(name=name, message=artifacts.counts(found), data=found)

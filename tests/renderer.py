@@ -131,6 +131,15 @@ class HookedClient(RunpodClient):
         return sha256
 
 
+def age_the_notes(store: Store, seconds: float) -> int:
+    """Let what a folder's runs have noted be *seconds* older by the store's clock; how many notes that were."""
+    notes = list((Path(store.url) / "ledger-seen").glob("*.json"))
+    for note in notes:
+        then = note.stat().st_mtime - seconds
+        os.utime(note, (then, then))
+    return len(notes)
+
+
 class Killer:
     """Counts the moments that it is told of, and ends the process without a word at one of them."""
 

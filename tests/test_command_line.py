@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import time
 from pathlib import Path
 
 import pytest
 from commanding import Desk
 from emulating import RunningEmulator
+from renderer import small
 from s3_server import RunningS3
+
+from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.ledger.ledger import Ledger, record_path
+from prefect_seedance.ledger.record import Record
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage import open_store
 
 BOARD = """
     title: The lighthouse
@@ -187,30 +198,51 @@ def test_the_doctor_says_what_would_work(desk: Desk) -> None:
     assert "✗ API" in said.err
 
 
-@pytest.fixture
-def broken_pyav(tmp_path: Path) -> str:
-    """The PYTHONPATH of a PyAV that imports and decodes nothing, as one built against other libraries."""
-    (tmp_path / "broken" / "av").mkdir(parents=True)
-    (tmp_path / "broken" / "av" / "__init__.py").write_text(
-        "class FFmpegError(Exception): ...\ndef open(*_, **__): raise RuntimeError('h264 is not built in')\n"
-    )
-    (tmp_path / "broken" / "av" / "filter.py").write_text("Graph = None\n")
-    return str(tmp_path / "broken")
+def unclear_ones(desk: Desk, emulator: RunningEmulator, *prompts: str) -> list[Record]:
+    """What a run leaves whose answers got lost."""
+
+    async def submit() -> list[Record]:
+        ledger = Ledger(open_store(desk.store))
+        async with RunpodClient(Account("k", emulator.base_url)) as client:
+            histories = [await RenderSession(client, ledger).submit(small(prompt)) for prompt in prompts]
+        return [history.records[-1] for history in histories]
+
+    emulator.fault("run", "drop_after", times=len(prompts))
+    return asyncio.run(submit())
 
 
-def test_a_decoder_that_does_not_work_is_told_by_the_doctor_with_its_own_words(desk: Desk, broken_pyav: str) -> None:
-    said = desk.run("doctor", PYTHONPATH=broken_pyav)
-    assert said.code == 2
-    assert "✗ Decoder: Clips can't be decoded on this machine" in said.err
-    assert "RuntimeError: h264 is not built in" in said.err
-
-
-@pytest.mark.slow
-def test_a_decoder_that_does_not_work_is_found_before_anything_is_paid(
-    desk: Desk, broken_pyav: str, emulator: RunningEmulator
+@pytest.mark.parametrize("words", [["settle", "--json"], ["settle"], ["report"], ["report", "--csv"]], ids=" ".join)
+def test_what_cannot_be_read_is_named_on_stderr_and_the_rest_is_told(
+    words: list[str], desk: Desk, emulator: RunningEmulator
 ) -> None:
-    said = desk.run("render", desk.board(BOARD), PYTHONPATH=broken_pyav)
-    assert said.code == 2, said.err
-    assert "h264 is not built in" in said.err
-    assert "nothing was submitted" in said.err
-    assert emulator.charges == []
+    unclear, damaged = unclear_ones(desk, emulator, "Dawn.", "Noon.")
+    (Path(desk.store) / record_path(damaged.key, 2)).write_text("{")
+    said = desk.run(*words)
+    assert said.code == 3
+    assert f"{damaged.key} can't be read" in said.err
+    assert damaged.key not in said.out
+    if words == ["settle", "--json"]:
+        assert [(row["key"], row["record"]) for row in said.document] == [(unclear.key, 2)]
+    assert len(emulator.charges) == 2
+
+
+def test_a_rotated_key_can_settle_what_the_old_one_left(desk: Desk, emulator: RunningEmulator) -> None:
+    async def submit() -> Record:
+        async with RunpodClient(Account("k", emulator.base_url)) as client:
+            history = await RenderSession(client, Ledger(open_store(desk.store))).submit(small("Dawn."))
+        return history.records[-1]
+
+    accepted = asyncio.run(submit())
+    handle = f"{accepted.key}@{accepted.number}"
+    assert desk.run("settle", "--json").document == []
+    assert desk.run("settle", "--json", RUNPOD_API_KEY="").document == []
+    [listed] = desk.run("settle", "--json", RUNPOD_API_KEY="rotated").document
+    assert f"{listed['key']}@{listed['record']}" == handle
+    assert desk.run("settle", handle, "--charged", RUNPOD_API_KEY="").code == 2
+    assert desk.run("settle", handle, "--charged", RUNPOD_API_KEY="rotated").code == 2
+    then = time.time() - 200
+    os.utime(Path(desk.store) / record_path(accepted.key, accepted.number), (then, then))
+    assert desk.run("settle", handle, "--charged", "--json", RUNPOD_API_KEY="rotated").document["status"] == "lost"
+    again = desk.run("settle", f"{accepted.key}@{accepted.number + 1}", "--retry", "--json")
+    assert (again.code, again.document["status"], again.document["job_id"]) == (0, "accepted", accepted.job_id)
+    assert len(emulator.charges) == 1

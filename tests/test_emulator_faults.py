@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from calling import SLUG, Caller
+from calling import LATENCY, SLUG, Caller
 from emulating import RunningEmulator
 
 from prefect_seedance.errors import ClipDamaged
@@ -160,6 +160,15 @@ def test_a_fresh_job_can_be_hidden_for_a_while(caller: Caller) -> None:
     caller.look("no-such-job")  # is not counted
     job = caller.accepted()
     assert [caller.look(job).status_code for _ in range(3)] == [404, 404, 200]
+
+
+def test_a_link_can_be_signed_anew_at_every_look(caller: Caller) -> None:
+    job = caller.accepted()
+    caller.emulator.advance(LATENCY)
+    caller.emulator.fault("status", "signed", times=2)
+    links = [caller.look(job).json()["output"]["video_url"] for _ in range(3)]
+    assert len(set(links)) == 3
+    assert {caller.http.get(link).status_code for link in links} == {200}
 
 
 def test_an_unknown_word_can_come_up(caller: Caller) -> None:

@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 from emulating import RunningEmulator
-from renderer import QUICK, HookedStore
+from renderer import QUICK, HookedStore, age_the_notes
 
 from prefect_seedance.budget.months import MonthlySpend
-from prefect_seedance.errors import LedgerUnreadable
+from prefect_seedance.errors import DownloadFailed, LedgerUnreadable
 from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.persist import LOST_AFTER_SECONDS
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
@@ -53,6 +54,12 @@ async def test_a_killed_run_loses_no_clip_if_the_collector_comes_within_half_an_
     emulator.advance(minutes * 60)
     async with RunpodClient(account) as client:
         found = await collect(RenderSession(client, Ledger(folder_store), waiting=QUICK), MonthlySpend(folder_store))
+        assert age_the_notes(folder_store, QUICK.grace) == lost  # one 404 alone says nothing, however old the job is
+        if lost:
+            assert found.as_json()["lost"] == 0
+            found = await collect(
+                RenderSession(client, Ledger(folder_store), waiting=QUICK), MonthlySpend(folder_store)
+            )
     told = found.as_json()
     assert (told["stored"], told["lost"], told["running"], told["spent_usd"]) == (stored, lost, 0, 0)
     # What is lost is named with what it cost.
@@ -64,10 +71,13 @@ async def test_a_link_that_is_seven_days_old_is_a_clip_lost_and_never_one_paid_a
     emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
 ) -> None:
     async with RunpodClient(account) as client:
-        run = RenderSession(client, Ledger(folder_store), waiting=QUICK)
+        run, another = (RenderSession(client, Ledger(folder_store), waiting=QUICK) for _ in range(2))
         completed = await run.wait(await run.submit(make_request()))
         emulator.advance(8 * 24 * 3600)
-        assert (await run.persist(completed)).state == "lost"
+        with pytest.raises(DownloadFailed):
+            await run.persist(completed)
+        assert age_the_notes(folder_store, LOST_AFTER_SECONDS) == 1
+        assert (await another.persist(completed)).state == "lost"
         assert (await run.generate(make_request())).state == "lost"
     assert len(emulator.charges) == 1
 

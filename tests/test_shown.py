@@ -212,14 +212,19 @@ async def test_every_event_carries_what_the_deployments_page_says(
     serving.fault("run", "cancelled", prompt="Dusk.")
     rendered = await storyboard_to_shots(make_board("Dawn.", "Noon.", "Dusk."), credentials, store, return_state=True)
     refused = await storyboard_to_shots(make_board("Night."), credentials, store, budget=0.01, return_state=True)
+    [unclear] = [shot for shot in (await rendered.aresult()).shots if shot.status == "unclear"]
+    (Path(store.url) / "ledger" / unclear.key / "0002.json").write_text("{")
+    collected = await collect_finished(credentials, store, return_state=True)
+    assert (collected.name, collected.message) == ("Partial", "0 stored, 0 running, 0 unclear, 0 lost, 1 not readable")
     for name, fields in listed.items():
-        state = refused if name.endswith("refused") else rendered
+        state = {"refused": refused, "unreadable": collected}.get(name.rpartition(".")[2], rendered)
         [event] = events(prefect_server, state, name, 1)
         assert sorted(event["payload"]) == sorted(fields.split(", "))
     assert {name.removeprefix("prefect-seedance.") for name in listed} == {
         "clip.stored",
         "shot.unclear",
         "clip.lost",
+        "ledger.unreadable",
         "budget.refused",
     }
 

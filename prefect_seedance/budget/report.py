@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +16,6 @@ from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.storage.store import Store
 
-READS_AT_ONCE = 64
 COLUMNS = ("day", "claims", "stored", "failed", "unclear", "lost", "spent_usd", "at_risk_usd", "median_seconds_to_clip")
 
 
@@ -50,23 +48,20 @@ class Day:
         }
 
 
-async def daily(ledger: Ledger) -> list[Day]:
-    """Every day that has claims, oldest first. Reads the whole ledger."""
-    at_once = asyncio.Semaphore(READS_AT_ONCE)
+async def daily(ledger: Ledger) -> tuple[list[Day], dict[str, str]]:
+    """Every day that has claims, oldest first, and the keys that can't be read, each with the reason.
 
-    async def load(key: str) -> History:
-        async with at_once:
-            return await ledger.load_whole(key)
-
-    return days_of(await asyncio.gather(*map(load, await ledger.keys())))
+    Reads the whole ledger.
+    """
+    histories, errors = await ledger.load_readable(await ledger.keys(), whole=True)
+    return days_of(histories), errors
 
 
 def days_of(histories: Iterable[History]) -> list[Day]:
     """The days of *histories*: each claim counts once, on its day, as what became of it."""
     days: dict[str, Day] = {}
     for history in histories:
-        final = {record.claim_id: record for record in history.records if record.step is not Step.STRAY}
-        for record in final.values():
+        for record in history.by_claim.values():
             _day_of(days, record).ends.append(record)
         for stray in history.strays:
             _day_of(days, stray).strays.append(stray)

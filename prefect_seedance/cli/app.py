@@ -227,6 +227,8 @@ def collect(place: Place, *, prefect: WithPrefect = False, json: Json = False) -
 
         collected = collect_finished(place)
     terminal.show_collected(collected, as_json=json)
+    if collected["errors"]:
+        return PARTIAL
     left = collected["running"] + collected["unclear"] + collected["lost"]
     if not left:
         return DONE
@@ -254,7 +256,8 @@ def settle(
     place: Place,
     job_id: Annotated[str | None, Parameter(help="The job that Runpod made of it.")] = None,
     not_charged: Annotated[bool, Parameter(help="Runpod charged nothing for it.", negative="")] = False,
-    charged: Annotated[bool, Parameter(help="Runpod charged it; its job id is unknown.", negative="")] = False,
+    charged: Annotated[bool, Parameter(help="Runpod charged it; its job can't be found.", negative="")] = False,
+    retry: Annotated[bool, Parameter(help="It is lost: look for its clip once more.", negative="")] = False,
     json: Json = False,
 ) -> int:
     """List submissions that nobody knows the fate of, or record what you found out about one."""
@@ -264,30 +267,34 @@ def settle(
     verdicts += ["job id"] if job_id else []
     verdicts += ["not charged"] if not_charged else []
     verdicts += ["charged"] if charged else []
+    verdicts += ["retry"] if retry else []
     if (handle is None and verdicts) or (handle is not None and len(verdicts) != 1):
         raise BadInput(
-            "Say KEY@NUMBER and exactly one of --job-id ID, --not-charged or --charged; nothing was changed."
+            "Say KEY@NUMBER and exactly one of --job-id ID, --not-charged, --charged or --retry; nothing was changed."
         )
     store, who = place.open(), place.who()
 
-    async def answer() -> None:
+    async def answer() -> int:
         try:
             await refuse_other_kind(store, who.kind)
             ledger = Ledger(store)
             if handle is None:
                 await _say_if_empty(store)
-                terminal.show_unclear(await resolve.unclear(ledger), as_json=json)
-                return
+                # Without a key nobody knows which jobs are another account's.
+                waiting = await resolve.waiting(ledger, who.fingerprint if who.api_key.strip() else None)
+                terminal.show_waiting(waiting, as_json=json)
+                return PARTIAL if waiting.errors else DONE
             if verdicts == ["job id"]:
                 who.check()
             async with RunpodClient(who) as client:
-                record = await resolve.settle(ledger, handle, verdicts[0], job_id=job_id, client=client)
+                asked = client if who.api_key.strip() else None
+                record = await resolve.settle(ledger, handle, verdicts[0], job_id=job_id, client=asked)
             terminal.show_settled(record, as_json=json)
+            return DONE
         finally:
             await store.aclose()
 
-    asyncio.run(answer())
-    return DONE
+    return asyncio.run(answer())
 
 
 @app.command
@@ -305,16 +312,18 @@ def report(
 
     store = place.open()
 
-    async def read() -> None:
+    async def read() -> int:
         try:
             await _say_if_empty(store)
             usage, limits = await usage_of(store), Limits(per_day=per_day, per_month=per_month)
-            terminal.show_report(await daily(Ledger(store)), usage, limits, csv=csv, jsonl=jsonl)
+            days, errors = await daily(Ledger(store))
+            terminal.show_report(days, usage, limits, csv=csv, jsonl=jsonl)
+            terminal.show_unreadable(errors)
+            return PARTIAL if errors else DONE
         finally:
             await store.aclose()
 
-    asyncio.run(read())
-    return DONE
+    return asyncio.run(read())
 
 
 @app.command

@@ -6,7 +6,7 @@ import csv as csvlib
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from prefect_seedance.generation.resolve import as_json as unclear_as_json
-from prefect_seedance.ledger.record import Record
+from prefect_seedance.generation import resolve
+from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.models import Frozen
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.text import CONTROL, dollars, harmless, printable
@@ -123,26 +123,38 @@ def show_collected(collected: dict[str, Any], *, as_json: bool) -> None:
         say(f"{clip['key']}@{clip['record']} {clip['status']} {dollars_of(clip['cost_usd'])} {told}")
     counts = ", ".join(f"{collected[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
     say(f"{counts}; nothing was spent.")
+    show_unreadable({one["key"]: one["error"] for one in collected["errors"]})
+
+
+def show_unreadable(errors: Mapping[str, str]) -> None:
+    """What could not be read, by name: it is left out of all that was shown."""
+    for key, error in sorted(errors.items()):
+        say(f"✗ {key} can't be read: {error}")
 
 
 def dollars_of(amount: float) -> str:
     return f"${amount:.2f}"
 
 
-def show_unclear(records: Sequence[Record], *, as_json: bool) -> None:
+def show_waiting(waiting: resolve.Waiting, *, as_json: bool) -> None:
     if as_json:
-        document([unclear_as_json(record) for record in records])
+        document([resolve.as_json(record) for record in waiting.records])
+    show_unreadable(waiting.errors)
+    if as_json:
         return
-    for record in records:
+    for record in waiting.records:
+        why = "" if record.step is Step.UNCLEAR else f", {record.step} by another account than the one in use"
         say(
             f"{record.key}@{record.number}  {dollars(record.charged_usd)} at risk "
-            f"since {record.claimed_at:%Y-%m-%d %H:%M} UTC"
+            f"since {record.claimed_at:%Y-%m-%d %H:%M} UTC{why}"
         )
         say(f"    {printable(record.request.prompt, 100)}")
-    if records:
+    if waiting.records:
         say("Look each up in the Runpod console, then: prefect-seedance settle --store … KEY@NUMBER and one of")
         say("--job-id ID (here is the job), --not-charged (an hour after the claim), --charged (its id is unknown).")
-    else:
+    if any(record.step is Step.ACCEPTED for record in waiting.records):
+        say("What another account has accepted comes home with that account's key; if that is gone, say --charged.")
+    if not waiting.records:
         say("Nothing is unclear.")
 
 
@@ -151,6 +163,7 @@ def show_settled(record: Record, *, as_json: bool) -> None:
         document({"key": record.key, "record": record.number, "status": str(record.step), "job_id": record.job_id})
     follow = {
         "accepted": "render again or `prefect-seedance collect` brings the clip home",
+        "completed": "render again or `prefect-seedance collect` fetches the clip",
         "refused": "the next render submits it again",
         "lost": "raise `take` to pay for it once more",
     }

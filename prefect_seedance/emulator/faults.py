@@ -14,7 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 Call = Literal["run", "runsync", "status", "cancel", "media", "health"]
 Wire = Literal["drop", "drop_after", "silent", "half", "status", "html", "no_id", "redirect", "slow", "accept_late"]
 Fate = Literal["moderated", "failed", "cancelled", "timed_out", "never", "purged"]
-Look = Literal["unknown_word", "hidden", "shape"]
+Look = Literal["unknown_word", "hidden", "signed", "shape"]
 Media = Literal["truncated", "short", "corrupt", "gone"]
 
 OF_A_JOB = (*get_args(Fate), *get_args(Look), *get_args(Media))
@@ -52,7 +52,7 @@ class Rule(BaseModel):
     def _known_at_this_call(self) -> Rule:
         where: dict[tuple[str, ...], tuple[str, ...]] = {
             get_args(Fate): (*POSTS, "status"),
-            ("hidden", "unknown_word"): ("status",),
+            ("hidden", "unknown_word", "signed"): ("status",),
             ("shape",): ("status", "runsync"),
             get_args(Media): ("media",),
             ("no_id", "accept_late"): POSTS,

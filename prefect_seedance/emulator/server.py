@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -210,7 +211,8 @@ class Emulator:
         if job.word(now) == "COMPLETED" and job.id in self.fetching:
             await self.fetching[job.id]  # only now is it sure that it completes
         shape = rule.shape if rule is not None and rule.fault == "shape" else "video_url"
-        body = job.answer(now, f"{self.origin}/media/{job.id}/output.mp4", shape)
+        anew = f"?signed={secrets.token_hex(8)}" if rule is not None and rule.fault == "signed" else ""
+        body = job.answer(now, f"{self.origin}/media/{job.id}/output.mp4{anew}", shape)
         if rule is not None and rule.fault == "unknown_word":
             body = {"id": job.id, "status": "WARMING_UP"}
         return JSONResponse(body)

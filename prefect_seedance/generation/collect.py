@@ -1,39 +1,56 @@
-"""Bring home what other runs left: looks only at what is open, spends nothing, asks for no approval."""
+"""Bring home what other runs left: looks only at what is open, spends nothing, asks for no approval.
+
+First one look at everything, and what has ended is written down, since the API forgets a job half an hour after its
+end; then the downloads, in places of their own, while what still runs is looked at again now and then.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import datetime
+import secrets
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from prefect_seedance.budget.months import MonthlySpend
-from prefect_seedance.errors import LostRace, told
+from prefect_seedance.errors import (
+    BadStore,
+    LedgerUnreadable,
+    LostRace,
+    SeedanceError,
+    StoreUnavailable,
+    told,
+)
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History, seconds_until_overdue
 from prefect_seedance.ledger.writer import new_claim_id
 
-AT_ONCE = 20
+LOOKS_AT_ONCE = 20
+DOWNLOADS_AT_ONCE = 8
 
 
 @dataclass
 class Collected:
     """What became of the keys that were open, each with the record that tells its state."""
 
-    histories: list[History] = field(default_factory=list)
+    found: dict[str, History] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
+    """Why a key is not at its end yet."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """The keys whose record or marker can't be read, and `spending` if the books can't, each with the reason."""
 
     def of(self, *steps: Step) -> list[Record]:
-        return [h.last for h in self.histories if h.last is not None and h.last.step in steps]
+        return [h.last for h in self.found.values() if h.last is not None and h.last.step in steps]
 
     @property
     def running(self) -> list[Record]:
         return self.of(Step.CLAIMED, Step.ACCEPTED, Step.COMPLETED)
 
     def as_json(self) -> dict[str, Any]:
-        """Schema `prefect-seedance/collect/1`: counts, and below `clips` what each of them is."""
+        """Schema `prefect-seedance/collect/1`: counts, what each clip is, and what could not be read, each with why."""
         return {
             "schema": "prefect-seedance/collect/1",
             "stored": len(self.of(Step.STORED)),
@@ -52,51 +69,133 @@ class Collected:
                 }
                 for record in self.of(*Step)
             ],
+            "errors": [{"key": key, "error": error} for key, error in sorted(self.unreadable.items())],
         }
 
 
 async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
     """Follow every open key to where it can be brought without spending: stored, failed, lost, unclear or running."""
-    collected, at_once = Collected(), asyncio.Semaphore(AT_ONCE)
-    numbers: dict[str, list[int]] = {}
-    for key, number in await run.ledger.markers():
-        numbers.setdefault(key, []).append(number)
+    collector = _Collector(run)
+    try:
+        await collector.look_at_everything()
+        while collector.begin_what_takes_time():
+            _, pending = await asyncio.wait(collector.going_on.values(), timeout=4 * run.waiting.longest)
+            if pending:
+                await collector.look_at_everything()
+    finally:
+        for task in collector.going_on.values():
+            task.cancel()
+    if collector.writable:
+        try:
+            await settle_what_is_over(run, spending)
+            await run.notes.sweep({key for key, _ in await run.ledger.markers()})
+        except SeedanceError as error:  # the clips are home: the books wait for the next run
+            collector.collected.unreadable["spending"] = told(error)
+    return collector.collected
 
-    async def follow(key: str) -> None:
-        async with at_once:
-            try:
-                collected.histories.append(await _bring_home(run, key, numbers[key]))
-            except Exception as error:  # the others' clips are on their way home: it ends this key alone
-                collected.errors[key] = told(error)
-                with contextlib.suppress(Exception):
-                    collected.histories.append(await run.ledger.load(key))
 
-    await asyncio.gather(*map(follow, numbers))
-    await settle_what_is_over(run, spending)
-    return collected
+class _Collector:
+    """One run over all that is open. What goes wrong with a key ends it alone."""
+
+    def __init__(self, run: RenderSession) -> None:
+        self.run = run
+        self.collected = Collected()
+        self.going_on: dict[str, asyncio.Task[None]] = {}
+        self.writable = True
+        self._begun: set[str] = set()
+        self._markers: dict[str, list[int]] = {}
+        self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._downloads = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+
+    async def look_at_everything(self) -> None:
+        """One look at every open key that nothing is going on for, and what has ended is written down."""
+        markers: dict[str, list[int]] = {}
+        for key, number in await self.run.ledger.markers():
+            markers.setdefault(key, []).append(number)
+        new, self._markers = not self._markers, self._markers | markers
+        if new and markers:
+            self.writable = await _takes_files(self.run)
+        await asyncio.gather(*(self._apart(key, self._look(key)) for key in markers if key not in self._begun))
+
+    def begin_what_takes_time(self) -> bool:
+        """Begin to download what is done and to watch young claims, once each; is any of that going on?"""
+        for key, history in self.collected.found.items():
+            takes_time = history.state in (Step.CLAIMED, Step.COMPLETED) and self.writable
+            if takes_time and key not in self._begun:
+                self._begun.add(key)
+                self.going_on[key] = asyncio.create_task(self._apart(key, self._follow(key, history)))
+        self.going_on = {key: task for key, task in self.going_on.items() if not task.done()}
+        return bool(self.going_on)
+
+    async def _apart(self, key: str, work: Coroutine[Any, Any, None]) -> None:
+        for told_before in (self.collected.errors, self.collected.unreadable):
+            told_before.pop(key, None)
+        try:
+            await work
+        except Exception as error:  # the others' clips are on their way home: it ends this key alone
+            self.collected.errors[key] = told(error)
+            history = None
+            with contextlib.suppress(Exception):
+                self.collected.found[key] = history = await self.run.ledger.load(key)
+            if history is None or isinstance(error, LedgerUnreadable):
+                self.collected.unreadable[key] = told(error)
+
+    async def _look(self, key: str) -> None:
+        async with self._looks:
+            history = await self.run.ledger.load(key)
+            for number in self._markers[key]:
+                if number > history.number:
+                    history = await _close_free_number(self.run, history, number)
+            self.collected.found[key] = history
+            last = history.last
+            if last and last.step is Step.CLAIMED and _overdue_in(self.run, last) <= 0:
+                history = await self.run.call_unclear(history, needed=False)
+            if not self.writable and history.state in (Step.ACCEPTED, Step.COMPLETED):
+                raise StoreUnavailable(
+                    f"The store {self.run.ledger.store.url} takes no files now, so nothing can be brought home into "
+                    "it; what is out goes on; make it writable and collect again."
+                )
+            await self._seen(await self.run.wait(history, deadline=0))
+
+    async def _follow(self, key: str, history: History) -> None:
+        """To the end of a young claim or of a download."""
+        while history.state is Step.CLAIMED and history.last is not None:
+            if (remaining := _overdue_in(self.run, history.last)) <= 0:
+                history = await self.run.call_unclear(history, needed=False)
+                continue
+            await asyncio.sleep(min(remaining, 2.0))
+            history = await self.run.ledger.load(key)
+        async with self._looks:
+            history = await self.run.wait(history, deadline=0)
+        await self._seen(history)
+        async with self._downloads:
+            await self._seen(await self.run.persist(history))
+
+    async def _seen(self, history: History) -> None:
+        self.collected.found[history.key] = history
+        if self.writable:
+            if history.strays or any(record.by == "person" for record in history.records):
+                await MonthlySpend(self.run.ledger.store).correct(history, self.run.ledger.load_whole)
+            await self.run.ledger.unmark(history, *self._markers[history.key])
 
 
-async def _bring_home(run: RenderSession, key: str, numbers: list[int]) -> History:
-    history = await run.ledger.load(key)
-    for number in numbers:
-        if number > history.number:
-            history = await _close_free_number(run, history, number)
-    if history.state is Step.CLAIMED:
-        history = await _watch_claim(run, history)
-    history = await run.wait(history, deadline=0)
-    history = await run.persist(history)
-    if history.strays or any(record.by == "person" for record in history.records):
-        await MonthlySpend(run.ledger.store).correct(history, run.ledger.load_whole)
-    await run.ledger.unmark(history, *numbers)
-    return history
+async def _takes_files(run: RenderSession) -> bool:
+    """Can anything be written down? Asked first: an end that can't be kept would be held on to until a kill."""
+    probe = f".probe-{secrets.token_hex(8)}"
+    try:
+        await run.ledger.store.create(probe, b"")
+        await run.ledger.store.delete(probe)
+    except (StoreUnavailable, BadStore):
+        return False
+    return True
 
 
 async def _close_free_number(run: RenderSession, history: History, number: int) -> History:
     """An overdue marker whose number is still free: take the number, so that its writer can never claim it."""
+    if number > history.number + 1:
+        raise LedgerUnreadable(f"Records of {history.key} are missing below {number:04d}.json; restore them.")
     claim = await run.ledger.marker(history.key, number)
-    if claim is None or number != history.number + 1:
-        return history
-    if seconds_until_overdue(claim, _now(), run.ledger.sighting(claim)) > 0:
+    if claim is None or _overdue_in(run, claim) > 0:
         return history
     why = {
         "step": Step.REFUSED,
@@ -111,15 +210,8 @@ async def _close_free_number(run: RenderSession, history: History, number: int) 
         return await run.ledger.load(history.key)
 
 
-async def _watch_claim(run: RenderSession, history: History) -> History:
-    """Wait until a claim has its outcome or is overdue; then it is unclear."""
-    while history.state is Step.CLAIMED and history.last is not None:
-        remaining = seconds_until_overdue(history.last, _now(), run.ledger.sighting(history.last))
-        if remaining <= 0:
-            return await run.call_unclear(history.last)
-        await asyncio.sleep(min(remaining, 2.0))
-        history = await run.ledger.load(history.key)
-    return history
+def _overdue_in(run: RenderSession, claim: Record) -> float:
+    return seconds_until_overdue(claim, _now(), run.ledger.sighting(claim))
 
 
 async def settle_what_is_over(run: RenderSession, spending: MonthlySpend) -> None:

@@ -1,7 +1,8 @@
 """How the waits of a run take turns: a first look after part of a job's usual time, then rising pauses with jitter.
 
-Waits that share a run learn from one another: once a job of a kind has ended, others of that kind are looked at when
-they are as old, and hardly before. So thousands of waits need few status calls and still notice an end at once.
+Waits that share a run learn from one another: once a job of a kind was seen to end, others of that kind are looked at
+as soon as they are as old. That only ever brings a look forward: no pause is longer than `longest`, none passes the
+deadline. The API forgets a job half an hour after its end, so that a look left out is a clip lost.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import datetime
 import random
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from prefect_seedance.ledger import rules
+from prefect_seedance.ledger.notes import Notes
 from prefect_seedance.ledger.record import Record
 
 LOOKS_PER_SECOND = 50.0
-"""What all waits of a run make together while they know nothing, however many they are."""
+"""What all waits of a run make together, as far as their longest pause allows."""
 
 
 @dataclass(frozen=True)
@@ -49,40 +52,92 @@ class Turns:
         self._news = asyncio.Event()
 
     def ended(self, record: Record) -> None:
-        """A job has just been seen to end: others of its kind are worth a look when they are as old."""
-        age = _age(record)
-        if age < self._quickest.get(_kind(record), float("inf")):
+        """A job that was watched has just ended: others of its kind are worth a look when they are as old."""
+        age, known = _age(record), self.quickest(record)
+        if known is None or age < known:
             self._quickest[_kind(record)] = age
             self._news.set()
             self._news = asyncio.Event()
 
-    async def looks(self, record: Record, usual_seconds: float, *, at_once: bool) -> AsyncIterator[None]:
-        """The moments to look at a job."""
+    def quickest(self, record: Record) -> float | None:
+        """Seconds that the quickest job of its kind took, of those that were watched."""
+        return self._quickest.get(_kind(record))
+
+    async def looks(
+        self, record: Record, usual_seconds: float, *, at_once: bool, until: float = float("inf")
+    ) -> AsyncIterator[None]:
+        """The moments to look at a job; the last of them is *until*, a moment of `time.monotonic`."""
         first = 0.0 if at_once else self.waiting.first
-        await asyncio.sleep(max(0.0, usual_seconds / 2 - _age(record)) if first is None else first)
+        first = max(0.0, usual_seconds / 2 - _age(record)) if first is None else first
+        await asyncio.sleep(min(first, max(0.0, until - time.monotonic())))
         pause = self.waiting.pause
         self.waits += 1
         try:
             while True:
                 yield
-                await self._until_worth_a_look(record, pause * random.uniform(0.8, 1.2))
+                await self._until_worth_a_look(record, pause * random.uniform(0.8, 1.2), until)
                 pause = min(pause * self.waiting.growth, self.waiting.longest)
         finally:
             self.waits -= 1
 
-    async def _until_worth_a_look(self, record: Record, pause: float) -> None:
-        known = self._quickest.get(_kind(record))
-        if known is None:
-            # Without chance those that began together would look together.
-            spread = random.uniform(0, 2) * self.waits / LOOKS_PER_SECOND
+    async def _until_worth_a_look(self, record: Record, pause: float, until: float) -> None:
+        """Sleep for *pause*, or longer where many wait, never past `longest` or *until*.
+
+        What other jobs teach only brings the look forward: to the age at which one of this kind has ended.
+        """
+        # Without chance those that began together would look together.
+        spread = random.uniform(0, 2) * self.waits / LOOKS_PER_SECOND
+        now = time.monotonic()
+        at = min(now + min(max(pause, spread), self.waiting.longest), until)
+        while (now := time.monotonic()) < at:
+            ripens_in = (self.quickest(record) or 0.0) - _age(record)
             try:
-                async with asyncio.timeout(max(pause, spread)):
+                async with asyncio.timeout(min(at - now, ripens_in) if ripens_in > 0 else at - now):
                     await self._news.wait()
             except TimeoutError:
                 return
-            known = self._quickest.get(_kind(record), 0.0)
-            pause = 0.0
-        await asyncio.sleep(max(pause, known - _age(record)))
+            known = self.quickest(record)
+            if known is not None and _age(record) >= known:
+                return
+
+
+class Watch:
+    """What one wait has seen of its job. A 404 is noted in the store and counts only when it is seen again."""
+
+    def __init__(self, record: Record, notes: Notes, waiting: Waiting) -> None:
+        self.record = record
+        self.notes = notes
+        self.waiting = waiting
+        self._known_at: float | None = None
+        self._gone_at: float | None = None
+
+    @property
+    def was_near(self) -> bool:
+        """Was the job seen to run so lately that its age now tells how long it took?"""
+        return self._known_at is not None and time.monotonic() - self._known_at <= 2 * self.waiting.longest
+
+    @property
+    def told(self) -> str:
+        return "still runs" if self._gone_at is None else "is not known to the API (404) and may yet be found"
+
+    async def known(self) -> None:
+        """The API knows the job: no earlier 404 counts."""
+        if self._known_at is None or self._gone_at is not None:
+            await self.notes.forget(self.record, "gone")
+        self._known_at, self._gone_at = time.monotonic(), None
+
+    async def gone_for_good(self) -> bool:
+        """Has the API not known the job for the whole grace, by the store's clock? A job's first 404 only begins it.
+
+        The note is about the record of acceptance and younger than it, so that the grace since acceptance has passed.
+        """
+        now = time.monotonic()
+        if self._gone_at is None and self._known_at is not None:
+            await self.notes.forget(self.record, "gone")  # another run may have noted it before this one knew better
+        elif self._gone_at is not None and now - self._gone_at < self.waiting.grace:
+            return False
+        self._gone_at = now if self._gone_at is None else self._gone_at
+        return await self.notes.seen_again(self.record, "gone", after=self.waiting.grace)
 
 
 def _kind(record: Record) -> tuple[str, str, int]:

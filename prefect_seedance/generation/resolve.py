@@ -1,31 +1,55 @@
-"""A person's answer about a submission that nobody knows the fate of. It names the very record it is about."""
+"""A person's answer about what the program can't know or no longer does. It names the very record it is about."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
 import math
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import BadInput, JobGone, LostRace, SeedanceError
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import Record, Step
-from prefect_seedance.ledger.rules import History, seconds_until_overdue
+from prefect_seedance.ledger.rules import GRACE_SECONDS, History, seconds_until_overdue
 from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.runpod.responses import link_in
 
 NOT_CHARGED_AFTER_SECONDS = 3600.0
 """Before that a slow gateway or a sleeping writer may still make "not charged" false."""
 
-Verdict = Literal["job id", "not charged", "charged"]
+Verdict = Literal["job id", "not charged", "charged", "retry"]
+
+MAY_BE_SETTLED: dict[Verdict, frozenset[Step]] = {
+    "job id": frozenset({Step.UNCLEAR, Step.LOST}),
+    "not charged": frozenset({Step.UNCLEAR}),
+    "charged": frozenset({Step.UNCLEAR, Step.ACCEPTED, Step.COMPLETED}),
+    "retry": frozenset({Step.LOST}),
+}
+"""What each answer may be about. A job that is out is given up only if its account is gone."""
 
 
-async def unclear(ledger: Ledger) -> list[Record]:
-    """Every submission that waits for a person's answer, oldest first."""
-    keys = sorted({key for key, _ in await ledger.markers()})
-    histories = [await _with_overdue_claims_unclear(ledger, key) for key in keys]
-    records = [h.last for h in histories if h.last is not None and h.state is Step.UNCLEAR]
-    return sorted(records, key=lambda record: record.claimed_at)
+@dataclass(frozen=True)
+class Waiting:
+    """What waits for a person's answer, oldest first, and the open keys that can't be read, each with the reason."""
+
+    records: tuple[Record, ...]
+    errors: dict[str, str]
+
+
+async def waiting(ledger: Ledger, account: str | None = None) -> Waiting:
+    """Every submission that waits for a person: unclear ones and jobs of another account than *account*, if known."""
+    histories, errors = await ledger.load_readable(sorted({key for key, _ in await ledger.markers()}))
+    records = [(await _observed(ledger, history, needed=False)).last for history in histories]
+    found = [record for record in records if record is not None and _waits(record, account)]
+    return Waiting(tuple(sorted(found, key=lambda record: record.claimed_at)), errors)
+
+
+def _waits(record: Record, account: str | None) -> bool:
+    if record.step is Step.ACCEPTED:
+        return account is not None and record.account != account
+    return record.step is Step.UNCLEAR
 
 
 def as_json(record: Record) -> dict[str, Any]:
@@ -39,15 +63,14 @@ def as_json(record: Record) -> dict[str, Any]:
     }
 
 
-async def _with_overdue_claims_unclear(ledger: Ledger, key: str) -> History:
-    history = await ledger.load(key)
+async def _observed(ledger: Ledger, history: History, *, needed: bool) -> History:
+    """*history*, with an overdue claim called unclear. Where the store does not take that it is shown all the same."""
     last = history.last
     if last is None or last.step is not Step.CLAIMED:
         return history
     if seconds_until_overdue(last, _now(), ledger.sighting(last)) > 0:
         return history
-    reason = "its writer ended between the claim and the answer"
-    return await ledger.keep(last.model_copy(update={"step": Step.UNCLEAR, "at": _now(), "reason": reason}))
+    return await ledger.call_unclear(history, needed=needed)
 
 
 async def settle(
@@ -55,27 +78,37 @@ async def settle(
 ) -> Record:
     """Record a person's answer for KEY@N, or raise `BadInput` and change nothing.
 
-    A job id is checked by a status call. "Not charged" is taken only one hour after the claim by the store's clock.
-    "Charged" makes it lost: raising `take` is then the only way on.
+    A job id is checked by a status call, and against this key's other attempts and all open keys; a closed key that
+    has it is not found. "Not charged" is taken only one hour after the claim by the store's clock. "Charged" makes it
+    lost; of a job that is out it is taken only if that belongs to another account than the client's, after the grace.
+    "Retry" leads out of lost: to completed where the link is known, else to accepted where the job id is. The
+    collector or the next render brings it home, or finds it lost again.
     """
     key, _, number = handle.rpartition("@")
     if not key or not number.isdigit():
         raise BadInput(f"{handle!r} is not KEY@NUMBER; `prefect-seedance settle` lists what can be settled.")
-    history = await _with_overdue_claims_unclear(ledger, key)
+    history = await _observed(ledger, await ledger.load(key), needed=True)
     last = history.last
     if last is None:
         raise BadInput(f"There is no history of {key} in this store; `prefect-seedance settle` lists what is unclear.")
-    if last.step is not Step.UNCLEAR or last.number != int(number):
-        raise BadInput(f"{handle} is not what is current: {key}@{last.number} is {last.step}; nothing was changed.")
-    changed: dict[str, Any] = {"by": "person", "at": _now(), "reason": f"settled by a person: {verdict}"}
+    if last.step not in MAY_BE_SETTLED[verdict] or last.number != int(number):
+        raise BadInput(
+            f"{handle} is not what is current: {key}@{last.number} is {last.step}; nothing was changed; "
+            f"{' and '.join(sorted(MAY_BE_SETTLED[verdict]))} ones can be settled so."
+        )
+    changed: dict[str, Any] = {"by": "person", "at": _now(), "kind": None, "reason": f"settled by a person: {verdict}"}
     match verdict:
         case "job id":
-            changed |= await _job(last, job_id or "", client)
+            changed |= await _job(ledger, history, last, job_id or "", client)
         case "not charged":
             await _refuse_too_early(ledger, history)
             changed |= {"step": Step.REFUSED, "kind": "settled"}
         case "charged":
+            if last.step is not Step.UNCLEAR:
+                await _refuse_to_give_up(ledger, last, client)
             changed |= {"step": Step.LOST, "kind": "settled"}
+        case "retry":
+            changed |= _way_out(last)
     try:
         history = await ledger.append(history, last.model_copy(update=changed))
     except LostRace as error:
@@ -90,9 +123,12 @@ async def settle(
     return history.records[-1]
 
 
-async def _job(last: Record, job_id: str, client: RunpodClient | None) -> dict[str, Any]:
+async def _job(
+    ledger: Ledger, history: History, last: Record, job_id: str, client: RunpodClient | None
+) -> dict[str, Any]:
     if client is None:
         raise BadInput("A job id can only be checked with an API key; set RUNPOD_API_KEY.")
+    await _refuse_taken(ledger, history, last, job_id)
     try:
         answer = await client.status(last.request.model, job_id)
     except JobGone as error:
@@ -109,6 +145,45 @@ async def _job(last: Record, job_id: str, client: RunpodClient | None) -> dict[s
         "account": account.fingerprint,
         "base_url": account.base_url,
     }
+
+
+async def _refuse_taken(ledger: Ledger, history: History, last: Record, job_id: str) -> None:
+    """One job is one clip: the id of another attempt or of another key would store the wrong one."""
+    others, _ = await ledger.load_readable({key for key, _ in await ledger.markers()} - {last.key})
+    earlier = [record for record in history.records if record.claim_id != last.claim_id]
+    for record in (*earlier, *(record for other in others for record in other.records)):
+        if record.job_id == job_id:
+            raise BadInput(
+                f"The job {job_id} is that of {record.key}@{record.number} (attempt {record.attempt}); nothing was "
+                "changed; look up the one of this submission."
+            )
+
+
+async def _refuse_to_give_up(ledger: Ledger, last: Record, client: RunpodClient | None) -> None:
+    handle = f"{last.key}@{last.number}"
+    if client is None:
+        raise BadInput(f"Whose job {handle} is can only be told with an API key; nothing was changed; set one.")
+    if last.account == client.account.fingerprint:
+        raise BadInput(
+            f"{handle} is {last.step} and its account is the one in use; nothing was changed; `prefect-seedance "
+            "collect` brings it home."
+        )
+    left = GRACE_SECONDS - await ledger.store.age(record_path(last.key, last.number))
+    if left > 0:
+        raise BadInput(f"It is too early to give up {handle}; nothing was changed; look again in {left:.0f} seconds.")
+
+
+def _way_out(last: Record) -> dict[str, Any]:
+    """Where a lost key goes on: what was kept of an unreadable file belongs to the lost record alone."""
+    fresh: dict[str, Any] = {"clip": None, "sha256": None, "bytes": None}
+    if link_in(last.answer or {}, http=True):
+        return fresh | {"step": Step.COMPLETED}
+    if last.job_id:
+        return fresh | {"step": Step.ACCEPTED, "answer": None}
+    raise BadInput(
+        f"Of {last.key}@{last.number} neither a link nor a job id is known, so there is nowhere to look; nothing was "
+        "changed; with the job's id say --job-id ID, or raise `take` to pay for it once more."
+    )
 
 
 async def _refuse_too_early(ledger: Ledger, history: History) -> None:

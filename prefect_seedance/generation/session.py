@@ -13,19 +13,14 @@ import datetime
 import random
 import secrets
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 from prefect_seedance.budget.run_budget import RunBudget
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog, input_of
 from prefect_seedance.catalog.pricing import cost_of, estimate, may_have_cost, upper
 from prefect_seedance.errors import (
-    ClipDamaged,
-    DownloadFailed,
     JobGone,
-    LinkDead,
     LostRace,
     NeedsAttention,
     OverBudget,
@@ -36,18 +31,19 @@ from prefect_seedance.errors import (
     TooLate,
     TryAgainLater,
 )
-from prefect_seedance.generation.poll import Turns, Waiting
+from prefect_seedance.generation.persist import Keeping, refuse_foreign
+from prefect_seedance.generation.poll import Turns, Waiting, Watch
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger import durable, rules
 from prefect_seedance.ledger.durable import to_the_end
 from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.notes import Notes
 from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
-from prefect_seedance.models import Footage, Request
+from prefect_seedance.models import Request
 from prefect_seedance.runpod.client import RunpodClient
-from prefect_seedance.runpod.responses import Answer, failure_of, link_in
-from prefect_seedance.video import decoder
+from prefect_seedance.runpod.responses import Answer, failure_of
 
 SEND_WITHIN = 30.0
 """Seconds from the claim to the POST; later than that the claim is given up unsent."""
@@ -82,6 +78,7 @@ class RenderSession:
         self.budget = budget or RunBudget()
         self.waiting = waiting or Waiting.at(client.account.kind)
         self.turns = Turns(self.waiting)
+        self.notes = Notes(ledger.store, run=secrets.token_hex(8))
         self.max_in_flight = max_in_flight
         self.retry_failed = retry_failed
         self.flow_run_id = flow_run_id
@@ -138,14 +135,14 @@ class RenderSession:
                     await asyncio.sleep(pause)
                 case rules.Watch(seconds):
                     await asyncio.sleep(min(seconds, 2.0))
-                case rules.CallUnclear() if last is not None:
-                    await self.call_unclear(last)
+                case rules.CallUnclear():
+                    await self.call_unclear(history)
                 case _:
                     return history
 
-    async def call_unclear(self, claim: Record) -> History:
+    async def call_unclear(self, history: History, *, needed: bool = True) -> History:
         """Say of an overdue claim what is true of it: nobody knows whether it was paid. Early is harmless."""
-        return await self._keep(claim, Step.UNCLEAR, reason="its writer ended between the claim and the answer")
+        return self._seen(await self.ledger.call_unclear(history, needed=needed))
 
     async def _claim_and_post(
         self, history: History, request: Request, image: str | None, last_image: str | None
@@ -243,117 +240,43 @@ class RenderSession:
             return history
         record = history.last
         patience = self.waiting.deadline if deadline is None else deadline
-        until, gone_since = time.monotonic() + patience, 0.0
+        until, watch = time.monotonic() + patience, Watch(record, self.notes, self.waiting)
         usual = self.catalog[record.request.model].usual_seconds if record.request.model in self.catalog else 90
-        async for _ in self.turns.looks(record, usual, at_once=deadline == 0):
+        async for _ in self.turns.looks(record, usual, at_once=deadline == 0, until=until):
             try:
                 answer = await self.client.status(record.request.model, record.job_id or "")
             except JobGone:
                 known = await self.ledger.load(record.key)
                 if known.last is None or known.last.claim_id != record.claim_id or known.state is not Step.ACCEPTED:
                     return known
-                self._refuse_foreign(record)
-                gone_since = gone_since or time.monotonic()
-                # It was accepted before, so that it is older than the grace too, whatever its date says.
-                if time.monotonic() - gone_since >= self.waiting.grace:
+                refuse_foreign(record, self.client)
+                if await watch.gone_for_good():
                     return await self._keep(record, Step.LOST, reason="the API no longer knows the job (404)")
-                continue  # past the deadline too: whether it is lost gets settled within twice the grace
-            if answer and answer.ended == "completed":
-                self.turns.ended(record)
+                answer = None
             if answer and answer.ended:
+                if answer.ended == "completed" and watch.was_near:
+                    self.turns.ended(record)
                 return self._seen(await durable.keep(self.ledger, _ended(record, answer), history))
-            gone_since = gone_since if answer is None else 0.0
-            if time.monotonic() >= until:
+            if answer and answer.body:
+                await watch.known()
+            left = until - time.monotonic()
+            if left <= 0:
                 break
             if answer and answer.retry_after:
-                await asyncio.sleep(min(answer.retry_after, 60.0))
+                await asyncio.sleep(min(answer.retry_after, 60.0, left))
         raise StillRunning(
-            f"the job {record.job_id} still runs after {patience:.0f} s of waiting; it goes on, and "
+            f"the job {record.job_id} {watch.told} after {patience:.0f} s of waiting; it is kept, and "
             "`prefect-seedance collect` or the next render brings it home"
         )
-
-    def _refuse_foreign(self, record: Record) -> None:
-        if record.account != self.client.account.fingerprint:
-            raise NeedsAttention(
-                f"the job {record.job_id} was submitted with another API key or address ({record.base_url}); it is "
-                "kept; run again with that one, or settle it"
-            )
 
     async def persist(self, history: History) -> History:
         """Bring the clip of a completed job into the store: whole, decoded, hashed, under its own name. Costs nothing.
 
-        A damaged download is tried again, a dead link is asked for again. Raises `DownloadFailed` when it could not be
-        had this time; the next call goes on.
+        Raises `DownloadFailed` when it could not be had this time; the next call goes on.
         """
         if history.state is not Step.COMPLETED or history.last is None:
             return history
-        record, damaged, dead, failed = history.last, Counter[str](), 0, 0
-        link = self._link_of(record.answer or {})
-        scratch = self.ledger.store.scratch() / f"{record.key}-{secrets.token_hex(4)}.mp4"
-        try:
-            while True:
-                try:
-                    if link is None:
-                        raise LinkDead("The final answer holds no link.")
-                    sha256 = await self.client.download(link, scratch)
-                    footage = await decoder.examine(scratch)
-                    return await self._publish(history, record, scratch, sha256, footage)
-                except LinkDead as error:
-                    dead += 1
-                    new = await self._ask_for_link(record)
-                    if dead >= 3 and new in (None, link):
-                        return await self._keep(record, Step.LOST, reason=f"the clip's link is dead: {error}")
-                    link = new or link
-                    await asyncio.sleep(dead)
-                except ClipDamaged as error:
-                    damaged[sha256] += 1
-                    if damaged[sha256] == 3:
-                        return await self._keep_unreadable(history, record, scratch, sha256, str(error))
-                    if damaged.total() >= 10:
-                        raise DownloadFailed(
-                            f"the clip came damaged {damaged.total()} times; it is fetched again later"
-                        ) from error
-                except DownloadFailed:
-                    failed += 1
-                    if failed == 3:
-                        raise
-                    await asyncio.sleep(failed)
-        finally:
-            scratch.unlink(missing_ok=True)
-
-    def _link_of(self, answer: dict[str, Any]) -> str | None:
-        return link_in(answer, http=self.client.account.kind == "pretend")
-
-    async def _ask_for_link(self, record: Record) -> str | None:
-        try:
-            answer = await self.client.status(record.request.model, record.job_id or "")
-        except JobGone:
-            self._refuse_foreign(record)
-            return None
-        if answer is None or answer.ended is None:
-            raise DownloadFailed("the clip's link is dead and the API can't be asked for another; it is asked later")
-        return self._link_of(answer.body)
-
-    async def _publish(self, history: History, record: Record, file: Path, sha256: str, footage: Footage) -> History:
-        path = f"clips/{record.key}-{sha256[:12]}.mp4"
-        stored = next_step(
-            record,
-            Step.STORED,
-            clip=path,
-            sha256=sha256,
-            bytes=(await asyncio.to_thread(file.stat)).st_size,
-            footage=footage,
-            duration_mismatch=abs(footage.seconds - record.request.duration) > 0.5,
-        )
-        return self._seen(await durable.put_and_keep(self.ledger, file, path, stored, history))
-
-    async def _keep_unreadable(self, history: History, record: Record, file: Path, sha256: str, why: str) -> History:
-        path = f"clips/{record.key}-{sha256[:12]}.unreadable"
-        size = (await asyncio.to_thread(file.stat)).st_size
-        reason = f"unreadable: {why}; kept as {path}"
-        kept = {"clip": path, "sha256": sha256, "bytes": size}
-        lost = next_step(record, Step.LOST, kind="unreadable", reason=reason, **kept)
-        return self._seen(await durable.put_and_keep(self.ledger, file, path, lost, history))
+        return self._seen(await Keeping(self.client, self.ledger, self.notes).bring_home(history, history.last))
 
     async def _keep(self, record: Record, step: Step, **changed: Any) -> History:
         return self._seen(await durable.keep(self.ledger, next_step(record, step, **changed)))

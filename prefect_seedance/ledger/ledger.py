@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from prefect_seedance.errors import BadStore, LedgerUnreadable, LostRace, Missing, StoreUnavailable, Taken
 from prefect_seedance.ledger.pauses import pauses
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rescue import rescue, without_a_place
 from prefect_seedance.ledger.rules import OPEN, History, Sighting
 from prefect_seedance.ledger.writer import is_gone
@@ -79,6 +79,20 @@ class Ledger:
                 return await self.load(key)
 
         return await asyncio.gather(*map(load, keys))
+
+    async def load_readable(self, keys: Iterable[str], *, whole: bool = False) -> tuple[list[History], dict[str, str]]:
+        """The histories of *keys*, and of those that can't be read why."""
+        at_once, errors = asyncio.Semaphore(READS_AT_ONCE), dict[str, str]()
+
+        async def load(key: str) -> History | None:
+            async with at_once:
+                try:
+                    return await (self.load_whole(key) if whole else self.load(key))
+                except LedgerUnreadable as error:
+                    errors[key] = str(error)
+                    return None
+
+        return [history for history in await asyncio.gather(*map(load, keys)) if history is not None], errors
 
     async def _read(self, key: str, number: int) -> Record:
         path = record_path(key, number)
@@ -173,6 +187,25 @@ class Ledger:
             self._rescued.add((record.claim_id, record.step))
             rescue(record, error, self.store.url, file)
 
+    async def call_unclear(self, history: History, *, needed: bool = True) -> History:
+        """Say of the overdue claim that ends *history* that nobody knows whether it was paid.
+
+        Tried once: it is an observer's word, which the next observer can say as well. Where the store does not take it,
+        raises, or, if it is not *needed*, returns all the same what is true, for showing only.
+        """
+        assert history.last is not None  # an overdue claim
+        reason = "its writer ended between the claim and the answer"
+        unclear = next_step(history.last, Step.UNCLEAR, reason=reason, number=history.number + 1)
+        try:
+            return await self.append(history, unclear)
+        except (LostRace, StoreUnavailable, BadStore):
+            there = await self.load(history.key)
+            if there.number > history.number:
+                return there
+            if needed:
+                raise
+            return History(history.key, (*history.records, unclear))
+
     async def unmark(self, history: History, *numbers: int) -> None:
         """Remove the markers that *history* closes, *numbers* or all it opened. What is left, the collector removes."""
         if history.state in OPEN or history.last is None:
@@ -247,10 +280,9 @@ def _bytes_of(record: Record) -> bytes:
 
 def _is_in(history: History, record: Record) -> bool:
     """Is this very step there already, by this writer or by another who knew the same?"""
-    if record.step is Step.LOST and history.state is not Step.LOST:
-        return False  # what came back may be lost again
-    return any(
-        (known.claim_id, known.step, known.job_id) == (record.claim_id, record.step, record.job_id)
-        or (known.step is Step.STRAY and known.job_id == record.job_id and record.job_id is not None)
-        for known in history.records
-    )
+    records = history.records
+    if history.state is not Step.LOST:  # what came back goes its way again, and may be lost again
+        records = records[max((r.number for r in records if r.step is Step.LOST), default=0) :]
+    if any(r.step is Step.STRAY and r.job_id == record.job_id and record.job_id is not None for r in history.records):
+        return True
+    return any((r.claim_id, r.step, r.job_id) == (record.claim_id, record.step, record.job_id) for r in records)

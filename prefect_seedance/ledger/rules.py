@@ -191,6 +191,11 @@ def remedy(record: Record) -> str:
                 f"the Runpod console and settle it: `prefect-seedance settle {handle}` with --job-id ID, --not-charged "
                 "or --charged"
             )
+        case Step.LOST if record.job_id or record.answer:
+            return (
+                f"the result is lost{because}; {price} was perhaps charged; look for it once more, for nothing, with "
+                f"`prefect-seedance settle {handle} --retry`, or raise `take` to pay for it again"
+            )
         case Step.LOST:
             return f"the result is lost{because}; {price} was perhaps charged; raise `take` to pay for it once more"
         case Step.REFUSED | Step.FAILED if record.has_unknown_reason:

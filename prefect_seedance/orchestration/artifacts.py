@@ -77,7 +77,8 @@ async def results(manifest: Manifest, folder: str, store: Store, money: Sequence
 
 def counts(found: dict[str, Any]) -> str:
     """What became of the clips that a collector looked at, in one line."""
-    return ", ".join(f"{found[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
+    counted = ", ".join(f"{found[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
+    return f"{counted}, {len(found['errors'])} not readable" if found["errors"] else counted
 
 
 async def collected(found: dict[str, Any], ledger: Ledger) -> None:
@@ -85,7 +86,8 @@ async def collected(found: dict[str, Any], ledger: Ledger) -> None:
     columns = ("status", "cost_usd", "error", "clip", "key", "record")
     clips = [{name: inert(clip[name]) for name in columns} for clip in found["clips"]]
     await acreate_table_artifact(table=clips, key="seedance-collected", description=counts(found))
-    rows = [day.as_row() for day in reversed(await daily(ledger))]
+    days, _ = await daily(ledger)
+    rows = [day.as_row() for day in reversed(days)]
     spent, risk = (sum(row[name] for row in rows) for name in ("spent_usd", "at_risk_usd"))
     told = f"By UTC day, newest first; in all ${spent:,.2f} spent, ${risk:,.2f} at risk"
     await acreate_table_artifact(table=rows, key="seedance-report", description=told)

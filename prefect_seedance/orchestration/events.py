@@ -70,6 +70,13 @@ def budget_refused(why: str) -> None:
     emit_event("prefect-seedance.budget.refused", resource, payload={"reason": why})
 
 
+def ledger_unreadable(key: str, error: str) -> None:
+    """Tell automations of a key whose records are damaged: somebody has to restore them."""
+    resource = {"prefect.resource.id": f"prefect-seedance.clip.{key}"}
+    emit_event("prefect-seedance.ledger.unreadable", resource, payload={"key": key, "error": error})
+    log().error("%s can't be read: %s", key, error)
+
+
 def asset_key(store: Store, path: str) -> str:
     """The name of *path* as a Prefect asset: a URI without the signs that Prefect does not take in one."""
     root = store.url if "://" in store.url else f"file://{store.url}"

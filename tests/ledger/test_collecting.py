@@ -2,24 +2,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from emulating import RunningEmulator
-from renderer import QUICK, HookedStore, small
+from renderer import QUICK, HookedStore, age_the_notes, small
 
 from prefect_seedance.budget.months import MonthlySpend
-from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention, StillRunning
+from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention, StillRunning, StoreUnavailable
 from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.persist import LOST_AFTER_SECONDS
 from prefect_seedance.generation.poll import Waiting
+from prefect_seedance.generation.resolve import settle, waiting
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
-from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.ledger import Ledger, marker_path, record_path
 from prefect_seedance.ledger.record import Step
-from prefect_seedance.ledger.rules import History
+from prefect_seedance.ledger.rules import History, remedy
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.runpod.responses import link_in
@@ -97,8 +101,10 @@ async def test_a_job_that_is_dated_in_the_future_and_unknown_to_the_api_is_lost_
 ) -> None:
     history = await accepted_in_the_future(run, prompt)
     emulator.fault("status", "purged", prompt=prompt)
+    with pytest.raises(StillRunning, match="not known to the API"):
+        await run.wait(history, deadline=0)
     async with asyncio.timeout(30):
-        assert (await run.wait(history, deadline=0)).state is Step.LOST
+        assert (await run.wait(history)).state is Step.LOST
 
 
 def charges(emulator: RunningEmulator, prompt: str) -> int:
@@ -141,16 +147,78 @@ async def test_a_job_that_stays_unknown_past_the_grace_is_lost_and_not_paid_for_
     assert charges(emulator, prompt) == 1
 
 
-async def test_a_clip_that_is_damaged_three_times_alike_is_kept_as_it_is(
-    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+async def unseen_so_far(run: RenderSession, history: History) -> None:
+    with pytest.raises(DownloadFailed, match="paid for and stays completed"):
+        await run.persist(history)
+    assert (await run.ledger.load(history.key)).state is Step.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "fault", [{"fault": "gone"}, {"fault": "status", "code": 403}, {"fault": "html"}, {"fault": "corrupt"}], ids=str
+)
+async def test_trouble_at_the_media_host_loses_no_clip_however_often_one_run_sees_it(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str, fault: dict[str, Any]
 ) -> None:
-    emulator.fault("media", "corrupt", times=3, prompt=prompt)
-    lost = (await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))).last
+    completed = await run.wait(await run.submit(small(prompt)))
+    emulator.fault("media", **fault, times=100, prompt=prompt)
+    await unseen_so_far(run, completed)
+    assert age_the_notes(store, 7 * 24 * 3600) == 1
+    await unseen_so_far(run, completed)
+    emulator.clear_faults()
+    assert (await run.persist(completed)).state is Step.STORED
+    assert charges(emulator, prompt) == 1
+
+
+async def test_a_dead_link_is_a_clip_lost_only_when_another_run_sees_it_again_hours_later(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    completed = await run.wait(await run.submit(small(prompt)))
+    emulator.fault("media", "gone", times=100, prompt=prompt)
+    await unseen_so_far(run, completed)
+    another = RenderSession(run.client, Ledger(store), waiting=QUICK)
+    age_the_notes(store, LOST_AFTER_SECONDS - 60)
+    await unseen_so_far(another, completed)
+    age_the_notes(store, 60)
+    lost = (await another.persist(completed)).last
+    assert lost is not None
+    assert lost.step is Step.LOST
+    assert f"settle {lost.key}@{lost.number} --retry" in remedy(lost)
+    assert charges(emulator, prompt) == 1
+
+
+async def test_a_clip_that_comes_damaged_alike_hours_later_is_kept_as_it_is_and_can_be_asked_for_again(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    completed = await run.wait(await run.submit(small(prompt)))
+    emulator.fault("media", "corrupt", times=6, prompt=prompt)
+    await unseen_so_far(run, completed)
+    age_the_notes(store, LOST_AFTER_SECONDS)
+    another = RenderSession(run.client, Ledger(store), waiting=QUICK)
+    lost = (await another.persist(completed)).last
     assert lost is not None
     assert (lost.step, lost.kind) == (Step.LOST, "unreadable")
     assert lost.clip is not None
     assert lost.clip in (lost.reason or "")
     assert hashlib.sha256(await store.read(lost.clip)).hexdigest() == lost.sha256
+    assert (await settle(another.ledger, f"{lost.key}@{lost.number}", "retry")).clip is None
+    [stored] = (await collect(another, MonthlySpend(store))).of(Step.STORED)
+    assert (stored.clip or "").endswith(".mp4")
+    assert await store.names("ledger-seen") == []
+    assert charges(emulator, prompt) == 1
+
+
+async def test_a_dead_link_that_is_signed_anew_each_time_ends_the_call_and_not_the_clip(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    completed = await run.wait(await run.submit(small(prompt)))
+    emulator.fault("media", "gone", times=1000, prompt=prompt)
+    emulator.fault("status", "signed", times=1000, prompt=prompt)
+    async with asyncio.timeout(60):
+        await unseen_so_far(run, completed)
+    assert await store.names("ledger-seen") == []  # the API still has other links
+    emulator.clear_faults()
+    assert (await run.persist(completed)).state is Step.STORED
+    assert charges(emulator, prompt) == 1
 
 
 @pytest.mark.parametrize("fault", ["corrupt", "short", "truncated", "gone"])
@@ -218,3 +286,101 @@ async def test_the_collector_closes_an_overdue_marker_by_its_number_and_leaves_a
     assert await Ledger(store).markers() == [(claims["young"].key, 1)]
     with pytest.raises(LostRace):
         await Ledger(store).claim(History(claims["gone"].key), claims["gone"])
+
+
+async def test_what_has_ended_is_written_down_before_anything_is_downloaded(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    """Jobs that the API does not know hold up no other, and no place is held for the time of a grace."""
+    jobs = [await run.submit(small(f"{prompt} {n}")) for n in range(30)]
+    emulator.fault("status", "hidden", times=1000, prompt=f"{prompt} 1")  # eleven of them: 1 and 10 to 19
+    downloading: list[list[Step | None]] = []
+
+    class Looking(RunpodClient):
+        async def download(self, link: str, path: Path) -> str:
+            downloading.append([(await Ledger(store).load(job.key)).state for job in jobs])
+            return await super().download(link, path)
+
+    await asyncio.sleep(1)
+    async with Looking(run.client.account) as client, asyncio.timeout(60):
+        collected = await collect(
+            RenderSession(client, Ledger(store), waiting=dataclasses.replace(QUICK, grace=150)), MonthlySpend(store)
+        )
+    assert downloading[0].count(Step.COMPLETED) == 19
+    assert (len(collected.of(Step.STORED)), len(collected.of(Step.ACCEPTED))) == (19, 11)
+    assert len(await store.names("ledger-seen")) == 11
+    assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 30
+
+
+async def test_a_download_that_takes_long_keeps_no_job_from_being_looked_at(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    slow, running = [await run.submit(small(f"{prompt} {which}")) for which in ("slow", "running")]
+    emulator.fault("media", "slow", seconds=8, times=1, prompt=f"{prompt} slow")
+    emulator.fault("status", "unknown_word", times=3, prompt=f"{prompt} running")
+    await asyncio.sleep(1)
+    async with asyncio.timeout(60):
+        collected = await collect(RenderSession(run.client, Ledger(store), waiting=QUICK), MonthlySpend(store))
+    assert {record.key for record in collected.of(Step.STORED)} == {slow.key, running.key}
+    assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 2
+
+
+async def test_a_404_that_a_later_look_contradicts_counts_no_longer(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    await run.submit(small(prompt))
+    for fault in ("hidden", "unknown_word", "hidden"):
+        emulator.fault("status", fault, prompt=prompt)
+        collected = await collect(RenderSession(run.client, Ledger(store), waiting=QUICK), MonthlySpend(store))
+        assert len(collected.of(Step.ACCEPTED)) == 1, fault
+        age_the_notes(store, QUICK.grace)
+    collected = await collect(RenderSession(run.client, Ledger(store), waiting=QUICK), MonthlySpend(store))
+    assert len(collected.of(Step.STORED)) == 1
+
+    assert charges(emulator, prompt) == 1
+
+
+def damage(store: Store, path: str) -> None:
+    (Path(store.url) / path).write_text("{")
+
+
+async def test_what_cannot_be_read_is_named_and_the_rest_comes_home(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    record, missing, right = [await run.submit(small(f"{prompt} {n}")) for n in ("record", "missing", "right")]
+    damage(store, record_path(record.key, 2))
+    for number in (1, 2):
+        (Path(store.url) / record_path(missing.key, number)).unlink()
+    damage(store, marker_path(missing.key, 1))
+    await asyncio.sleep(1)
+    told = (await collect(run, MonthlySpend(store))).as_json()
+    assert sorted(error["key"] for error in told["errors"]) == sorted([record.key, missing.key])
+    assert all("damaged" in error["error"] for error in told["errors"])
+    assert [clip["key"] for clip in told["clips"] if clip["status"] == "stored"] == [right.key]
+    assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 3
+
+
+async def takes_nothing(moment: str, path: str) -> None:
+    """A read-only store, or a full one."""
+    if moment.split()[0] == "before" and moment.split()[1] in ("create", "write", "put", "delete", "age"):
+        raise StoreUnavailable(f"The store failed at {path} (Read-only file system).")
+
+
+async def test_collecting_and_listing_end_on_a_store_that_takes_nothing_and_show_what_is_unclear(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    request = small(f"{prompt} overdue")
+    claim = run._new_claim(History(key_of(request)), request)
+    gone = claim.model_copy(update={"writer": claim.writer.model_copy(update={"started": "long ago"})})
+    await Ledger(store).claim(History(claim.key), gone)
+    out = await run.submit(small(f"{prompt} out"))
+    read_only = Ledger(HookedStore(store, takes_nothing))
+    async with asyncio.timeout(20):
+        collected = await collect(RenderSession(run.client, read_only, waiting=QUICK), MonthlySpend(read_only.store))
+        waiting_ones = await waiting(read_only)
+    assert [record.key for record in collected.of(Step.UNCLEAR)] == [claim.key]
+    assert [(record.key, record.number) for record in waiting_ones.records] == [(claim.key, 2)]
+    assert "takes no files now" in collected.errors[out.key]
+    assert [(await Ledger(store).load(h)).number for h in (claim.key, out.key)] == [1, 2]
+    assert len((await collect(run, MonthlySpend(store))).of(Step.STORED, Step.ACCEPTED)) == 1
+    assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 1

@@ -1,19 +1,25 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from pathlib import Path
 
 import pytest
 from emulating import RunningEmulator
-from renderer import QUICK, HookedStore, small
+from renderer import QUICK, HookedStore, age_the_notes, small
 
-from prefect_seedance.errors import BadInput, Taken
-from prefect_seedance.generation.resolve import settle
-from prefect_seedance.generation.resolve import unclear as unclear_ones
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.report import daily
+from prefect_seedance.errors import BadInput, DownloadFailed, StillRunning, Taken
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.persist import LOST_AFTER_SECONDS
+from prefect_seedance.generation.resolve import settle, waiting
 from prefect_seedance.generation.session import RenderSession
-from prefect_seedance.ledger.ledger import Ledger, record_path
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.ledger import Ledger, marker_path, record_path
+from prefect_seedance.ledger.record import Record, Step, next_step
+from prefect_seedance.ledger.rules import GRACE_SECONDS, History, remedy
+from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store
 
@@ -122,6 +128,150 @@ async def test_what_is_not_there_cannot_be_settled(store: Store, handle: str) ->
 async def test_what_waits_for_an_answer_is_listed_oldest_first_and_nothing_else(
     emulator: RunningEmulator, run: RenderSession, prompt: str
 ) -> None:
-    waiting = [(await an_unclear_one(emulator, run, f"{prompt} {name}")).key for name in ("first", "second")]
-    await run.submit(small(f"{prompt} third"))
-    assert [record.key for record in await unclear_ones(run.ledger)] == waiting
+    unclear = [(await an_unclear_one(emulator, run, f"{prompt} {name}")).key for name in ("first", "second")]
+    submitted = await run.submit(small(f"{prompt} third"))
+    assert submitted.last is not None
+    found = await waiting(run.ledger, submitted.last.account)
+    assert ([record.key for record in found.records], found.errors) == (unclear, {})
+
+
+async def a_lost_one(
+    run: RenderSession, history: History, store: Store, emulator: RunningEmulator, prompt: str
+) -> Record:
+    """By a 404 that was seen again after the grace."""
+    emulator.fault("status", "hidden", times=2, prompt=prompt)
+    for _ in range(2):
+        with contextlib.suppress(StillRunning):
+            history = await run.wait(history, deadline=0)
+        age_the_notes(store, QUICK.grace)
+        run = RenderSession(run.client, run.ledger, waiting=QUICK)
+    assert history.last is not None
+    assert history.last.step is Step.LOST
+    return history.last
+
+
+async def test_a_lost_job_whose_id_is_known_comes_home_after_a_person_has_it_asked_for_again(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    lost = await a_lost_one(run, await run.submit(small(prompt)), store, emulator, prompt)
+    assert f"settle {lost.key}@{lost.number} --retry" in remedy(lost)
+    with pytest.raises(BadInput, match="not what is current"):
+        await settle(run.ledger, f"{lost.key}@{lost.number - 1}", "retry")
+    order: list[str] = []
+
+    async def watch(moment: str, path: str) -> None:
+        if moment in ("after write", "after create"):
+            order.append(path)
+
+    out = await settle(Ledger(HookedStore(store, watch)), f"{lost.key}@{lost.number}", "retry")
+    assert (out.step, out.job_id, out.by) == (Step.ACCEPTED, lost.job_id, "person")
+    assert order == [marker_path(lost.key, out.number), record_path(lost.key, out.number)]
+    collected = await collect(RenderSession(run.client, run.ledger, waiting=QUICK), MonthlySpend(store))
+    assert len(collected.of(Step.STORED)) == 1
+    assert await run.ledger.markers() == []
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_a_lost_clip_whose_link_is_known_is_fetched_again_without_asking_the_api(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    completed = await run.wait(await run.submit(small(prompt)))
+    emulator.fault("media", "gone", times=6, prompt=prompt)
+    lost = completed
+    for each in (run, RenderSession(run.client, run.ledger, waiting=QUICK)):
+        with contextlib.suppress(DownloadFailed):
+            lost = await each.persist(completed)
+        age_the_notes(store, LOST_AFTER_SECONDS)
+    assert lost.state is Step.LOST
+    emulator.fault("status", "purged", prompt=prompt)
+    assert (await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")).step is Step.COMPLETED
+    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_a_job_that_was_completed_lost_and_asked_for_again_can_complete_again(
+    emulator: RunningEmulator, run: RenderSession, prompt: str
+) -> None:
+    """A record that must not be lost is not taken for the one from before the loss."""
+    history = await run.wait(await run.submit(small(prompt)))
+    for step in (Step.LOST, Step.ACCEPTED):
+        assert history.last is not None
+        history = await run.ledger.append(history, next_step(history.last, step))
+    assert history.last is not None
+    again = await run.ledger.keep(next_step(history.last, Step.COMPLETED))
+    assert (again.state, again.number) == (Step.COMPLETED, history.number + 1)
+    assert (await run.persist(again)).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_what_is_lost_without_link_and_id_has_nowhere_to_be_looked_for_until_its_id_is_found(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, prompt: str
+) -> None:
+    unclear = await an_unclear_one(emulator, run, prompt, "drop_after")
+    lost = await settle(run.ledger, f"{unclear.key}@{unclear.number}", "charged")
+    assert "--retry" not in remedy(lost)
+    with pytest.raises(BadInput, match="nowhere to look"):
+        await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")
+    job = next(charge["job_id"] for charge in emulator.charges if charge["prompt"] == prompt)
+    await settle(run.ledger, f"{lost.key}@{lost.number}", "job id", job_id=job, client=client)
+    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_the_job_of_another_key_or_of_another_attempt_is_not_taken(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, store: Store, prompt: str
+) -> None:
+    other = (await run.submit(small(f"{prompt} other"))).last
+    emulator.fault("run", "failed", prompt=prompt)
+    first = (await run.wait(await run.submit(small(prompt)))).last
+    assert other is not None
+    assert first is not None
+    assert first.step is Step.FAILED
+    emulator.fault("run", "drop_after", prompt=prompt)
+    unclear = (await run.submit(small(prompt), retry=True)).last
+    assert unclear is not None
+    for job in (other.job_id, first.job_id):
+        with pytest.raises(BadInput, match=f"{job} is that of .*nothing was changed"):
+            await settle(run.ledger, f"{unclear.key}@{unclear.number}", "job id", job_id=job, client=client)
+    assert (await run.ledger.load(unclear.key)).number == unclear.number
+    assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 2
+
+
+async def test_a_job_whose_account_is_gone_can_be_given_up_after_the_grace_and_by_nobody_else(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, store: Store, prompt: str
+) -> None:
+    accepted = (await run.submit(small(prompt))).last
+    assert accepted is not None
+    handle, path = f"{accepted.key}@{accepted.number}", record_path(accepted.key, accepted.number)
+    assert (await waiting(run.ledger, client.account.fingerprint)).records == ()
+    assert (await waiting(run.ledger)).records == ()
+    with pytest.raises(BadInput, match="account is the one in use; nothing was changed"):
+        await settle(run.ledger, handle, "charged", client=client)
+    async with RunpodClient(Account("after-the-rotation", emulator.base_url)) as rotated:
+        assert [r.key for r in (await waiting(run.ledger, rotated.account.fingerprint)).records] == [accepted.key]
+        for verdict in ("not charged", "retry"):
+            with pytest.raises(BadInput, match="not what is current"):
+                await settle(run.ledger, handle, verdict, client=rotated)
+        with pytest.raises(BadInput, match="too early to give up"):
+            await settle(run.ledger, handle, "charged", client=rotated)
+        then = time.time() - GRACE_SECONDS - 1
+        os.utime(Path(store.url) / path, (then, then))
+        lost = await settle(run.ledger, handle, "charged", client=rotated)
+    assert (lost.step, lost.by, lost.charged_usd) == (Step.LOST, "person", accepted.charged_usd)
+    assert await run.ledger.markers() == []
+    await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")  # the old key is found after all
+    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_what_cannot_be_read_is_named_beside_what_is_listed(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    unclear, damaged = [await an_unclear_one(emulator, run, f"{prompt} {n}") for n in ("unclear", "damaged")]
+    (Path(store.url) / record_path(damaged.key, damaged.number)).write_text("{")
+    found = await waiting(run.ledger)
+    assert [record.key for record in found.records] == [unclear.key]
+    assert "damaged" in found.errors[damaged.key]
+    days, errors = await daily(run.ledger)
+    assert ([day.as_row()["unclear"] for day in days], list(errors)) == ([1], [damaged.key])
+    assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 0

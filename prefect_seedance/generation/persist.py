@@ -1,0 +1,145 @@
+"""Bring the clip of a completed job into the store: whole, decoded, hashed, under its own name. Costs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect_seedance.errors import ClipDamaged, DownloadFailed, JobGone, LinkDead, NeedsAttention
+from prefect_seedance.ledger import durable
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.notes import Notes
+from prefect_seedance.ledger.record import Record, Step, next_step
+from prefect_seedance.ledger.rules import History
+from prefect_seedance.models import Footage
+from prefect_seedance.runpod.client import DOWNLOAD_SECONDS, RunpodClient
+from prefect_seedance.runpod.responses import link_in
+from prefect_seedance.video import decoder
+
+TRIES = 3
+"""Of one call, a second or two apart. What is still wrong then is looked at again by the next run."""
+LATER = "the clip is paid for and stays completed: `prefect-seedance collect` or the next render fetches it again"
+LOST_AFTER_SECONDS = 6 * 3600.0
+"""A media host may be in trouble for hours while its links live for days."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a try brought no clip; *what* names it where the next run seeing the same would mean something."""
+
+    why: str
+    what: str | None = None
+    sha256: str | None = None
+    """Of bytes that came whole and don't decode."""
+
+
+class Keeping:
+    """Downloads over one account into one store."""
+
+    def __init__(self, client: RunpodClient, ledger: Ledger, notes: Notes) -> None:
+        self.client = client
+        self.ledger = ledger
+        self.notes = notes
+
+    async def bring_home(self, history: History, record: Record) -> History:
+        """Store the clip of *record*, the completed one that *history* ends with.
+
+        A damaged download is tried again and a dead link is asked for again, both a few times. Raises `DownloadFailed`
+        when the clip could not be had this time: it stays completed, and the next call goes on. It is lost only when
+        a run sees what another run has seen hours before.
+        """
+        link, ends = self._link_of(record), time.monotonic() + DOWNLOAD_SECONDS
+        scratch = self.ledger.store.scratch() / f"{record.key}-{secrets.token_hex(4)}.mp4"
+        before = None
+        try:
+            for tried in range(1, TRIES + 1):
+                came = await self._try(history, record, link, scratch)
+                if isinstance(came, History):
+                    return came
+                trouble, link = came
+                if tried == TRIES or time.monotonic() >= ends:
+                    break
+                before = trouble.what
+                await asyncio.sleep(tried)
+            return await self._lost_or_later(history, record, trouble, scratch, alike=trouble.what == before)
+        finally:
+            scratch.unlink(missing_ok=True)
+
+    async def _try(
+        self, history: History, record: Record, link: str | None, scratch: Path
+    ) -> History | tuple[Trouble, str | None]:
+        """The stored clip, or what went wrong and the link to try next."""
+        sha256 = None
+        try:
+            if link is None:
+                raise LinkDead("the final answer holds no link")
+            sha256 = await self.client.download(link, scratch)
+            return await self._publish(history, record, scratch, sha256, await decoder.examine(scratch))
+        except LinkDead as error:
+            new = await self._ask_for_link(record)
+            what = "dead-link" if new in (None, link) else None
+            return Trouble(f"the clip's link is dead ({error})", what), new or link
+        except ClipDamaged as error:
+            return Trouble(f"the clip came damaged ({error})", f"damaged-{(sha256 or '')[:12]}", sha256), link
+        except DownloadFailed as error:
+            return Trouble(str(error)), link
+
+    async def _lost_or_later(
+        self, history: History, record: Record, trouble: Trouble, scratch: Path, *, alike: bool
+    ) -> History:
+        held = alike and trouble.what is not None
+        if not held or not await self.notes.seen_again(
+            record, trouble.what or "", after=LOST_AFTER_SECONDS, by_another=True
+        ):
+            raise DownloadFailed(f"{trouble.why}; {LATER}")
+        if trouble.sha256 is not None:
+            return await self._keep_unreadable(history, record, scratch, trouble.sha256, trouble.why)
+        reason = f"{trouble.why}, as another run saw hours before"
+        return await durable.keep(self.ledger, next_step(record, Step.LOST, reason=reason), history)
+
+    def _link_of(self, record: Record) -> str | None:
+        return link_in(record.answer or {}, http=self.client.account.kind == "pretend")
+
+    async def _ask_for_link(self, record: Record) -> str | None:
+        try:
+            answer = await self.client.status(record.request.model, record.job_id or "")
+        except JobGone:
+            refuse_foreign(record, self.client)
+            return None
+        if answer is None or answer.ended is None:
+            raise DownloadFailed(f"the clip's link is dead and the API can't be asked for another now; {LATER}")
+        return link_in(answer.body, http=self.client.account.kind == "pretend")
+
+    async def _publish(self, history: History, record: Record, file: Path, sha256: str, footage: Footage) -> History:
+        path = f"clips/{record.key}-{sha256[:12]}.mp4"
+        stored = next_step(
+            record,
+            Step.STORED,
+            clip=path,
+            sha256=sha256,
+            bytes=(await asyncio.to_thread(file.stat)).st_size,
+            footage=footage,
+            duration_mismatch=abs(footage.seconds - record.request.duration) > 0.5,
+        )
+        return await durable.put_and_keep(self.ledger, file, path, stored, history)
+
+    async def _keep_unreadable(self, history: History, record: Record, file: Path, sha256: str, why: str) -> History:
+        path = f"clips/{record.key}-{sha256[:12]}.unreadable"
+        size = (await asyncio.to_thread(file.stat)).st_size
+        reason = f"unreadable: {why}, alike hours before; kept as {path}"
+        kept = {"clip": path, "sha256": sha256, "bytes": size}
+        lost = next_step(record, Step.LOST, kind="unreadable", reason=reason, **kept)
+        return await durable.put_and_keep(self.ledger, file, path, lost, history)
+
+
+def refuse_foreign(record: Record, client: RunpodClient) -> None:
+    """Raise `NeedsAttention` if *record* is of another account: what this one does not know says nothing about it."""
+    if record.account != client.account.fingerprint:
+        raise NeedsAttention(
+            f"the job {record.job_id} was submitted with another API key or address ({record.base_url}); it is kept; "
+            f"run again with that one, or, if that one is gone, `prefect-seedance settle {record.key}@{record.number} "
+            "--charged`"
+        )
