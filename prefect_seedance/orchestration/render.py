@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import datetime
 from collections.abc import AsyncIterator
@@ -32,6 +33,7 @@ from prefect_seedance.models import Frozen
 from prefect_seedance.orchestration import shown, tasks
 from prefect_seedance.orchestration.approval import approve_or_refuse
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.shots import Shots
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.rendering.plan import Planned, make_plan
@@ -45,6 +47,7 @@ GLOBAL_LIMIT = "seedance-jobs"
 
 LEASE_SECONDS = 60.0
 """So long a killed run keeps others waiting; a living one renews it."""
+LET_GO_SECONDS = 10.0
 
 
 class Options(Frozen):
@@ -167,7 +170,8 @@ async def _render(
     board: Board, planned: Planned, run: Run, credentials: RunpodCredentials, store: VideoStore
 ) -> State[Manifest]:
     progress = await shown.Progress.begin(len({shot.key for shot in board.shots}))
-    shots = Shots(board, planned, run, credentials, store, on_end=progress.one_more)
+    display = Display()
+    shots = Shots(board, planned, run, credentials, store, on_end=lambda: display.show(progress.one_more()))
     notes: list[str] = []
     try:
         async with global_slots(min(run.max_in_flight, len(shots.to_render))):
@@ -196,8 +200,9 @@ async def _render(
         now=_now(),
         warnings=(*planned.warnings, *notes),
     )
-    await progress.end()
-    await shown.results(manifest, folder, run.ledger.store, money)
+    made(manifest)
+    await display.show(progress.end())
+    await display.show(shown.results(manifest, folder, run.ledger.store, money))
     return _state_of(manifest)
 
 
@@ -229,7 +234,8 @@ async def global_slots(wanted: int) -> AsyncIterator[None]:
 
 async def _let_go(lease: Any) -> None:
     try:
-        await lease.__aexit__(None, None, None)
+        async with asyncio.timeout(LET_GO_SECONDS):
+            await lease.__aexit__(None, None, None)
     except Exception as error:  # the server has gone; its lease ends by itself, and the clips are there
         shown.log().warning("The slots of %s could not be given back: %s", GLOBAL_LIMIT, error)
 
