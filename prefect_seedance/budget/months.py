@@ -206,7 +206,7 @@ class MonthlySpend:
         if record.schema_ == "prefect-seedance/spending/1":
             return None
         reservation = await self._keys_of(name)
-        closed = {"spent_usd": record.spent_usd, "reserved_usd": ZERO}
+        closed = {"spent_usd": record.spent_usd, "reserved_usd": ZERO, "seconds": 0.0}
         return self._opened(reservation, last).model_copy(update=closed)
 
     async def _reservation_of(self, entry: OpenReservation) -> Reservation:

@@ -15,6 +15,8 @@ QUIET = {
     # Only the terminal is quiet: a configured Prefect API still gets the logs of the run.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_CLI_PROMPT": "false",
+    # A server that died is waited for 14 s at a call, and not 62.
+    "PREFECT_CLIENT_MAX_RETRIES": "3",
     # A first start makes a database, which takes up to 40 s on two cores.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }

@@ -25,13 +25,24 @@ from pydantic import SecretStr
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.options import Money, Place
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.orchestration.display import MADE
 from prefect_seedance.orchestration.logs import TERMINAL
 from prefect_seedance.production.manifest import Manifest
 
 
 def render_with(name: str, parameters: dict[str, Any], place: Place, money: Money) -> Manifest:
     """Run the rendering flow *name* here and return its manifest, or raise what stopped it."""
-    manifest: Manifest = _run(name, parameters | _blocks(place) | _money(money))
+    made: list[Manifest] = []
+    token = MADE.set(made.append)
+    try:
+        manifest: Manifest = _run(name, parameters | _blocks(place) | _money(money))
+    except Exception as error:
+        if not made:
+            raise
+        terminal.say(f"The Prefect server has not heard how this run ended ({type(error).__name__}); here it is.")
+        return made[-1]
+    finally:
+        MADE.reset(token)
     return manifest
 
 

@@ -38,28 +38,29 @@ async def plan_table(planned: Planned) -> None:
 class Progress:
     """One progress artifact per flow run, updated at most every two seconds."""
 
-    def __init__(self, artifact: UUID, total: int) -> None:
-        self.artifact = artifact
+    def __init__(self, total: int) -> None:
+        self.artifact: UUID | None = None
         self.total = total
         self.done = 0
         self._shown_at = 0.0
         self._lock = asyncio.Lock()
 
-    @classmethod
-    async def begin(cls, total: int) -> Progress:
-        told = f"0 of {total} clips done"
-        return cls(await acreate_progress_artifact(progress=0.0, key="seedance-progress", description=told), total)
+    async def begin(self) -> None:
+        begun = f"0 of {self.total} clips done"
+        self.artifact = await acreate_progress_artifact(progress=0.0, key="seedance-progress", description=begun)
 
     async def one_more(self) -> None:
         self.done += 1
         async with self._lock:
-            if self.done < self.total and time.monotonic() - self._shown_at < 2:
+            if self.artifact is None or (self.done < self.total and time.monotonic() - self._shown_at < 2):
                 return
             self._shown_at = time.monotonic()
             done = f"{self.done} of {self.total} clips done"
             await aupdate_progress_artifact(self.artifact, progress=100 * self.done / self.total, description=done)
 
     async def end(self) -> None:
+        if self.artifact is None:
+            return
         told = f"{self.total} of {self.total} clips looked after; seedance-shots says what became of each"
         await aupdate_progress_artifact(self.artifact, progress=100.0, description=told)
 

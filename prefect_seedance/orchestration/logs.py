@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from prefect.exceptions import MissingContextError
@@ -48,12 +47,3 @@ def run_name(verb: str) -> Callable[[], str]:
         return f"{verb} {in_short(what, 60)}".strip()
 
     return name
-
-
-@contextmanager
-def unless_server_gone() -> Iterator[None]:
-    """Show something; when the Prefect server can't be asked, that is lost and nothing else."""
-    try:
-        yield
-    except Exception as error:  # whatever its client raises: clips, film and manifest come first
-        logging.getLogger(__name__).warning("Prefect could not be shown this: %s", error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
@@ -21,6 +22,7 @@ from prefect_seedance.ledger.record import Record
 from prefect_seedance.orchestration import artifacts, events, logs
 from prefect_seedance.orchestration.approval import ask
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.steps import SHOWN_ONE_BY_ONE, GroupedSteps, PrefectSteps
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.rendering.options import Options
@@ -35,6 +37,8 @@ GLOBAL_LIMIT = "seedance-jobs"
 
 LEASE_SECONDS = 60.0
 """So long a killed run keeps others waiting; a living one renews it."""
+RELEASE_SECONDS = 10.0
+"""So long a server that has gone may hold up the end of a run."""
 
 
 def options_of(
@@ -80,6 +84,7 @@ class PrefectHost:
         self.store = store
         self.events = events.StepEvents(opened)
         self.one_by_one = shots <= SHOWN_ONE_BY_ONE
+        self.display = Display()
         self.progress: artifacts.Progress | None = None
 
     def steps(self, session: RenderSession) -> Steps:
@@ -106,20 +111,19 @@ class PrefectHost:
             yield
 
     async def shots_begin(self, total: int) -> None:
-        with logs.unless_server_gone():
-            self.progress = await artifacts.Progress.begin(total)
+        self.progress = artifacts.Progress(total)
+        await self.display.show(self.progress.begin())
 
     async def shot_ended(self, line: str) -> None:
         logs.log_line(line, logged=self.one_by_one)
         if self.progress:
-            with logs.unless_server_gone():
-                await self.progress.one_more()
+            await self.display.show(self.progress.one_more())
 
     async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
-        with logs.unless_server_gone():
-            if self.progress:
-                await self.progress.end()
-            await artifacts.results(manifest, folder, store, money)
+        made(manifest)
+        if self.progress:
+            await self.display.show(self.progress.end())
+        await self.display.show(artifacts.results(manifest, folder, store, money))
 
 
 def _state_of(manifest: Manifest) -> State[Manifest]:
@@ -150,7 +154,8 @@ async def global_slots(wanted: int) -> AsyncIterator[None]:
 
 async def _release(lease: Any) -> None:
     try:
-        await lease.__aexit__(None, None, None)
+        async with asyncio.timeout(RELEASE_SECONDS):
+            await lease.__aexit__(None, None, None)
     except Exception as error:  # the server has gone; its lease ends by itself, and the clips are there
         logs.log().warning("The slots of %s could not be given back: %s", GLOBAL_LIMIT, error)
 

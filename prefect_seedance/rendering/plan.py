@@ -130,15 +130,15 @@ def _plan_shot(
         return planned(before.action, f"it continues from {before.id}, which is {before.action}")
     if not reachable and _needs_link(shot):
         return planned("blocked", _UNREACHABLE)
-    if last is not None and (last.step is Step.FAILED or last.kind in ("request", "account")):
-        return planned("retry", _WHY_AGAIN[last.step] + (f": {last.reason}" if last.reason else ""), shot.estimated_usd)
+    if last is not None:
+        because = f": {last.reason}" if last.reason else ""
+        return planned(
+            "retry", f"it has {_ENDED_AS[last.step]} before, which cost nothing{because}", shot.estimated_usd
+        )
     return planned("generate", price=shot.estimated_usd)
 
 
-_WHY_AGAIN = {
-    Step.FAILED: "its job failed for nothing and is tried again",
-    Step.REFUSED: "the API refused it for nothing and is asked again",
-}
+_ENDED_AS = {Step.FAILED: "failed", Step.REFUSED: "been refused"}
 
 _UNREACHABLE = (
     "its first frame has to be fetched by the provider, which can't reach a local store; use an s3:// store, or say "

@@ -345,3 +345,23 @@ async def test_a_report_counts_every_claim_of_a_stored_key(
     (day,) = [one.as_row() for one in await daily(Ledger(store))]
     assert (day["claims"], day["failed"], day["stored"]) == (3, 2, 1)
     assert len(charged(emulator, prompt)) == 1
+
+
+async def test_a_job_id_that_a_person_names_holds_its_price_until_the_true_cost_is_known(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    budget = budget_of(store, small(prompt), limits=A_DAY)
+    await budget.reserve()
+    emulator.fault("run", "drop_after", prompt=prompt)
+    run = RenderSession(client, Ledger(store), waiting=QUICK, budget=budget)
+    unclear = await run.submit(small(prompt))
+    await budget.close()
+    assert await day_of(store) == Totals(spent_usd=PRICE)
+    job_id = next(charge["job_id"] for charge in emulator.bill()["charges"] if charge["prompt"] == prompt)
+    await settle(Ledger(store), f"{unclear.key}@2", "job id", job_id=job_id, client=client)
+    assert await day_of(store) == Totals(reserved_usd=PRICE)
+    await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
+    costs = charged(emulator, prompt)
+    assert await day_of(store) == Totals(spent_usd=sum(costs, Decimal(0)))
+    assert await open_ones(store) == []
+    assert len(costs) == 1
