@@ -18,6 +18,7 @@ from prefect_seedance.generation.resolve import as_json as unclear_as_json
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.models import Frozen
 from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.tidy import Untidy
 from prefect_seedance.text import dollars
 
 if TYPE_CHECKING:
@@ -140,6 +141,20 @@ def show_unclear(records: Sequence[Record], *, as_json: bool) -> None:
         say("--job-id ID (here is the job), --not-charged (an hour after the claim), --charged (its id is unknown).")
     else:
         say("Nothing is unclear.")
+
+
+def show_tidy(found: Untidy, *, removed: bool, as_json: bool) -> None:
+    if as_json:
+        document(found.as_json(removed=removed))
+    gone = [*found.productions, *(leftover.name for leftover in found.leftovers)]
+    for name in gone:
+        say(f"{'removed' if removed else 'may go'}: {name}")
+    for copy in found.rescued:
+        say(f"kept: {copy} (a paid clip that its store had not taken; `prefect-seedance collect`, then remove it)")
+    if not gone:
+        say("There is nothing to tidy.")
+    elif not removed:
+        say("Nothing was removed; --yes removes what may go. Clips and the ledger always stay.")
 
 
 def show_settled(record: Record, *, as_json: bool) -> None:

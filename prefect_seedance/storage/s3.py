@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -26,7 +27,8 @@ from botocore.exceptions import (
 )
 
 from prefect_seedance.errors import BadStore, Missing, SeedanceError, StoreUnavailable, Taken
-from prefect_seedance.storage.store import DISK, Store, checked, kept_if_whole, public_link
+from prefect_seedance.storage.processes import own_folder
+from prefect_seedance.storage.store import ABANDONED_SECONDS, DISK, Leftover, Store, checked, kept_if_whole, public_link
 
 T = TypeVar("T")
 
@@ -38,7 +40,7 @@ SLOW_LINE = 2**17  # bytes a second
 SMALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
 """How long a record, a listing's page or a piece of a file may take: what hangs has to be told soon."""
 
-MISSING = {"NoSuchKey", "404"}
+MISSING = {"NoSuchKey", "NoSuchUpload", "404"}
 TO_BE_CORRECTED = {
     *("301", "400", "401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
     *("ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "AuthorizationHeaderMalformed", "PermanentRedirect"),
@@ -217,7 +219,55 @@ class S3Store(Store):
         return max(0.0, float(passed.total_seconds()))
 
     def scratch(self) -> Path:
-        return Path(tempfile.gettempdir())
+        parent = Path(tempfile.gettempdir()) / f"prefect-seedance-{os.getuid()}"
+        with suppress(FileExistsError):
+            parent.mkdir(mode=0o700)
+        found = parent.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise BadStore(f"{parent} belongs to somebody else; set TMPDIR to a folder of your own.")
+        return own_folder(parent)
+
+    async def leftovers(self) -> list[Leftover]:
+        """Uploads that nobody ends any more: a day old by the clock of the store. No part of them is a file."""
+
+        async def begun_long_ago(s3: Any) -> list[dict[str, Any]]:
+            found = []
+            listing = s3.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket, Prefix=self._prefix)
+            pages = aiter(listing)
+            with suppress(ClientError):  # not every account may list uploads
+                while page := await soon(anext(pages, None)):
+                    now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+                    uploads = page.get("Uploads", ())
+                    found += [up for up in uploads if (now - up["Initiated"]).total_seconds() > ABANDONED_SECONDS]
+            return found
+
+        return [self._upload(upload) for upload in await self._ask("", begun_long_ago)]
+
+    def _upload(self, upload: dict[str, Any]) -> Leftover:
+        path = upload["Key"].removeprefix(self._prefix)
+
+        async def abort(s3: Any) -> None:
+            place = {"Bucket": self._bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+            await soon(s3.abort_multipart_upload(**place))
+
+        async def discard() -> None:
+            with suppress(Missing):
+                await self._ask(path, abort)
+
+        return Leftover(f"unfinished upload of {path}, begun {upload['Initiated']:%Y-%m-%d}", discard)
+
+    async def delete_folder(self, folder: str) -> None:
+        below = f"{self._prefix}{checked(folder)}/"
+
+        async def keys_below(s3: Any) -> list[str]:
+            found: list[str] = []
+            pages = aiter(s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=below))
+            while page := await soon(anext(pages, None)):
+                found += [entry["Key"] for entry in page.get("Contents", ())]
+            return found
+
+        keys = await self._ask(folder, keys_below)
+        await asyncio.gather(*(self.delete(key.removeprefix(self._prefix)) for key in keys))
 
     async def aclose(self) -> None:
         async def close(s3: Any) -> None:
