@@ -34,7 +34,7 @@ from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import Answer, RunpodClient
 from prefect_seedance.storage import open_store
-from prefect_seedance.storage.store import Store
+from prefect_seedance.storage.store import Leftover, Store
 
 T = TypeVar("T")
 Moment = Callable[[str, str], Awaitable[None]]
@@ -100,6 +100,12 @@ class HookedStore(Store):
 
     def scratch(self) -> Path:
         return self.inner.scratch()
+
+    async def leftovers(self) -> list[Leftover]:
+        return await self.inner.leftovers()
+
+    async def delete_folder(self, folder: str) -> None:
+        await self._asked("delete", folder, lambda: self.inner.delete_folder(folder))
 
     async def aclose(self) -> None:
         await self.inner.aclose()

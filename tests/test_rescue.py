@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from emulating import RunningEmulator
+from raw_server import RawServer
 from renderer import QUICK, HookedStore, age_the_notes
 
 from prefect_seedance.budget.months import MonthlySpend
@@ -80,6 +81,28 @@ async def test_a_link_that_is_seven_days_old_is_a_clip_lost_and_never_one_paid_a
         assert (await another.persist(completed)).state == "lost"
         assert (await run.generate(make_request())).state == "lost"
     assert len(emulator.charges) == 1
+
+
+@pytest.mark.parametrize("cost", [{"cost": "0.12 USD"}, {"output": {"cost": "1e400"}}, {"output": {"cost": [0.1]}}])
+async def test_a_failure_with_a_cost_that_cannot_be_read_is_lost_and_never_tried_again(
+    cost: dict[str, Any], folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    class Charging(RawServer):
+        posts = 0
+
+        def answer(self, request: bytes) -> dict[str, Any]:
+            self.posts += request.startswith(b"POST")
+            return super().answer(request) | cost
+
+    async with Charging() as server, RunpodClient(Account("k", server.base_url)) as client:
+        for _ in range(2):
+            run = RenderSession(client, Ledger(folder_store), waiting=QUICK, retry_failed=3)
+            history = await run.generate(make_request())
+            assert history.state == "lost"
+        assert history.last is not None
+        assert (history.last.cost_usd, history.last.charged_usd) == (None, Decimal("0.05"))
+        assert (history.last.answer or {}).items() >= cost.items()
+        assert server.posts == 1
 
 
 async def rescued(step: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import sys
 from collections.abc import Sequence
@@ -324,6 +325,39 @@ def report(
             await store.aclose()
 
     return asyncio.run(read())
+
+
+@app.command
+def tidy(
+    place: Place,
+    *,
+    keep: Annotated[
+        int | None,
+        Parameter(
+            help="Productions of each title that stay, whatever their age; else the newest and those of 30 days.",
+            validator=Number(gte=1),
+        ),
+    ] = None,
+    yes: Annotated[bool, Parameter(help="Remove what is listed.", negative="")] = False,
+    json: Json = False,
+) -> int:
+    """List old productions and what dead processes left, or remove them. Never a clip or the ledger."""
+    from prefect_seedance.production.tidy import remove, untidy
+
+    store = place.open()
+
+    async def look() -> None:
+        try:
+            await _say_if_empty(store)
+            found = await untidy(store, datetime.datetime.now(datetime.UTC), keep=keep)
+            if yes:
+                await remove(store, found)
+            terminal.show_tidy(found, removed=yes, as_json=json)
+        finally:
+            await store.aclose()
+
+    asyncio.run(look())
+    return DONE
 
 
 @app.command

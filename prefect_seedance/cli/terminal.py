@@ -18,6 +18,7 @@ from prefect_seedance.generation import resolve
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.models import Frozen
 from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.tidy import Untidy
 from prefect_seedance.text import CONTROL, dollars, harmless, printable
 
 if TYPE_CHECKING:
@@ -156,6 +157,20 @@ def show_waiting(waiting: resolve.Waiting, *, as_json: bool) -> None:
         say("What another account has accepted comes home with that account's key; if that is gone, say --charged.")
     if not waiting.records:
         say("Nothing is unclear.")
+
+
+def show_tidy(found: Untidy, *, removed: bool, as_json: bool) -> None:
+    if as_json:
+        document(found.as_json(removed=removed))
+    gone = [*found.productions, *(leftover.name for leftover in found.leftovers)]
+    for name in gone:
+        say(f"{'removed' if removed else 'may go'}: {name}")
+    for copy in found.rescued:
+        say(f"kept: {copy} (a paid clip that its store had not taken; `prefect-seedance collect`, then remove it)")
+    if not gone:
+        say("There is nothing to tidy.")
+    elif not removed:
+        say("Nothing was removed; --yes removes what may go. Clips and the ledger always stay.")
 
 
 def show_settled(record: Record, *, as_json: bool) -> None:

@@ -8,17 +8,20 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
-from prefect_seedance.storage.store import DISK, Store, checked, kept_if_whole, public_link
+from prefect_seedance.storage.processes import own_folder, own_name, owner_has_ended
+from prefect_seedance.storage.store import ABANDONED_SECONDS, DISK, Leftover, Store, checked, kept_if_whole, public_link
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+SCRATCH = ".scratch"
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP}
 
@@ -121,10 +124,35 @@ class LocalStore(Store):
 
     def scratch(self) -> Path:
         """Below the store, so that publishing a finished file is a rename."""
-        folder = self._folder / ".scratch"
-        with self._explained(folder.name):
-            folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        with self._explained(SCRATCH):
+            return own_folder(self._folder / SCRATCH)
+
+    async def leftovers(self) -> list[Leftover]:
+        found = await self._on_disk("", lambda: sorted(self._abandoned(time.time() - ABANDONED_SECONDS)))
+        return [Leftover(str(path.relative_to(self._folder)), self._discarding(path)) for path in found]
+
+    def _abandoned(self, before: float) -> Iterator[Path]:
+        for folder, folders, files in os.walk(self._folder):
+            here = Path(folder)
+            own = [here / name for name in files if name.startswith(".") and name.endswith(".part")]
+            if here == self._folder:
+                own += [here / name for name in files if name.startswith(".probe-")]
+                folders[:] = [name for name in folders if name != SCRATCH]
+                own += list((here / SCRATCH).iterdir()) if (here / SCRATCH).is_dir() else []
+            for path in own:
+                ended = owner_has_ended(path.name)
+                if ended or (ended is None and last_touched(path) < before):
+                    yield path
+
+    def _discarding(self, path: Path) -> Callable[[], Awaitable[None]]:
+        async def discard() -> None:
+            with suppress(Missing):
+                await self._found(str(path.relative_to(self._folder)), remove_whole, path)
+
+        return discard
+
+    async def delete_folder(self, folder: str) -> None:
+        await self._discarding(self._at(folder))()
 
     async def aclose(self) -> None:
         """Nothing is held open between calls."""
@@ -170,7 +198,7 @@ class LocalStore(Store):
 def written_beside(target: Path, content: bytes | Path, *, link: bool = False) -> Iterator[Path]:
     """A temporary file with *content* in the folder of *target*, safe on disk; gone at the end if not renamed."""
     make_folder(target.parent)
-    temporary = target.with_name(f".{secrets.token_hex(8)}.part")
+    temporary = target.with_name(f".{secrets.token_hex(8)}.{own_name()}.part")
     try:
         if isinstance(content, bytes):
             write_synced(temporary, content)
@@ -204,6 +232,22 @@ def linked_or_copied(source: Path, target: Path, *, link: bool) -> None:
         pass
     shutil.copyfile(source, target)
     return None
+
+
+def last_touched(path: Path) -> float:
+    """When *path*, or what is newest below it, was written; never, for what is gone meanwhile."""
+    with suppress(OSError):
+        below = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
+        newest: float = max(file.lstat().st_mtime for file in (path, *below))
+        return newest
+    return float("inf")
+
+
+def remove_whole(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def written_at(file: Path) -> float:

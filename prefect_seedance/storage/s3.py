@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,19 +26,27 @@ from botocore.exceptions import (
 )
 
 from prefect_seedance.errors import BadStore, Missing, SeedanceError, StoreUnavailable, Taken
-from prefect_seedance.storage.store import DISK, Store, checked, kept_if_whole, public_link
+from prefect_seedance.storage.processes import own_folder
+from prefect_seedance.storage.store import ABANDONED_SECONDS, Leftover, Store, checked, kept_if_whole, public_link
+from prefect_seedance.storage.uploads import (
+    CONNECT_SECONDS,
+    PART,
+    PIECE,
+    SLOW_LINE,
+    SMALL_SECONDS,
+    filled,
+    in_thread,
+    opened,
+    put_parts,
+    soon,
+    uploads_older_than,
+)
 
 T = TypeVar("T")
 
-PART = 8 * 2**20  # 1 GB in parts of this size takes 22 MB of memory
 UPLOADS_AT_ONCE = 4  # each holds one part
-PIECE = 2**18
-CONNECT_SECONDS, READ_SECONDS = 5, 10
-SLOW_LINE = 2**17  # bytes a second
-SMALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
-"""How long a record, a listing's page or a piece of a file may take: what hangs has to be told soon."""
 
-MISSING = {"NoSuchKey", "404"}
+MISSING = {"NoSuchKey", "NoSuchUpload", "404"}
 TO_BE_CORRECTED = {
     *("301", "400", "401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
     *("ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "AuthorizationHeaderMalformed", "PermanentRedirect"),
@@ -152,37 +160,9 @@ class S3Store(Store):
                 if await filled(part, file) < PART:
                     await s3.put_object(**self._at(path), Body=bytes(part), **typed(content_type))
                 else:
-                    await self._put_parts(s3, path, part, file, typed(content_type))
+                    await put_parts(s3, self._at(path), part, file, typed(content_type))
 
         await self._ask(path, upload)
-
-    async def _put_parts(self, s3: Any, path: str, part: bytearray, file: BufferedReader, kind: dict[str, str]) -> None:
-        # One-part uploads are never sent this way, so what a dead writer left is found by whoever tries again.
-        await self._abort_leftovers(s3, path)
-        upload = {
-            **self._at(path),
-            "UploadId": (await s3.create_multipart_upload(**self._at(path), **kind))["UploadId"],
-        }
-        try:
-            parts: list[dict[str, Any]] = []
-            while part:
-                answer = await s3.upload_part(**upload, PartNumber=len(parts) + 1, Body=bytes(part))
-                parts.append({"PartNumber": len(parts) + 1, "ETag": answer["ETag"]})
-                await filled(part, file)
-            await s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
-        except BaseException:
-            with suppress(BotoCoreError, ClientError):
-                await s3.abort_multipart_upload(**upload)
-            raise
-
-    async def _abort_leftovers(self, s3: Any, path: str) -> None:
-        place = self._at(path)
-        # Not every account may list or end uploads. What stays then costs storage, but nobody ever sees it as a file.
-        with suppress(ClientError):
-            found = await s3.list_multipart_uploads(Bucket=place["Bucket"], Prefix=place["Key"])
-            for upload in found.get("Uploads", ()):
-                if upload["Key"] == place["Key"]:
-                    await s3.abort_multipart_upload(**place, UploadId=upload["UploadId"])
 
     async def fetch(self, path: str, local: Path) -> None:
         async def download(s3: Any) -> None:
@@ -217,7 +197,47 @@ class S3Store(Store):
         return max(0.0, float(passed.total_seconds()))
 
     def scratch(self) -> Path:
-        return Path(tempfile.gettempdir())
+        parent = Path(tempfile.gettempdir()) / f"prefect-seedance-{os.getuid()}"
+        with suppress(FileExistsError):
+            parent.mkdir(mode=0o700)
+        found = parent.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            raise BadStore(f"{parent} belongs to somebody else; set TMPDIR to a folder of your own.")
+        return own_folder(parent)
+
+    async def leftovers(self) -> list[Leftover]:
+        """Uploads that nobody ends any more: a day old by the clock of the store. No part of them is a file."""
+
+        async def begun_long_ago(s3: Any) -> list[dict[str, Any]]:
+            return await uploads_older_than(ABANDONED_SECONDS, s3, self._bucket, self._prefix)
+
+        return [self._upload(upload) for upload in await self._ask("", begun_long_ago)]
+
+    def _upload(self, upload: dict[str, Any]) -> Leftover:
+        path = upload["Key"].removeprefix(self._prefix)
+
+        async def abort(s3: Any) -> None:
+            place = {"Bucket": self._bucket, "Key": upload["Key"], "UploadId": upload["UploadId"]}
+            await soon(s3.abort_multipart_upload(**place))
+
+        async def discard() -> None:
+            with suppress(Missing):
+                await self._ask(path, abort)
+
+        return Leftover(f"unfinished upload of {path}, begun {upload['Initiated']:%Y-%m-%d}", discard)
+
+    async def delete_folder(self, folder: str) -> None:
+        below = f"{self._prefix}{checked(folder)}/"
+
+        async def keys_below(s3: Any) -> list[str]:
+            found: list[str] = []
+            pages = aiter(s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=below))
+            while page := await soon(anext(pages, None)):
+                found += [entry["Key"] for entry in page.get("Contents", ())]
+            return found
+
+        keys = await self._ask(folder, keys_below)
+        await asyncio.gather(*(self.delete(key.removeprefix(self._prefix)) for key in keys))
 
     async def aclose(self) -> None:
         async def close(s3: Any) -> None:
@@ -296,34 +316,5 @@ def connection(endpoint_url: str | None) -> dict[str, Any]:
     return chosen
 
 
-async def soon(asking: Awaitable[T], within: float = SMALL_SECONDS) -> T:
-    """The answer, repetitions included, or an error that says that there was none *within* so many seconds."""
-    try:
-        async with asyncio.timeout(within):
-            return await asking
-    except TimeoutError as error:
-        raise TimeoutError(f"no answer within {within:.0f} s") from error
-
-
 def typed(content_type: str | None) -> dict[str, str]:
     return {"ContentType": content_type} if content_type else {}
-
-
-async def in_thread(work: Callable[[Any], T], argument: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(DISK, work, argument)
-
-
-async def filled(part: bytearray, file: BufferedReader) -> int:
-    """Read on into *part*, the same memory each time, and shorten it at the end of the file."""
-    length = await in_thread(file.readinto, part)
-    del part[length:]
-    return length
-
-
-@asynccontextmanager
-async def opened(local: Path, mode: str) -> AsyncIterator[Any]:
-    file = await in_thread(local.open, mode)
-    try:
-        yield file
-    finally:
-        file.close()

@@ -9,9 +9,10 @@ import ipaddress
 import json
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, urlsplit
@@ -26,6 +27,17 @@ KIND_PATH = "store.json"
 KEYS_ASKED = 20
 Kind = Literal["real", "pretend"]
 OWNERS: dict[Kind, str] = {"real": "the real API", "pretend": "the pretend API of an emulator"}
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something on its way into the store whose writer is no more. `name` is for people."""
+
+    name: str
+    discard: Callable[[], Awaitable[None]]
+
+
+ABANDONED_SECONDS = 24 * 3600.0
 
 
 class Store(ABC):
@@ -105,7 +117,18 @@ class Store(ABC):
 
     @abstractmethod
     def scratch(self) -> Path:
-        """A local folder for files on their way into the store."""
+        """A local folder, of this process alone, for files on their way into the store.
+
+        What processes left there that have surely ended is removed.
+        """
+
+    @abstractmethod
+    async def leftovers(self) -> list[Leftover]:
+        """What processes left behind that have surely ended, or a day ago where nobody can tell. Reads all names."""
+
+    @abstractmethod
+    async def delete_folder(self, folder: str) -> None:
+        """Make sure that there is nothing below *folder*, nor *folder* itself. Not at once: the order is any."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -157,7 +180,9 @@ class Store(ABC):
         keys = await self.names("ledger")
         for key in keys[:KEYS_ASKED]:
             with suppress(ValueError, KeyError, TypeError, Missing):
-                return kind_of_api(json.loads(await self.read(f"ledger/{key}/0001.json"))["base_url"])
+                told = json.loads(await self.read(f"ledger/{key}/0001.json"))["base_url"]
+                if isinstance(told, str):
+                    return kind_of_api(told)
         if keys:
             raise BadStore(
                 f"{self.url}/{KIND_PATH} is gone and the ledger does not tell real clips from an emulator's; nothing "

@@ -1,0 +1,94 @@
+"""Large files on their way to S3 in parts, and how long S3 may take for small ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from email.utils import parsedate_to_datetime
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from prefect_seedance.storage.store import DISK
+
+T = TypeVar("T")
+
+PART = 8 * 2**20  # 1 GB in parts of this size takes 22 MB of memory
+PIECE = 2**18
+CONNECT_SECONDS, READ_SECONDS = 5, 10
+SLOW_LINE = 2**17  # bytes a second
+SMALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
+"""How long a record, a listing's page or a piece of a file may take: what hangs has to be told soon."""
+
+
+async def put_parts(
+    s3: Any, place: dict[str, str], part: bytearray, file: BufferedReader, kind: dict[str, str]
+) -> None:
+    """Send *file*, of which *part* is the first, to *place*: whole or not at all. Memory holds one part."""
+    # One-part uploads are never sent this way, so what a dead writer left is found by whoever tries again.
+    await _abort_leftovers(s3, place)
+    upload = {**place, "UploadId": (await s3.create_multipart_upload(**place, **typed))["UploadId"]}
+    try:
+        parts: list[dict[str, Any]] = []
+        while part:
+            answer = await s3.upload_part(**upload, PartNumber=len(parts) + 1, Body=bytes(part))
+            parts.append({"PartNumber": len(parts) + 1, "ETag": answer["ETag"]})
+            await filled(part, file)
+        await s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    except BaseException:
+        with suppress(BotoCoreError, ClientError):
+            await s3.abort_multipart_upload(**upload)
+        raise
+
+
+async def _abort_leftovers(s3: Any, place: dict[str, str]) -> None:
+    # Not every account may list or end uploads. What stays then costs storage, but nobody ever sees it as a file.
+    with suppress(ClientError):
+        found = await s3.list_multipart_uploads(Bucket=place["Bucket"], Prefix=place["Key"])
+        for upload in found.get("Uploads", ()):
+            if upload["Key"] == place["Key"]:
+                await s3.abort_multipart_upload(**place, UploadId=upload["UploadId"])
+
+
+async def uploads_older_than(seconds: float, s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
+    """The uploads below *prefix* that were begun so long ago, by the clock of the server, and never ended."""
+    found: list[dict[str, Any]] = []
+    pages = aiter(s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix))
+    with suppress(ClientError):  # not every account may list uploads
+        while page := await soon(anext(pages, None)):
+            now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"])
+            uploads = page.get("Uploads", ())
+            found += [up for up in uploads if (now - up["Initiated"]).total_seconds() > seconds]
+    return found
+
+
+async def soon(asking: Awaitable[T], within: float = SMALL_SECONDS) -> T:
+    """The answer, repetitions included, or an error that says that there was none *within* so many seconds."""
+    try:
+        async with asyncio.timeout(within):
+            return await asking
+    except TimeoutError as error:
+        raise TimeoutError(f"no answer within {within:.0f} s") from error
+
+
+async def in_thread(work: Callable[[Any], T], argument: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(DISK, work, argument)
+
+
+async def filled(part: bytearray, file: BufferedReader) -> int:
+    """Read on into *part*, the same memory each time, and shorten it at the end of the file."""
+    length = await in_thread(file.readinto, part)
+    del part[length:]
+    return length
+
+
+@asynccontextmanager
+async def opened(local: Path, mode: str) -> AsyncIterator[Any]:
+    file = await in_thread(local.open, mode)
+    try:
+        yield file
+    finally:
+        file.close()
