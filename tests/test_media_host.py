@@ -1,4 +1,4 @@
-"""A real account's clips come from the public internet by https, wherever links lead; a pretend one's from this machine."""
+"""A real account's clips come from the public internet by https, wherever links lead; a pretend one's from here."""
 
 from __future__ import annotations
 
