@@ -67,7 +67,7 @@ class Emulator:
             Route("/v2/{slug}/status-sync/{job}", self.status_sync),
             Route("/v2/{slug}/cancel/{job}", self.cancel, methods=["POST"]),
             Route("/v2/{slug}/health", self.health),
-            Route("/v2/{slug}/{rest:path}", self.nowhere, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]),
+            Route("/v2/{slug}/{rest:path}", self.nowhere, methods=["POST", "GET", "PUT", "PATCH", "DELETE"]),
             Route("/media/{job}/output.mp4", self.media),
             Route("/bill", self.bill),
             Route("/calls", self.counted),
