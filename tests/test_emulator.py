@@ -123,6 +123,46 @@ def test_runsync_answers_with_the_clip_or_with_a_running_job() -> None:
         assert len(slow.charges) == 1
 
 
+def test_status_sync_answers_when_the_job_has_ended_or_the_wait_is_over(caller: Caller) -> None:
+    job = caller.accepted()
+    assert caller.http.get(f"/{SLUG}/status-sync/{job}?wait=1000").json() == {"id": job, "status": "IN_QUEUE"}
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(caller.http.get, f"/{SLUG}/status-sync/{job}")
+        caller.emulator.advance(LATENCY)
+        assert waiting.result(timeout=20).json() == caller.look(job).json()
+    assert caller.look(job).json()["status"] == "COMPLETED"
+    gone = caller.http.get(f"/{SLUG}/status-sync/nobody-u1")
+    assert (gone.status_code, gone.json()["detail"]) == (404, "job not found")
+    assert caller.http.get(f"/{SLUG}/status-sync/{job}?wait=soon").status_code == 400
+
+
+@pytest.mark.parametrize("wait", ["soon", "-1", "1.5", "", "9999999999"])
+def test_a_wait_that_is_no_number_is_refused_before_there_is_a_job(caller: Caller, wait: str) -> None:
+    before = caller.emulator.bill()
+    answer = caller.run(call=f"runsync?wait={wait}")
+    assert (answer.status_code, answer.json()["status"]) == (400, "FAILED")
+    assert "wait" in answer.json()["error"]
+    assert caller.emulator.bill() == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code", "detail"),
+    [
+        ("GET", f"/{SLUG}/nothing-here", 404, "not found"),
+        ("GET", f"/{SLUG}", 404, "not found"),
+        ("POST", f"/{SLUG}/run/deeper", 404, "not found"),
+        ("GET", "/no-such-model/nothing-here", 404, "endpoint not found"),
+        ("GET", "/", 404, "not found"),
+    ],
+)
+def test_an_unknown_path_is_answered_as_the_api_answers(
+    caller: Caller, method: str, path: str, code: int, detail: str
+) -> None:
+    answer = caller.http.request(method, path)
+    assert answer.json() == {"status": code, "title": "Not Found", "detail": detail}
+    assert answer.status_code == code
+
+
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer"}, {"Authorization": "Bearer wrong"}])
 def test_a_call_without_a_good_key_is_401(caller: Caller, headers: dict[str, str]) -> None:
     before = caller.emulator.bill()

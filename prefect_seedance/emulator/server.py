@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -30,6 +31,7 @@ import cyclopts
 import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
@@ -63,8 +65,10 @@ class Emulator:
             Route("/v2/{slug}/run", self.run, methods=["POST"]),
             Route("/v2/{slug}/runsync", self.runsync, methods=["POST"]),
             Route("/v2/{slug}/status/{job}", self.status),
+            Route("/v2/{slug}/status-sync/{job}", self.status_sync),
             Route("/v2/{slug}/cancel/{job}", self.cancel, methods=["POST"]),
             Route("/v2/{slug}/health", self.health),
+            Route("/v2/{slug}/{rest:path}", self.nowhere, methods=["POST", "GET", "PUT", "PATCH", "DELETE"]),
             Route("/media/{job}/output.mp4", self.media),
             Route("/bill", self.bill),
             Route("/calls", self.counted),
@@ -73,7 +77,9 @@ class Emulator:
         ]
         if self.files is not None:
             routes.append(Mount("/files", StaticFiles(directory=self.files)))
-        return Starlette(routes=routes)
+        app = Starlette(routes=routes, exception_handlers={HTTPException: _not_here})
+        app.router.redirect_slashes = False
+        return app
 
     async def run(self, request: Request) -> Response:
         return await self._post(request, "run")
@@ -92,6 +98,8 @@ class Emulator:
             answer: Response = problem(413, f"the body is larger than {LARGEST_BODY[call]} bytes")
         elif fields is None:
             answer = malformed("Invalid request: the body must be a JSON object that has an object named input")
+        elif call == "runsync" and _wait_seconds(request) is None:
+            answer = malformed("Invalid request: wait must be a whole number of milliseconds")
         elif rule is None or rule.accepts:
             answer = await self._accepted(request, call, fields, rule)
         else:
@@ -107,10 +115,28 @@ class Emulator:
         self.fetch_pictures(job)
         if call == "run" or (rule is not None and rule.fault == "accept_late"):
             return JSONResponse({"id": job.id, "status": "IN_QUEUE"})
-        until = self.books.now() + min(max(int(request.query_params.get("wait", 90_000)), 1000), 300_000) / 1000
+        await self._until_ended(job, _wait_seconds(request) or 0)
+        return await self._answer(job, rule, self.books.now())
+
+    async def _until_ended(self, job: Job, seconds: float) -> None:
+        until = self.books.now() + seconds
         while self.books.now() < min(until, job.ends):  # noqa: ASYNC110 (its clock may jump)
             await asyncio.sleep(0.02)
-        return await self._answer(job, rule, self.books.now())
+
+    async def status_sync(self, request: Request) -> Response:
+        """The status as soon as the job has ended, or after `wait` milliseconds."""
+        if stranger := _stranger(request):
+            return stranger
+        seconds = _wait_seconds(request)
+        if seconds is None:
+            return malformed("Invalid request: wait must be a whole number of milliseconds")
+        if job := self._asked_for(request):
+            await self._until_ended(job, seconds)
+        return await self.status(request)
+
+    async def nowhere(self, request: Request) -> Response:
+        """What the API says of an operation that it does not have: the key is looked at first, as everywhere."""
+        return _stranger(request) or problem(404, "not found")
 
     async def status(self, request: Request) -> Response:
         self.calls["status"] += 1
@@ -226,6 +252,19 @@ def _stranger(request: Request) -> Response | None:
     if scheme != "Bearer" or not key.strip():
         return problem(401, "no token provided")
     return problem(401, "unauthorized") if key.strip() == "wrong" else None
+
+
+def _not_here(_: Request, error: Exception) -> Response:
+    code = error.status_code if isinstance(error, HTTPException) else 500
+    return problem(code, "not found" if code == 404 else "method not allowed")
+
+
+def _wait_seconds(request: Request) -> float | None:
+    """How long a call waits for the end of its job: 90 s, or `wait` milliseconds; None if that is no number."""
+    asked = request.query_params.get("wait", "90000")
+    if not re.fullmatch("[0-9]{1,9}", asked):
+        return None
+    return min(max(int(asked), 1000), 300_000) / 1000
 
 
 def _input_of(body: bytes) -> dict[str, Any] | None:
