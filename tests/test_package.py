@@ -114,10 +114,13 @@ def test_an_install_beside_a_teams_own_flows_runs_the_demo_and_leaves_them_alone
         register = ("-m", "prefect", "block", "register", "-m", "prefect_seedance.blocks")
         assert "3 blocks" in _run(str(python), *register, cwd=tmp_path, env=environment)
         _run(str(command), "demo", cwd=tmp_path, env=environment, timeout=500)
-    assert len(list((tmp_path / "seedance-demo" / "store").glob("productions/*/*/film.mp4"))) == 2
     elsewhere.pip("uninstall", "--yes", "prefect-seedance")
     assert not (elsewhere.packages / "prefect_seedance").exists()
     assert elsewhere.flows.read_text() == "WHOSE = 'the team'\n"
+    demo = tmp_path / "seedance-demo"
+    assert len(list(demo.glob("store/productions/*/*/film.mp4"))) == 2
+    submitted = [line for line in (demo / "emulator" / "jobs.jsonl").read_text().splitlines() if '"job":' in line]
+    assert len(submitted) == len(list(demo.glob("store/clips/*.mp4"))) == 11
 
 
 def test_every_public_name_can_be_loaded() -> None:
