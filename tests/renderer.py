@@ -8,6 +8,7 @@ With a moment it ends itself there by SIGKILL. Without one it prints every momen
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import os
 import signal
@@ -29,6 +30,7 @@ from prefect_seedance.generation.poll import Waiting
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
@@ -49,6 +51,28 @@ API_KEY = "key-of-the-tests"
 def small(prompt: str, **changed: Any) -> Request:
     """The cheapest clip there is."""
     return Request(model="seedance-1-0-pro", prompt=prompt, size="480x864", duration=2, fps=24, **changed)
+
+
+def accepted(prompt: str, age: float = 0) -> Record:
+    """A job that is out, accepted *age* seconds ago."""
+    now, request = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=age), small(prompt)
+    return Record(
+        key=key_of(request),
+        number=2,
+        step=Step.ACCEPTED,
+        at=now,
+        request=request,
+        estimated_usd="0.05",
+        attempt=1,
+        claim_id="c",
+        claimed_at=now,
+        submit_timeout_seconds=90,
+        writer=this_writer(),
+        base_url="http://127.0.0.1/v2",
+        account="a",
+        job_id="j",
+        accepted_at=now,
+    )
 
 
 class HookedStore(Store):

@@ -12,42 +12,19 @@ from collections.abc import Callable
 
 import pytest
 from emulating import RunningEmulator
-from renderer import QUICK, small
+from renderer import QUICK, accepted
 
 from prefect_seedance.generation.poll import Turns, Waiting
 from prefect_seedance.generation.session import RenderSession
-from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History
-from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store
 
 WAITS = 20
-
-
-def accepted(prompt: str, age: float = 0) -> Record:
-    now, request = datetime.datetime.now(datetime.UTC) - datetime.timedelta(seconds=age), small(prompt)
-    return Record(
-        key=key_of(request),
-        number=2,
-        step=Step.ACCEPTED,
-        at=now,
-        request=request,
-        estimated_usd="0.05",
-        attempt=1,
-        claim_id="c",
-        claimed_at=now,
-        submit_timeout_seconds=90,
-        writer=this_writer(),
-        base_url="http://127.0.0.1/v2",
-        account="a",
-        job_id="j",
-        accepted_at=now,
-    )
 
 
 async def second_look(turns: Turns, record: Record) -> float:

@@ -118,7 +118,7 @@ class Watch:
 
     @property
     def told(self) -> str:
-        return "still runs" if self._gone_at is None else "is not known to the API (404) and may yet be found"
+        return "still runs" if self._gone_at is None else "is not known to the API (404)"
 
     async def known(self) -> None:
         """The API knows the job: no earlier 404 counts."""
