@@ -19,6 +19,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
 
+from generating import generate, rendered
+
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
@@ -26,7 +28,7 @@ from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import OverBudget
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.poll import Waiting
+from prefect_seedance.generation.poll_times import Waiting
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
@@ -186,7 +188,9 @@ class Killer:
 async def render(base_url: str, store: Store, prompt: str, killer: Killer) -> dict[str, Any]:
     """Bring the clip of *prompt* home and say what was seen on the way."""
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
-        history = await RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK).generate(small(prompt))
+        history = await generate(
+            RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK), small(prompt)
+        )
     assert history.last is not None
     return {"state": history.last.step, "number": history.last.number, "passed": killer.passed}
 
@@ -195,8 +199,8 @@ async def render_board(base_url: str, store: Store, prompt: str, killer: Killer)
     """Bring all clips of a board home, as many at once as a run does."""
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
         run = RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK)
-        histories = await asyncio.gather(*(run.generate(small(shot)) for shot in shots_of(prompt)))
-    return {"states": [history.state for history in histories]}
+        board = await rendered(run, *map(small, shots_of(prompt)))
+    return {"states": [record.step for record in board.records.values()]}
 
 
 def shots_of(prompt: str) -> list[str]:
@@ -213,7 +217,7 @@ async def render_within(base_url: str, store: Store, prompt: str, killer: Killer
     except OverBudget:
         return {"state": "over budget"}
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
-        history = await RenderSession(client, ledger, waiting=QUICK, budget=budget).generate(request)
+        history = await generate(RenderSession(client, ledger, waiting=QUICK, budget=budget), request)
     return {"state": history.state, "notes": await budget.close()}
 
 

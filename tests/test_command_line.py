@@ -204,7 +204,7 @@ def unclear_ones(desk: Desk, emulator: RunningEmulator, *prompts: str) -> list[R
     async def submit() -> list[Record]:
         ledger = Ledger(open_store(desk.store))
         async with RunpodClient(Account("k", emulator.base_url)) as client:
-            histories = [await RenderSession(client, ledger).submit(small(prompt)) for prompt in prompts]
+            histories = [await submit(RenderSession(client, ledger), small(prompt)) for prompt in prompts]
         return [history.records[-1] for history in histories]
 
     emulator.fault("run", "drop_after", times=len(prompts))
@@ -229,7 +229,7 @@ def test_what_cannot_be_read_is_named_on_stderr_and_the_rest_is_told(
 def test_a_rotated_key_can_settle_what_the_old_one_left(desk: Desk, emulator: RunningEmulator) -> None:
     async def submit() -> Record:
         async with RunpodClient(Account("k", emulator.base_url)) as client:
-            history = await RenderSession(client, Ledger(open_store(desk.store))).submit(small("Dawn."))
+            history = await submit(RenderSession(client, Ledger(open_store(desk.store))), small("Dawn."))
         return history.records[-1]
 
     accepted = asyncio.run(submit())

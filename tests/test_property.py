@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 import pytest
 from emulating import RunningEmulator
+from generating import generate
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -29,8 +30,9 @@ from prefect_seedance.generation.resolve import settle
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger, record_path
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.record import Record, RefusalReason, Step, Writer, next_step
 from prefect_seedance.ledger.rules import History
+from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
@@ -92,19 +94,20 @@ class Trouble:
             raise Taken(f"{path} exists already.")
 
 
-class Actor(RenderSession):
-    """A run whose process always passes for gone, so that its claims grow old at once, even too early."""
+async def as_usual(session: RenderSession, request: Request) -> None:
+    """Nothing comes before a render."""
 
-    def _new_claim(self, history: History, request: Request) -> Record:
-        claim = super()._new_claim(history, request)
-        return claim.model_copy(update={"writer": claim.writer.model_copy(update={"started": "long ago"})})
+
+def gone() -> Writer:
+    """A process that always passes for gone, so that its claims grow old at once, even too early."""
+    return this_writer().model_copy(update={"started": "long ago"})
 
 
 class Lives(RuleBasedStateMachine):
     """Two keys and whoever cares for them."""
 
     emulator: ClassVar[RunningEmulator]
-    actor: ClassVar[type[RenderSession]] = Actor
+    before: ClassVar[Any] = staticmethod(as_usual)
     hooked: ClassVar[type[HookedStore]] = HookedStore
     numbers: ClassVar[Iterator[int]] = itertools.count()
     met: ClassVar[Counter[Step]] = Counter()
@@ -167,12 +170,14 @@ class Lives(RuleBasedStateMachine):
     async def generate(self, which: int, on_disk: list[tuple[int, str]], retries: int) -> None:
         client, ledger = self.actors(Trouble(on_disk))
         async with client:
-            await self.actor(client, ledger, waiting=WAITING, retry_failed=retries).generate(small(self.prompts[which]))
+            session = RenderSession(client, ledger, waiting=WAITING, retry_failed=retries, writer=gone())
+            await self.before(session, small(self.prompts[which]))
+            await generate(session, small(self.prompts[which]))
 
     async def collect(self, on_disk: list[tuple[int, str]]) -> None:
         client, ledger = self.actors(Trouble(on_disk))
         async with client:
-            await collect(self.actor(client, ledger, waiting=WAITING), MonthlySpend(ledger.store))
+            await collect(RenderSession(client, ledger, waiting=WAITING, writer=gone()), MonthlySpend(ledger.store))
 
     async def settle(self, which: int, on_disk: list[tuple[int, str]], knows_id: bool) -> None:
         history = await self.ledger.load(key_of(small(self.prompts[which])))
@@ -279,14 +284,11 @@ def test_whatever_happens_no_key_is_charged_twice_and_no_charge_is_forgotten() -
     assert set(Lives.met) >= set(Step) - {Step.STRAY}, "lives in which little happened prove little"
 
 
-class CallsUnclearRefused(Actor):
-    """Thinks that a submission without an answer has surely not arrived."""
-
-    async def submit(self, request: Request, *pictures: str | None, retry: bool = False) -> History:
-        history = await self.ledger.load(key_of(request))
-        if history.state is Step.UNCLEAR and history.last is not None:
-            await self._keep(history.last, Step.REFUSED, kind="busy")
-        return await super().submit(request, *pictures, retry=retry)
+async def calls_unclear_refused(session: RenderSession, request: Request) -> None:
+    """As if a submission without an answer had surely not arrived."""
+    last = (await session.ledger.load(key_of(request))).last
+    if last is not None and last.step is Step.UNCLEAR:
+        await session.append(next_step(last, Step.REFUSED, kind=RefusalReason.BUSY))
 
 
 class Overwriting(HookedStore):
@@ -320,7 +322,9 @@ class Accounts(Lives):
 
 
 @pytest.mark.parametrize(
-    "broken", [{"actor": CallsUnclearRefused}, {"hooked": Overwriting}], ids=["unclear is refused", "no exclusion"]
+    "broken",
+    [{"before": staticmethod(calls_unclear_refused)}, {"hooked": Overwriting}],
+    ids=["unclear is refused", "no exclusion"],
 )
 def test_the_same_lives_show_what_is_broken(broken: dict[str, Any]) -> None:
     machine = type("BrokenLives", (Accounts,), broken | {"charged_twice": []})

@@ -16,7 +16,9 @@ from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import submit
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
@@ -78,8 +80,8 @@ async def test_two_collectors_and_a_renderer_bring_home_what_is_open_without_pay
     async with RunpodClient(Account(API_KEY, harness.emulator.base_url)) as client:
         run = RenderSession(client, Ledger(either_store), waiting=QUICK)
         for prompt in submitted:
-            await run.submit(small(prompt))
-        await run.wait(await run.submit(small(completed)))
+            await submit(run, small(prompt))
+        await wait(run, await submit(run, small(completed)))
     harness.rendering = renderer.render
     assert harness.process(store_url, claimed, "before submit 1").killed
     ended = harness.together(

@@ -14,14 +14,17 @@ from typing import Any
 
 import pytest
 from emulating import RunningEmulator
+from generating import generate
 from raw_server import RawServer
 from renderer import QUICK, HookedStore, age_the_notes
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import DownloadFailed, LedgerUnreadable
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.persist import LOST_AFTER_SECONDS
+from prefect_seedance.generation.persist import LOST_AFTER_SECONDS, persist
+from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import submit
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.rescue import rescue_file
@@ -73,13 +76,13 @@ async def test_a_link_that_is_seven_days_old_is_a_clip_lost_and_never_one_paid_a
 ) -> None:
     async with RunpodClient(account) as client:
         run, another = (RenderSession(client, Ledger(folder_store), waiting=QUICK) for _ in range(2))
-        completed = await run.wait(await run.submit(make_request()))
+        completed = await wait(run, await submit(run, make_request()))
         emulator.advance(8 * 24 * 3600)
         with pytest.raises(DownloadFailed):
-            await run.persist(completed)
+            await persist(run, completed)
         assert age_the_notes(folder_store, LOST_AFTER_SECONDS) == 1
-        assert (await another.persist(completed)).state == "lost"
-        assert (await run.generate(make_request())).state == "lost"
+        assert (await persist(another, completed)).state == "lost"
+        assert (await generate(run, make_request())).state == "lost"
     assert len(emulator.charges) == 1
 
 
@@ -97,7 +100,7 @@ async def test_a_failure_with_a_cost_that_cannot_be_read_is_lost_and_never_tried
     async with Charging() as server, RunpodClient(Account("k", server.base_url)) as client:
         for _ in range(2):
             run = RenderSession(client, Ledger(folder_store), waiting=QUICK, retry_failed=3)
-            history = await run.generate(make_request())
+            history = await generate(run, make_request())
             assert history.state == "lost"
         assert history.last is not None
         assert (history.last.cost_usd, history.last.charged_usd) == (None, Decimal("0.05"))
@@ -133,7 +136,7 @@ async def test_while_the_store_hangs_the_job_is_followed_and_its_end_told_too(
 
     async with RunpodClient(account) as client:
         run = RenderSession(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
-        generating = asyncio.create_task(run.generate(make_request()))
+        generating = asyncio.create_task(generate(run, make_request()))
         accepted, completed = await rescued("accepted"), await rescued("completed")
         assert (await Ledger(folder_store).load(key_of(make_request()))).state == "claimed"
         hangs = False
@@ -155,7 +158,7 @@ async def test_while_the_store_hangs_a_verified_clip_is_kept_outside_of_it_until
 
     async with RunpodClient(account) as client:
         run = RenderSession(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
-        generating = asyncio.create_task(run.generate(make_request()))
+        generating = asyncio.create_task(generate(run, make_request()))
         line = await rescued("stored")
         kept = Path(line["file"])
         clip = kept.read_bytes()
@@ -181,8 +184,8 @@ async def test_a_record_of_a_later_version_ends_its_shot_and_keeps_the_job_id(
 
     async with RunpodClient(account) as client, asyncio.timeout(90):
         run = RenderSession(client, Ledger(HookedStore(folder_store, meanwhile)), waiting=QUICK)
-        sibling = RenderSession(client, Ledger(folder_store), waiting=QUICK).generate(make_request(prompt="Another."))
-        ended, other = await asyncio.gather(run.generate(make_request()), sibling, return_exceptions=True)
+        sibling = generate(RenderSession(client, Ledger(folder_store), waiting=QUICK), make_request(prompt="Another."))
+        ended, other = await asyncio.gather(generate(run, make_request()), sibling, return_exceptions=True)
     assert isinstance(ended, LedgerUnreadable)
     assert not isinstance(other, BaseException)
     assert other.state == "stored"

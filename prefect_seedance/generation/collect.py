@@ -23,6 +23,8 @@ from prefect_seedance.errors import (
     StoreUnavailable,
     told,
 )
+from prefect_seedance.generation.persist import persist
+from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History, seconds_until_overdue
@@ -149,27 +151,27 @@ class _Collector:
             self.collected.found[key] = history
             last = history.last
             if last and last.step is Step.CLAIMED and _overdue_in(self.run, last) <= 0:
-                history = await self.run.call_unclear(history, needed=False)
+                history = self.run.taken(await self.run.ledger.call_unclear(history, needed=False))
             if not self.writable and history.state in (Step.ACCEPTED, Step.COMPLETED):
                 raise StoreUnavailable(
                     f"The store {self.run.ledger.store.url} takes no files now, so nothing can be brought home into "
                     "it; what is out goes on; make it writable and collect again."
                 )
-            await self._seen(await self.run.wait(history, deadline=0))
+            await self._seen(await wait(self.run, history, deadline=0))
 
     async def _follow(self, key: str, history: History) -> None:
         """To the end of a young claim or of a download."""
         while history.state is Step.CLAIMED and history.last is not None:
             if (remaining := _overdue_in(self.run, history.last)) <= 0:
-                history = await self.run.call_unclear(history, needed=False)
+                history = self.run.taken(await self.run.ledger.call_unclear(history, needed=False))
                 continue
             await asyncio.sleep(min(remaining, 2.0))
             history = await self.run.ledger.load(key)
         async with self._looks:
-            history = await self.run.wait(history, deadline=0)
+            history = await wait(self.run, history, deadline=0)
         await self._seen(history)
         async with self._downloads:
-            await self._seen(await self.run.persist(history))
+            await self._seen(await persist(self.run, history))
 
     async def _seen(self, history: History) -> None:
         self.collected.found[history.key] = history

@@ -8,14 +8,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect_seedance.errors import ClipDamaged, DownloadFailed, JobGone, LinkDead, NeedsAttention
+from prefect_seedance.errors import ClipDamaged, DownloadFailed, JobGone, LinkDead
+from prefect_seedance.generation.poll import refuse_foreign
+from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger import durable
-from prefect_seedance.ledger.ledger import Ledger
-from prefect_seedance.ledger.notes import Notes
 from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.models import Footage
-from prefect_seedance.runpod.client import DOWNLOAD_SECONDS, RunpodClient
+from prefect_seedance.runpod.client import DOWNLOAD_SECONDS
 from prefect_seedance.runpod.responses import link_in
 from prefect_seedance.video import decoder
 
@@ -36,13 +36,23 @@ class Trouble:
     """Of bytes that came whole and don't decode."""
 
 
-class Keeping:
+async def persist(session: RenderSession, history: History) -> History:
+    """The history with the clip of its completed job in the store: whole, decoded, hashed, under its own name.
+
+    Raises `DownloadFailed` when it could not be had this time; the next call goes on.
+    """
+    if history.state is not Step.COMPLETED or history.last is None:
+        return history
+    return session.taken(await _Persisting(session).bring_home(history, history.last))
+
+
+class _Persisting:
     """Downloads over one account into one store."""
 
-    def __init__(self, client: RunpodClient, ledger: Ledger, notes: Notes) -> None:
-        self.client = client
-        self.ledger = ledger
-        self.notes = notes
+    def __init__(self, session: RenderSession) -> None:
+        self.client = session.client
+        self.ledger = session.ledger
+        self.notes = session.notes
 
     async def bring_home(self, history: History, record: Record) -> History:
         """Store the clip of *record*, the completed one that *history* ends with.
@@ -133,13 +143,3 @@ class Keeping:
         kept = {"clip": path, "sha256": sha256, "bytes": size}
         lost = next_step(record, Step.LOST, kind="unreadable", reason=reason, **kept)
         return await durable.put_and_keep(self.ledger, file, path, lost, history)
-
-
-def refuse_foreign(record: Record, client: RunpodClient) -> None:
-    """Raise `NeedsAttention` if *record* is of another account: what this one does not know says nothing about it."""
-    if record.account != client.account.fingerprint:
-        raise NeedsAttention(
-            f"the job {record.job_id} was submitted with another API key or address ({record.base_url}); it is kept; "
-            f"run again with that one, or, if that one is gone, `prefect-seedance settle {record.key}@{record.number} "
-            "--charged`"
-        )

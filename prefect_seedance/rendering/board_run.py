@@ -44,7 +44,7 @@ class BoardRun:
         self.session = session
         self.steps = steps
         self.on_end = on_end
-        self.errors: dict[str, str] = {}
+        self.errors: dict[str, Exception] = {}
         self.records: dict[str, Record] = {
             key: history.last for key, history in planned.histories.items() if history.last is not None
         }
@@ -76,7 +76,7 @@ class BoardRun:
         try:
             self.records[key] = await self._render_shot(shot)
         except Exception as error:  # a sibling's money is out: whatever it is, it ends this shot alone
-            self.errors[key] = told(error)
+            self.errors[key] = error
             with contextlib.suppress(SeedanceError):
                 history = await self.session.ledger.load(key)
                 if history.last is not None:
@@ -149,13 +149,13 @@ class BoardRun:
         ]
 
     def _result(self, shot: BoardShot, estimated_usd: Decimal, held: str | None) -> ShotResult:
-        record = self.records.get(shot.key or "")
+        record, error = self.records.get(shot.key or ""), self.errors.get(shot.key or "")
         return result_of(
             shot,
             record,
             estimated_usd=estimated_usd,
             claimed_here=record is not None and record.claim_id in self.session.claims,
-            error=self.errors.get(shot.key or ""),
+            error=None if error is None else told(error),
             held=held,
         )
 

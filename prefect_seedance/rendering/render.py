@@ -14,7 +14,7 @@ from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import BadInput, OverBudget, SeedanceError
 from prefect_seedance.generation.collect import settle_what_is_over
-from prefect_seedance.generation.poll import Waiting
+from prefect_seedance.generation.poll_times import Waiting
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.durable import to_the_end
 from prefect_seedance.ledger.ledger import Ledger
@@ -137,7 +137,7 @@ async def _check(planned: Planned, session: RenderSession, options: Options, hos
 def _refuse_above_budget(planned: Planned, session: RenderSession, host: Host) -> None:
     budget = session.budget.budget
     # What is out and may be tried again stands in the plan: it is paid once.
-    spent = [r.charged_usd for r in _claimed_before(planned, session.flow_run_id) if r.key not in planned.to_pay]
+    spent = [r.charged_usd for r in _claimed_before(planned, session.writer.flow_run_id) if r.key not in planned.to_pay]
     taken = sum(spent, Decimal(0))
     if budget is not None and taken + planned.plan.estimated_usd > budget:
         before = f" after ${taken:.2f} spent by this run before" if taken else ""

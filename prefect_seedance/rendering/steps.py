@@ -8,7 +8,10 @@ from typing import Protocol
 
 from prefect_seedance.errors import LedgerUnreadable
 from prefect_seedance.generation import frames
+from prefect_seedance.generation.persist import persist
+from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import submit
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.models import Request
@@ -56,13 +59,13 @@ class DirectSteps:
     async def submit(
         self, shot: str, request: Request, image: str | None, last_image: str | None, *, retry: bool
     ) -> Record:
-        return last_of(await self.session.submit(request, image, last_image, retry=retry))
+        return last_of(await submit(self.session, request, image, last_image, retry=retry))
 
     async def wait(self, shot: str, record: Record) -> Record:
-        return last_of(await self.session.wait(await self.session.history_of(record)))
+        return last_of(await wait(self.session, await self.session.history_of(record)))
 
     async def persist(self, shot: str, record: Record) -> Record:
-        return last_of(await self.session.persist(await self.session.history_of(record)))
+        return last_of(await persist(self.session, await self.session.history_of(record)))
 
     async def together(self, shots: Sequence[ShotTask]) -> None:
         await asyncio.gather(*shots)

@@ -11,15 +11,18 @@ from typing import Any
 
 import pytest
 from emulating import RunningEmulator
+from generating import generate
 from renderer import QUICK, HookedStore, age_the_notes, small
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention, StillRunning, StoreUnavailable
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.persist import LOST_AFTER_SECONDS
-from prefect_seedance.generation.poll import Waiting
+from prefect_seedance.generation.persist import LOST_AFTER_SECONDS, persist
+from prefect_seedance.generation.poll import wait
+from prefect_seedance.generation.poll_times import Waiting
 from prefect_seedance.generation.resolve import settle, waiting
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import new_claim, submit
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger, marker_path, record_path
 from prefect_seedance.ledger.record import Step
@@ -39,30 +42,30 @@ def run(client: RunpodClient, store: Store) -> RenderSession:
 async def test_a_clip_is_not_lost_while_the_api_cannot_say_whether_its_link_is_dead(
     emulator: RunningEmulator, run: RenderSession, prompt: str, code: int
 ) -> None:
-    completed = await run.wait(await run.submit(small(prompt)))
+    completed = await wait(run, await submit(run, small(prompt)))
     emulator.fault("media", "gone", times=3, prompt=prompt)
     emulator.fault("status", "status", code=code, times=10, prompt=prompt)
     with contextlib.suppress(DownloadFailed, NeedsAttention):
-        await run.persist(completed)
+        await persist(run, completed)
     assert (await run.ledger.load(completed.key)).state in (Step.COMPLETED, Step.STORED)
     emulator.clear_faults()
-    assert (await run.persist(await run.ledger.load(completed.key))).state is Step.STORED
+    assert (await persist(run, await run.ledger.load(completed.key))).state is Step.STORED
 
 
 async def test_a_clip_is_not_lost_when_another_account_asks_for_its_link(
     emulator: RunningEmulator, run: RenderSession, prompt: str
 ) -> None:
-    completed = await run.wait(await run.submit(small(prompt)))
+    completed = await wait(run, await submit(run, small(prompt)))
     emulator.fault("media", "gone", times=3, prompt=prompt)
     emulator.fault("status", "hidden", times=10, prompt=prompt)
     async with RunpodClient(Account("another-key", emulator.base_url)) as other:
         with contextlib.suppress(DownloadFailed, NeedsAttention):
-            await RenderSession(other, run.ledger, waiting=QUICK).persist(completed)
+            await persist(RenderSession(other, run.ledger, waiting=QUICK), completed)
     assert (await run.ledger.load(completed.key)).state in (Step.COMPLETED, Step.STORED)
 
 
 async def test_what_goes_wrong_with_one_clip_keeps_no_other_from_coming_home(run: RenderSession, prompt: str) -> None:
-    wrong, right = [await run.submit(small(f"{prompt} {which}")) for which in ("wrong", "right")]
+    wrong, right = [await submit(run, small(f"{prompt} {which}")) for which in ("wrong", "right")]
 
     async def break_down(_: str, path: str) -> None:
         if wrong.key in path:
@@ -79,7 +82,7 @@ async def test_what_goes_wrong_with_one_clip_keeps_no_other_from_coming_home(run
 
 async def accepted_in_the_future(run: RenderSession, prompt: str) -> History:
     """A job out whose acceptance was dated by a clock that is a year ahead."""
-    submitted = await run.submit(small(prompt))
+    submitted = await submit(run, small(prompt))
     assert submitted.last is not None
     ahead = datetime.timedelta(days=365)
     dated = submitted.last.model_copy(update={"accepted_at": (submitted.last.accepted_at or submitted.last.at) + ahead})
@@ -93,7 +96,7 @@ async def test_a_job_that_is_dated_in_the_future_is_looked_at_within_its_usual_t
     usual = RenderSession(run.client, run.ledger, waiting=Waiting(pause=0.05, deadline=5))
     usual.catalog = {name: model.model_copy(update={"usual_seconds": 2}) for name, model in run.catalog.items()}
     async with asyncio.timeout(30):
-        assert (await usual.wait(history)).state is Step.COMPLETED
+        assert (await wait(usual, history)).state is Step.COMPLETED
 
 
 async def test_a_job_that_is_dated_in_the_future_and_unknown_to_the_api_is_lost_by_watching(
@@ -102,9 +105,9 @@ async def test_a_job_that_is_dated_in_the_future_and_unknown_to_the_api_is_lost_
     history = await accepted_in_the_future(run, prompt)
     emulator.fault("status", "purged", prompt=prompt)
     with pytest.raises(StillRunning, match="not known to the API"):
-        await run.wait(history, deadline=0)
+        await wait(run, history, deadline=0)
     async with asyncio.timeout(30):
-        assert (await run.wait(history)).state is Step.LOST
+        assert (await wait(run, history)).state is Step.LOST
 
 
 def charges(emulator: RunningEmulator, prompt: str) -> int:
@@ -115,21 +118,21 @@ async def test_a_job_is_lost_by_a_404_only_for_its_own_account_with_the_right_wo
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     run = RenderSession(client, Ledger(store), waiting=QUICK)
-    submitted = await run.submit(small(prompt))
+    submitted = await submit(run, small(prompt))
     emulator.fault("status", "hidden", prompt=prompt)
     async with RunpodClient(Account("another-key", emulator.base_url)) as other:
         with pytest.raises(NeedsAttention, match="another API key"):
-            await RenderSession(other, Ledger(store), waiting=QUICK).wait(submitted)
+            await wait(RenderSession(other, Ledger(store), waiting=QUICK), submitted)
     emulator.fault("status", "status", code=404, detail="endpoint not found", prompt=prompt)
     with pytest.raises(NeedsAttention, match="endpoint"):
-        await run.wait(submitted)
+        await wait(run, submitted)
     emulator.fault("status", "status", code=404, detail="no such page", times=1000, prompt=prompt)
     with pytest.raises(StillRunning):
-        await run.wait(submitted, deadline=2 * QUICK.grace)
+        await wait(run, submitted, deadline=2 * QUICK.grace)
     emulator.clear_faults()
     emulator.fault("status", "hidden", times=2, prompt=prompt)
     assert (await run.ledger.load(submitted.key)).state is Step.ACCEPTED
-    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert (await generate(run, small(prompt))).state is Step.STORED
     assert charges(emulator, prompt) == 1
 
 
@@ -137,19 +140,19 @@ async def test_a_job_that_stays_unknown_past_the_grace_is_lost_and_not_paid_for_
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     run = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=1)
-    submitted = await run.submit(small(prompt))
+    submitted = await submit(run, small(prompt))
     emulator.fault("status", "purged", prompt=prompt)
     began = time.monotonic()
-    assert (await run.wait(submitted)).state is Step.LOST
+    assert (await wait(run, submitted)).state is Step.LOST
     assert time.monotonic() - began >= QUICK.grace
-    assert (await run.generate(small(prompt))).state is Step.LOST
+    assert (await generate(run, small(prompt))).state is Step.LOST
     assert await run.ledger.markers() == []
     assert charges(emulator, prompt) == 1
 
 
 async def unseen_so_far(run: RenderSession, history: History) -> None:
     with pytest.raises(DownloadFailed, match="paid for and stays completed"):
-        await run.persist(history)
+        await persist(run, history)
     assert (await run.ledger.load(history.key)).state is Step.COMPLETED
 
 
@@ -159,27 +162,27 @@ async def unseen_so_far(run: RenderSession, history: History) -> None:
 async def test_trouble_at_the_media_host_loses_no_clip_however_often_one_run_sees_it(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str, fault: dict[str, Any]
 ) -> None:
-    completed = await run.wait(await run.submit(small(prompt)))
+    completed = await wait(run, await submit(run, small(prompt)))
     emulator.fault("media", **fault, times=100, prompt=prompt)
     await unseen_so_far(run, completed)
     assert age_the_notes(store, 7 * 24 * 3600) == 1
     await unseen_so_far(run, completed)
     emulator.clear_faults()
-    assert (await run.persist(completed)).state is Step.STORED
+    assert (await persist(run, completed)).state is Step.STORED
     assert charges(emulator, prompt) == 1
 
 
 async def test_a_dead_link_is_a_clip_lost_only_when_another_run_sees_it_again_hours_later(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
-    completed = await run.wait(await run.submit(small(prompt)))
+    completed = await wait(run, await submit(run, small(prompt)))
     emulator.fault("media", "gone", times=100, prompt=prompt)
     await unseen_so_far(run, completed)
     another = RenderSession(run.client, Ledger(store), waiting=QUICK)
     age_the_notes(store, LOST_AFTER_SECONDS - 60)
     await unseen_so_far(another, completed)
     age_the_notes(store, 60)
-    lost = (await another.persist(completed)).last
+    lost = (await persist(another, completed)).last
     assert lost is not None
     assert lost.step is Step.LOST
     assert f"settle {lost.key}@{lost.number} --retry" in remedy(lost)
@@ -189,12 +192,12 @@ async def test_a_dead_link_is_a_clip_lost_only_when_another_run_sees_it_again_ho
 async def test_a_clip_that_comes_damaged_alike_hours_later_is_kept_as_it_is_and_can_be_asked_for_again(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
-    completed = await run.wait(await run.submit(small(prompt)))
+    completed = await wait(run, await submit(run, small(prompt)))
     emulator.fault("media", "corrupt", times=6, prompt=prompt)
     await unseen_so_far(run, completed)
     age_the_notes(store, LOST_AFTER_SECONDS)
     another = RenderSession(run.client, Ledger(store), waiting=QUICK)
-    lost = (await another.persist(completed)).last
+    lost = (await persist(another, completed)).last
     assert lost is not None
     assert (lost.step, lost.kind) == (Step.LOST, "unreadable")
     assert lost.clip is not None
@@ -210,14 +213,14 @@ async def test_a_clip_that_comes_damaged_alike_hours_later_is_kept_as_it_is_and_
 async def test_a_dead_link_that_is_signed_anew_each_time_ends_the_call_and_not_the_clip(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
-    completed = await run.wait(await run.submit(small(prompt)))
+    completed = await wait(run, await submit(run, small(prompt)))
     emulator.fault("media", "gone", times=1000, prompt=prompt)
     emulator.fault("status", "signed", times=1000, prompt=prompt)
     async with asyncio.timeout(60):
         await unseen_so_far(run, completed)
     assert await store.names("ledger-seen") == []  # the API still has other links
     emulator.clear_faults()
-    assert (await run.persist(completed)).state is Step.STORED
+    assert (await persist(run, completed)).state is Step.STORED
     assert charges(emulator, prompt) == 1
 
 
@@ -226,7 +229,7 @@ async def test_a_damaged_download_or_a_dead_link_is_tried_again_for_nothing(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, fault: str
 ) -> None:
     emulator.fault("media", fault, times=2, prompt=prompt)
-    stored = (await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))).last
+    stored = (await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))).last
     assert stored is not None
     assert stored.step is Step.STORED
     assert hashlib.sha256(await store.read(stored.clip or "")).hexdigest() == stored.sha256
@@ -237,22 +240,22 @@ async def test_two_publishers_with_different_bytes_leave_two_whole_files_and_a_r
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     run = RenderSession(client, Ledger(store), waiting=QUICK)
-    completed = await run.wait(await run.submit(small(prompt)))
-    other = (await run.wait(await run.submit(small(f"{prompt} other")))).last
+    completed = await wait(run, await submit(run, small(prompt)))
+    other = (await wait(run, await submit(run, small(f"{prompt} other")))).last
     assert other is not None
     assert other.answer is not None
     published: list[History] = []
 
     async def meanwhile(moment: str, _: str) -> None:
         if moment == "after put" and not published:
-            published.append(await run.persist(completed))
+            published.append(await persist(run, completed))
 
     class OtherBytes(RunpodClient):
         async def download(self, _: str, path: Path) -> str:
             return await super().download(str(link_in(other.answer or {}, http=True)), path)
 
     async with OtherBytes(client.account) as slower:
-        history = await RenderSession(slower, Ledger(HookedStore(store, meanwhile)), waiting=QUICK).persist(completed)
+        history = await persist(RenderSession(slower, Ledger(HookedStore(store, meanwhile)), waiting=QUICK), completed)
     assert history.last == published[0].last
     assert history.last is not None
     names = await store.names("clips")
@@ -272,7 +275,7 @@ async def test_the_collector_closes_an_overdue_marker_by_its_number_and_leaves_a
     claims = {}
     for name, boot in (("young", "another"), ("gone", None)):
         request, run = small(f"{prompt} {name}"), RenderSession(client, Ledger(store), waiting=QUICK)
-        claim = run._new_claim(History(key_of(request)), request)
+        claim = new_claim(run, History(key_of(request)), request)
         changed = {"boot": boot} if boot else {"started": "long ago"}
         claims[name] = claim.model_copy(update={"writer": claim.writer.model_copy(update=changed)})
         with pytest.raises(asyncio.CancelledError):
@@ -292,7 +295,7 @@ async def test_what_has_ended_is_written_down_before_anything_is_downloaded(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
     """Jobs that the API does not know hold up no other, and no place is held for the time of a grace."""
-    jobs = [await run.submit(small(f"{prompt} {n}")) for n in range(30)]
+    jobs = [await submit(run, small(f"{prompt} {n}")) for n in range(30)]
     emulator.fault("status", "hidden", times=1000, prompt=f"{prompt} 1")  # eleven of them: 1 and 10 to 19
     downloading: list[list[Step | None]] = []
 
@@ -315,7 +318,7 @@ async def test_what_has_ended_is_written_down_before_anything_is_downloaded(
 async def test_a_download_that_takes_long_keeps_no_job_from_being_looked_at(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
-    slow, running = [await run.submit(small(f"{prompt} {which}")) for which in ("slow", "running")]
+    slow, running = [await submit(run, small(f"{prompt} {which}")) for which in ("slow", "running")]
     emulator.fault("media", "slow", seconds=8, times=1, prompt=f"{prompt} slow")
     emulator.fault("status", "unknown_word", times=3, prompt=f"{prompt} running")
     await asyncio.sleep(1)
@@ -328,7 +331,7 @@ async def test_a_download_that_takes_long_keeps_no_job_from_being_looked_at(
 async def test_a_404_that_a_later_look_contradicts_counts_no_longer(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
-    await run.submit(small(prompt))
+    await submit(run, small(prompt))
     for fault in ("hidden", "unknown_word", "hidden"):
         emulator.fault("status", fault, prompt=prompt)
         collected = await collect(RenderSession(run.client, Ledger(store), waiting=QUICK), MonthlySpend(store))
@@ -347,7 +350,7 @@ def damage(store: Store, path: str) -> None:
 async def test_what_cannot_be_read_is_named_and_the_rest_comes_home(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
-    record, missing, right = [await run.submit(small(f"{prompt} {n}")) for n in ("record", "missing", "right")]
+    record, missing, right = [await submit(run, small(f"{prompt} {n}")) for n in ("record", "missing", "right")]
     damage(store, record_path(record.key, 2))
     for number in (1, 2):
         (Path(store.url) / record_path(missing.key, number)).unlink()
@@ -370,10 +373,10 @@ async def test_collecting_and_listing_end_on_a_store_that_takes_nothing_and_show
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
     request = small(f"{prompt} overdue")
-    claim = run._new_claim(History(key_of(request)), request)
+    claim = new_claim(run, History(key_of(request)), request)
     gone = claim.model_copy(update={"writer": claim.writer.model_copy(update={"started": "long ago"})})
     await Ledger(store).claim(History(claim.key), gone)
-    out = await run.submit(small(f"{prompt} out"))
+    out = await submit(run, small(f"{prompt} out"))
     read_only = Ledger(HookedStore(store, takes_nothing))
     async with asyncio.timeout(20):
         collected = await collect(RenderSession(run.client, read_only, waiting=QUICK), MonthlySpend(read_only.store))

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from emulating import RunningEmulator
+from generating import generate
 from raw_server import RawServer
 from renderer import API_KEY, QUICK, HookedStore, budget_of, small
 
@@ -22,13 +23,15 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import OverBudget, StoreUnavailable, Taken, TooLate
 from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.persist import persist
+from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import new_claim, submit
 from prefect_seedance.keys import key_of
-from prefect_seedance.ledger.ledger import Ledger
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.ledger import Ledger, marker_path
+from prefect_seedance.ledger.record import Step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import this_writer
-from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store
@@ -40,15 +43,14 @@ def charges(emulator: RunningEmulator, prompt: str) -> int:
     return sum(charge["prompt"] == prompt for charge in emulator.charges)
 
 
-class OnAnotherMachine(RenderSession):
-    """A run whose machine has a clock that is two minutes behind ours."""
-
-    def _new_claim(self, history: History, request: Request) -> Record:
-        claim, behind = super()._new_claim(history, request), datetime.timedelta(minutes=2)
-        writer = claim.writer.model_copy(update={"boot": "another"})
-        return claim.model_copy(
-            update={"at": claim.at - behind, "claimed_at": claim.claimed_at - behind, "writer": writer}
-        )
+async def let_the_marker_grow_old(store: Store) -> None:
+    """As if its writer, on another machine, had slept for two minutes since."""
+    ((key, number),) = await Ledger(store).markers()
+    marker = await Ledger(store).marker(key, number)
+    assert marker is not None
+    elsewhere = marker.writer.model_copy(update={"boot": "another"})
+    behind = {"claimed_at": marker.claimed_at - datetime.timedelta(minutes=2), "writer": elsewhere}
+    await store.write(marker_path(key, number), marker.model_copy(update=behind).model_dump_json().encode())
 
 
 async def test_a_writer_whose_number_the_collector_has_closed_does_not_send(
@@ -60,11 +62,12 @@ async def test_a_writer_whose_number_the_collector_has_closed_does_not_send(
     async def between_marker_and_claim(moment: str, path: str) -> None:
         if moment == "before create" and path.startswith("ledger/") and not collected:
             collected.append(True)
+            await let_the_marker_grow_old(store)
             await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
 
-    away = OnAnotherMachine(client, Ledger(HookedStore(store, between_marker_and_claim)), waiting=QUICK)
-    await away.generate(small(prompt))
-    history = await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+    away = RenderSession(client, Ledger(HookedStore(store, between_marker_and_claim)), waiting=QUICK)
+    await generate(away, small(prompt))
+    history = await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
     assert history.state is Step.STORED
     assert charges(emulator, prompt) == 1
 
@@ -85,7 +88,7 @@ async def test_a_process_that_is_asked_to_stop_during_the_post_still_writes_its_
     process.wait()
     history = await Ledger(store).load(key_of(small(prompt)))
     assert [record.step for record in history.records] == [Step.CLAIMED, Step.ACCEPTED]
-    history = await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+    history = await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
     assert history.state is Step.STORED
     assert charges(emulator, prompt) == 1
 
@@ -102,7 +105,7 @@ async def test_a_verified_file_survives_a_cancelled_run_while_the_store_is_down(
             raise StoreUnavailable("the store is down.")
 
     run = RenderSession(client, Ledger(HookedStore(store, publishing)), waiting=QUICK)
-    task = asyncio.create_task(run.generate(small(prompt)))
+    task = asyncio.create_task(generate(run, small(prompt)))
     await refused.wait()
     task.cancel()
     await asyncio.wait({task}, timeout=1)
@@ -130,7 +133,7 @@ async def test_a_cancelled_run_gives_back_no_money_that_a_claim_on_its_way_still
     budget = budget_of(store, small(prompt), limits=Limits(per_day=Decimal(1)))
     await budget.reserve()
     run = RenderSession(client, Ledger(HookedStore(store, claiming)), waiting=QUICK, budget=budget)
-    task = asyncio.create_task(run.generate(small(prompt)))
+    task = asyncio.create_task(generate(run, small(prompt)))
     await on_its_way.wait()
     task.cancel()
     await asyncio.wait({task}, timeout=1)  # it may wait for the claim, or keep the money reserved
@@ -181,7 +184,7 @@ async def test_an_own_claim_reported_as_taken_is_submitted_once_and_needs_nobody
         if moment == "after create" and path.startswith("ledger/"):
             raise Taken(f"{path} exists already.")
 
-    await RenderSession(client, Ledger(HookedStore(store, repeated)), waiting=QUICK).generate(small(prompt))
+    await generate(RenderSession(client, Ledger(HookedStore(store, repeated)), waiting=QUICK), small(prompt))
     history = await Ledger(store).load(key_of(small(prompt)))
     assert history.state is Step.STORED
     assert history.number == 4
@@ -193,7 +196,7 @@ async def test_two_writers_of_one_flow_run_submit_once(
 ) -> None:
     """A retried task has the flow run and task run of its first try, which may still be alive."""
     both = [RenderSession(client, Ledger(store), waiting=QUICK, flow_run_id="one") for _ in range(2)]
-    histories = await asyncio.gather(*(run.generate(small(prompt)) for run in both))
+    histories = await asyncio.gather(*(generate(run, small(prompt)) for run in both))
     assert [history.state for history in histories] == [Step.STORED] * 2
     assert charges(emulator, prompt) == 1
 
@@ -220,7 +223,7 @@ async def test_every_post_goes_out_on_a_connection_of_its_own(prompt: str) -> No
 
 async def test_what_an_answer_echoes_of_the_request_is_in_no_record(store: Store, prompt: str) -> None:
     async with RawServer() as server, RunpodClient(Account(API_KEY, server.base_url)) as client:
-        history = await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+        history = await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
         assert history.state is Step.FAILED
     assert b"no luck" in everything_in(store)
     assert b"secret-link" not in everything_in(store)
@@ -232,7 +235,7 @@ async def test_the_key_is_in_no_file_of_the_store_and_never_goes_to_the_media_ho
     emulator.fault("run", "status", code=401, detail=f"bad token {prompt}", prompt=f"{prompt} refused")
     emulator.fault("run", "drop_after", prompt=f"{prompt} unclear")
     for one in ("refused", "unclear", "stored"):
-        await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(f"{prompt} {one}"))
+        await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(f"{prompt} {one}"))
     assert API_KEY.encode() not in everything_in(store)
     async with RawServer() as server:
         await client.download(server.base_url, tmp_path / "clip")
@@ -253,7 +256,7 @@ async def test_what_was_surely_not_accepted_is_claimed_anew(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     emulator.fault("run", "status", code=429, retry_after=0, times=2, prompt=prompt)
-    submitted = await RenderSession(client, Ledger(store), waiting=QUICK).submit(small(prompt))
+    submitted = await submit(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
     assert steps(submitted) == "claimed refused claimed refused claimed accepted"
     assert len({record.claim_id for record in submitted.records}) == 3
     assert submitted.last is not None
@@ -265,12 +268,12 @@ async def test_a_post_that_could_not_connect_is_refused_and_the_next_run_claims_
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     async with RunpodClient(Account(API_KEY, "http://127.0.0.1:9/v2")) as nowhere:
-        trying = asyncio.create_task(RenderSession(nowhere, Ledger(store), waiting=QUICK).submit(small(prompt)))
+        trying = asyncio.create_task(submit(RenderSession(nowhere, Ledger(store), waiting=QUICK), small(prompt)))
         async with asyncio.timeout(30):
             while (await Ledger(store).load(key_of(small(prompt)))).state is not Step.REFUSED:
                 await asyncio.sleep(0.01)
         trying.cancel()
-    assert (await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))).state is Step.STORED
+    assert (await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))).state is Step.STORED
     assert charges(emulator, prompt) == 1
 
 
@@ -299,7 +302,7 @@ async def test_an_ambiguous_answer_is_unclear_and_never_followed_by_a_second_pos
     async with RunpodClient(Account(API_KEY, emulator.base_url), answer_seconds=0.5) as client:
         for retry in (0, 3):
             run = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=retry)
-            assert steps(await run.generate(small(prompt))) == "claimed unclear"
+            assert steps(await generate(run, small(prompt))) == "claimed unclear"
         await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
     assert steps(await Ledger(store).load(key_of(small(prompt)))) == "claimed unclear"
     assert emulator.calls()["run"] == before + 1
@@ -330,11 +333,11 @@ async def test_only_a_free_failure_is_claimed_again_and_only_if_allowed(
     emulator.fault("run", **fault, prompt=prompt)
     before = emulator.calls()["run"]
     for _ in range(2):
-        first = await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+        first = await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
         assert first.state in (Step.FAILED, Step.LOST)
     assert emulator.calls()["run"] == before + 1
     allowed = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=1)
-    assert (await allowed.generate(small(prompt))).state is state
+    assert (await generate(allowed, small(prompt))).state is state
     assert emulator.calls()["run"] == before + posts
     assert charges(emulator, prompt) == charged
 
@@ -343,12 +346,12 @@ async def test_a_claim_that_is_dated_in_the_future_is_overdue_by_watching(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     run = RenderSession(client, Ledger(store), waiting=QUICK)
-    claim = run._new_claim(History(key_of(small(prompt))), small(prompt))
+    claim = new_claim(run, History(key_of(small(prompt))), small(prompt))
     ahead = {"claimed_at": claim.claimed_at + datetime.timedelta(days=365), "submit_timeout_seconds": 0.3}
     elsewhere = claim.writer.model_copy(update={"boot": "another"})
     await Ledger(store).claim(History(claim.key), claim.model_copy(update={**ahead, "writer": elsewhere}))
     async with asyncio.timeout(20):
-        assert steps(await run.submit(small(prompt))) == "claimed unclear"
+        assert steps(await submit(run, small(prompt))) == "claimed unclear"
     assert charges(emulator, prompt) == 0
 
 
@@ -367,8 +370,8 @@ async def test_a_claim_past_the_end_of_its_reservation_is_not_submitted(
             budget.stop("the test has seen enough")
 
     with pytest.raises(OverBudget):
-        await RenderSession(client, Ledger(HookedStore(store, slow)), waiting=QUICK, budget=budget).submit(
-            small(prompt)
+        await submit(
+            RenderSession(client, Ledger(HookedStore(store, slow)), waiting=QUICK, budget=budget), small(prompt)
         )
     assert steps(seen[0]) == "claimed refused"
     assert seen[0].last is not None
@@ -380,11 +383,11 @@ async def test_what_another_run_has_done_meanwhile_is_seen(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     run, other = (RenderSession(client, Ledger(store), waiting=QUICK) for _ in range(2))
-    accepted = (await run.submit(small(prompt))).last
-    stored = (await other.generate(small(prompt))).last
+    accepted = (await submit(run, small(prompt))).last
+    stored = (await generate(other, small(prompt))).last
     assert accepted is not None
     assert stored is not None
     assert (await run.history_of(stored)).state is Step.STORED
-    again = await run.persist(await run.wait(await run.history_of(accepted)))
+    again = await persist(run, await wait(run, await run.history_of(accepted)))
     assert (again.last, again.state) == (stored, Step.STORED)
     assert charges(emulator, prompt) == 1

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from board_texts import read, shots
 from emulating import RunningEmulator
+from generating import generate
 from renderer import API_KEY, QUICK, HookedStore, budget_of, small
 
 from prefect_seedance.budget.limits import Limits
@@ -24,8 +25,10 @@ from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.catalog.pricing import estimate, upper
 from prefect_seedance.errors import OverBudget, StoreUnavailable
 from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.resolve import settle
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import new_claim, submit
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import Step, next_step
@@ -69,7 +72,7 @@ async def test_a_claim_of_another_run_is_resumed_at_the_upper_price(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     request = small(prompt)
-    claim = RenderSession(client, Ledger(store), waiting=QUICK)._new_claim(History(key_of(request)), request)
+    claim = new_claim(RenderSession(client, Ledger(store), waiting=QUICK), History(key_of(request)), request)
     await Ledger(store).claim(History(claim.key), claim)
     made = await planned(store, prompt)
     assert (made.plan.shots[0].action, made.plan.shots[0].estimated_usd) == ("resume", PRICE)
@@ -80,7 +83,7 @@ async def test_a_claim_of_another_run_is_resumed_at_the_upper_price(
 async def test_a_job_that_is_out_is_priced_only_where_it_may_be_tried_again(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
-    await RenderSession(client, Ledger(store), waiting=QUICK).submit(small(prompt))
+    await submit(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
     once, twice = await planned_shot(store, prompt), await planned_shot(store, prompt, retry_failed=1)
     assert [(shot.action, shot.estimated_usd) for shot in (once, twice)] == [("resume", 0), ("resume", PRICE)]
     assert len(charged(emulator, prompt)) == 1
@@ -91,11 +94,11 @@ async def test_what_is_submitted_again_is_a_retry_with_a_price_and_what_is_held_
 ) -> None:
     run = RenderSession(client, Ledger(store), waiting=QUICK)
     emulator.fault("run", "status", code=400, prompt=prompt)
-    await run.generate(small(prompt))
+    await generate(run, small(prompt))
     refused = await planned_shot(store, prompt)
     assert (refused.action, refused.estimated_usd) == ("retry", PRICE)
     emulator.fault("run", "failed", error="worker exited", prompt=prompt)
-    await run.generate(small(prompt))
+    await generate(run, small(prompt))
     held, again = await planned_shot(store, prompt), await planned_shot(store, prompt, retry_failed=1)
     assert [(shot.action, shot.estimated_usd) for shot in (held, again)] == [("held", 0), ("retry", PRICE)]
     assert charged(emulator, prompt) == []
@@ -105,7 +108,7 @@ async def test_a_refused_prompt_stays_held_however_often_it_may_be_tried(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     emulator.fault("run", "moderated", prompt=prompt)
-    await RenderSession(client, Ledger(store), waiting=QUICK).generate(small(prompt))
+    await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
     shot = await planned_shot(store, prompt, retry_failed=5)
     assert (shot.action, shot.estimated_usd) == ("held", 0)
     assert charged(emulator, prompt) == []
@@ -124,7 +127,7 @@ async def test_a_key_that_the_plan_has_not_priced_cannot_be_claimed(
     await budget.reserve()
     run = RenderSession(client, Ledger(store), waiting=QUICK, budget=budget)
     with pytest.raises(OverBudget, match="set no money aside"):
-        await run.generate(small(f"{prompt} another"))
+        await generate(run, small(f"{prompt} another"))
     assert (await Ledger(store).load(key_of(small(f"{prompt} another")))).records == ()
     assert charged(emulator, prompt) == []
 
@@ -142,7 +145,7 @@ async def test_a_run_that_has_been_reconciled_admits_no_claim(
 
     run = RenderSession(client, Ledger(HookedStore(store, marking)), waiting=QUICK, budget=budget)
     with pytest.raises(OverBudget, match="the run has ended"):
-        await run.submit(small(prompt), image="stills/a.png")
+        await submit(run, small(prompt), image="stills/a.png")
     assert (await Ledger(store).load(key_of(small(prompt)))).records == ()
     assert (await day_of(store)).taken_usd == 0
     assert charged(emulator, prompt) == []
@@ -155,9 +158,9 @@ async def test_a_reservation_that_has_ended_is_made_anew_for_what_is_left(
     budget = budget_of(store, *two, limits=Limits(per_day=PRICE * 2), lasts=1.0)
     await budget.reserve()
     run = RenderSession(client, Ledger(store), waiting=QUICK, budget=budget)
-    first = await run.generate(two[0])
+    first = await generate(run, two[0])
     await asyncio.sleep(1.2)
-    second = await run.generate(two[1])
+    second = await generate(run, two[1])
     assert [history.state for history in (first, second)] == [Step.STORED, Step.STORED]
     assert second.number == 4  # claimed once, and not refused as late again and again
     assert await budget.close() == []
@@ -177,7 +180,7 @@ async def test_a_reservation_is_made_anew_by_the_rules_of_a_new_one(
     make_older(store, 0.5)
     await budget_of(store, others, limits=limits).reserve()
     with pytest.raises(OverBudget, match="limit per day"):
-        await RenderSession(client, Ledger(store), waiting=QUICK, budget=budget).generate(mine)
+        await generate(RenderSession(client, Ledger(store), waiting=QUICK, budget=budget), mine)
     assert charged(emulator, prompt) == []
 
 
@@ -210,9 +213,9 @@ async def test_a_claim_counts_at_its_upper_price_until_its_cost_is_known(
     budget = budget_of(store, request, limits=A_DAY)
     await budget.reserve()
     run = RenderSession(client, Ledger(store), waiting=QUICK, budget=budget)
-    accepted = await run.submit(request)
+    accepted = await submit(run, request)
     assert (accepted.state, budget.usage_usd) == (Step.ACCEPTED, most)
-    ended = await run.wait(accepted)
+    ended = await wait(run, accepted)
     assert ended.last is not None
     assert budget.usage_usd == ended.last.cost_usd
     assert charged(emulator, prompt) == [ended.last.cost_usd]
@@ -223,7 +226,7 @@ async def test_what_may_have_been_charged_counts_at_the_upper_price(
     step: Step, client: RunpodClient, store: Store
 ) -> None:
     request = small("").model_copy(update={"size": "1920x1080", "duration": 5})
-    claim = RenderSession(client, Ledger(store))._new_claim(History(key_of(request)), request)
+    claim = new_claim(RenderSession(client, Ledger(store)), History(key_of(request)), request)
     most, listed = upper(request, KNOWN[request.model]), estimate(request, KNOWN[request.model])
     assert next_step(claim, step).charged_usd == most > listed
     old = claim.model_copy(update={"upper_usd": None})
@@ -235,7 +238,7 @@ async def an_unclear_one(emulator: RunningEmulator, store: Store, client: Runpod
     budget = budget_of(store, request, limits=A_DAY)
     await budget.reserve()
     emulator.fault("run", "drop", prompt=request.prompt)
-    history = await RenderSession(client, Ledger(store), waiting=QUICK, budget=budget).submit(request)
+    history = await submit(RenderSession(client, Ledger(store), waiting=QUICK, budget=budget), request)
     assert history.state is Step.UNCLEAR
     assert await budget.close() == []
     assert await day_of(store) == Totals(spent_usd=PRICE)
@@ -283,7 +286,7 @@ async def test_trouble_with_the_months_after_all_clips_are_home_is_a_sentence_an
     budget = budget_of(HookedStore(store, failing), small(prompt), limits=A_DAY)
     await budget.reserve()
     assert (
-        await RenderSession(client, Ledger(store), waiting=QUICK, budget=budget).generate(small(prompt))
+        await generate(RenderSession(client, Ledger(store), waiting=QUICK, budget=budget), small(prompt))
     ).state is Step.STORED
     down.append(True)
     (note,) = await budget.close()
@@ -340,7 +343,7 @@ async def test_a_report_counts_every_claim_of_a_stored_key(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     emulator.fault("run", "failed", error="worker exited", prompt=prompt, times=2)
-    history = await RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=2).generate(small(prompt))
+    history = await generate(RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=2), small(prompt))
     assert history.state is Step.STORED
     (day,) = [one.as_row() for one in await daily(Ledger(store))]
     assert (day["claims"], day["failed"], day["stored"]) == (3, 2, 1)
@@ -354,7 +357,7 @@ async def test_a_job_id_that_a_person_names_holds_its_price_until_the_true_cost_
     await budget.reserve()
     emulator.fault("run", "drop_after", prompt=prompt)
     run = RenderSession(client, Ledger(store), waiting=QUICK, budget=budget)
-    unclear = await run.submit(small(prompt))
+    unclear = await submit(run, small(prompt))
     await budget.close()
     assert await day_of(store) == Totals(spent_usd=PRICE)
     job_id = next(charge["job_id"] for charge in emulator.bill()["charges"] if charge["prompt"] == prompt)

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import pytest
 from emulating import RunningEmulator
+from generating import generate
 from renderer import QUICK, HookedStore, age_the_notes, small
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.report import daily
 from prefect_seedance.errors import BadInput, DownloadFailed, StillRunning, Taken
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.persist import LOST_AFTER_SECONDS
+from prefect_seedance.generation.persist import LOST_AFTER_SECONDS, persist
+from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.resolve import settle, waiting
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import submit
 from prefect_seedance.ledger.ledger import Ledger, marker_path, record_path
 from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rules import GRACE_SECONDS, History, remedy
@@ -29,7 +32,7 @@ async def test_an_answer_whose_put_is_reported_as_taken_by_itself_is_an_answer(
 ) -> None:
     """The S3 SDK repeats a PUT whose answer was dropped, and then says "taken" of our own record."""
     emulator.fault("run", "drop_after", prompt=prompt)
-    unclear = await RenderSession(client, Ledger(store), waiting=QUICK).submit(small(prompt))
+    unclear = await submit(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
     assert unclear.state is Step.UNCLEAR
 
     async def repeated(moment: str, path: str) -> None:
@@ -44,7 +47,7 @@ async def test_an_answer_whose_put_is_reported_as_taken_by_itself_is_an_answer(
 async def an_unclear_one(emulator: RunningEmulator, run: RenderSession, prompt: str, fault: str = "drop") -> Record:
     """Dropped before it was accepted, or with "drop_after" after that."""
     emulator.fault("run", fault, prompt=prompt)
-    history = await run.submit(small(prompt))
+    history = await submit(run, small(prompt))
     assert history.state is Step.UNCLEAR
     assert history.last is not None
     return history.last
@@ -71,7 +74,7 @@ async def test_not_charged_is_taken_an_hour_after_the_claim_and_not_before(
             await settle(run.ledger, handle, "not charged")
     age_the_claim(store, unclear, 3601)
     assert (await settle(run.ledger, handle, "not charged")).step is Step.REFUSED
-    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert (await generate(run, small(prompt))).state is Step.STORED
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 
@@ -86,7 +89,7 @@ async def test_an_answer_about_one_attempt_never_lands_on_the_next(
     for number in (first.number, second.number - 1, second.number + 1):
         with pytest.raises(BadInput, match=f"not what is current: {first.key}@{second.number} is unclear; nothing was"):
             await settle(run.ledger, f"{first.key}@{number}", "not charged")
-    assert (await run.generate(small(prompt))).state is Step.UNCLEAR
+    assert (await generate(run, small(prompt))).state is Step.UNCLEAR
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 
@@ -97,7 +100,7 @@ async def test_charged_with_an_unknown_id_is_lost_and_never_submitted_again(
     settled = await settle(run.ledger, f"{unclear.key}@{unclear.number}", "charged")
     assert (settled.step, settled.by, settled.charged_usd) == (Step.LOST, "person", unclear.estimated_usd)
     run.retry_failed = 3
-    assert (await run.generate(small(prompt))).state is Step.LOST
+    assert (await generate(run, small(prompt))).state is Step.LOST
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 
@@ -115,7 +118,7 @@ async def test_a_job_id_is_taken_only_if_the_api_knows_it(
     with pytest.raises(BadInput, match="no usable answer"):
         await settle(run.ledger, handle, "job id", job_id=job, client=client)
     await settle(run.ledger, handle, "job id", job_id=job, client=client)
-    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert (await generate(run, small(prompt))).state is Step.STORED
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 
@@ -129,7 +132,7 @@ async def test_what_waits_for_an_answer_is_listed_oldest_first_and_nothing_else(
     emulator: RunningEmulator, run: RenderSession, prompt: str
 ) -> None:
     unclear = [(await an_unclear_one(emulator, run, f"{prompt} {name}")).key for name in ("first", "second")]
-    submitted = await run.submit(small(f"{prompt} third"))
+    submitted = await submit(run, small(f"{prompt} third"))
     assert submitted.last is not None
     found = await waiting(run.ledger, submitted.last.account)
     assert ([record.key for record in found.records], found.errors) == (unclear, {})
@@ -142,7 +145,7 @@ async def a_lost_one(
     emulator.fault("status", "hidden", times=2, prompt=prompt)
     for _ in range(2):
         with contextlib.suppress(StillRunning):
-            history = await run.wait(history, deadline=0)
+            history = await wait(run, history, deadline=0)
         age_the_notes(store, QUICK.grace)
         run = RenderSession(run.client, run.ledger, waiting=QUICK)
     assert history.last is not None
@@ -153,7 +156,7 @@ async def a_lost_one(
 async def test_a_lost_job_whose_id_is_known_comes_home_after_a_person_has_it_asked_for_again(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
-    lost = await a_lost_one(run, await run.submit(small(prompt)), store, emulator, prompt)
+    lost = await a_lost_one(run, await submit(run, small(prompt)), store, emulator, prompt)
     assert f"settle {lost.key}@{lost.number} --retry" in remedy(lost)
     with pytest.raises(BadInput, match="not what is current"):
         await settle(run.ledger, f"{lost.key}@{lost.number - 1}", "retry")
@@ -175,7 +178,7 @@ async def test_a_lost_job_whose_id_is_known_comes_home_after_a_person_has_it_ask
 async def test_a_lost_clip_whose_link_is_known_is_fetched_again_without_asking_the_api(
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
-    completed = await run.wait(await run.submit(small(prompt)))
+    completed = await wait(run, await submit(run, small(prompt)))
     emulator.fault("media", "gone", times=6, prompt=prompt)
     lost = completed
     for each in (run, RenderSession(run.client, run.ledger, waiting=QUICK)):
@@ -185,7 +188,7 @@ async def test_a_lost_clip_whose_link_is_known_is_fetched_again_without_asking_t
     assert lost.state is Step.LOST
     emulator.fault("status", "purged", prompt=prompt)
     assert (await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")).step is Step.COMPLETED
-    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert (await generate(run, small(prompt))).state is Step.STORED
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 
@@ -193,14 +196,14 @@ async def test_a_job_that_was_completed_lost_and_asked_for_again_can_complete_ag
     emulator: RunningEmulator, run: RenderSession, prompt: str
 ) -> None:
     """A record that must not be lost is not taken for the one from before the loss."""
-    history = await run.wait(await run.submit(small(prompt)))
+    history = await wait(run, await submit(run, small(prompt)))
     for step in (Step.LOST, Step.ACCEPTED):
         assert history.last is not None
         history = await run.ledger.append(history, next_step(history.last, step))
     assert history.last is not None
     again = await run.ledger.keep(next_step(history.last, Step.COMPLETED))
     assert (again.state, again.number) == (Step.COMPLETED, history.number + 1)
-    assert (await run.persist(again)).state is Step.STORED
+    assert (await persist(run, again)).state is Step.STORED
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 
@@ -214,21 +217,21 @@ async def test_what_is_lost_without_link_and_id_has_nowhere_to_be_looked_for_unt
         await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")
     job = next(charge["job_id"] for charge in emulator.charges if charge["prompt"] == prompt)
     await settle(run.ledger, f"{lost.key}@{lost.number}", "job id", job_id=job, client=client)
-    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert (await generate(run, small(prompt))).state is Step.STORED
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 
 async def test_the_job_of_another_key_or_of_another_attempt_is_not_taken(
     emulator: RunningEmulator, run: RenderSession, client: RunpodClient, store: Store, prompt: str
 ) -> None:
-    other = (await run.submit(small(f"{prompt} other"))).last
+    other = (await submit(run, small(f"{prompt} other"))).last
     emulator.fault("run", "failed", prompt=prompt)
-    first = (await run.wait(await run.submit(small(prompt)))).last
+    first = (await wait(run, await submit(run, small(prompt)))).last
     assert other is not None
     assert first is not None
     assert first.step is Step.FAILED
     emulator.fault("run", "drop_after", prompt=prompt)
-    unclear = (await run.submit(small(prompt), retry=True)).last
+    unclear = (await submit(run, small(prompt), retry=True)).last
     assert unclear is not None
     for job in (other.job_id, first.job_id):
         with pytest.raises(BadInput, match=f"{job} is that of .*nothing was changed"):
@@ -240,7 +243,7 @@ async def test_the_job_of_another_key_or_of_another_attempt_is_not_taken(
 async def test_a_job_whose_account_is_gone_can_be_given_up_after_the_grace_and_by_nobody_else(
     emulator: RunningEmulator, run: RenderSession, client: RunpodClient, store: Store, prompt: str
 ) -> None:
-    accepted = (await run.submit(small(prompt))).last
+    accepted = (await submit(run, small(prompt))).last
     assert accepted is not None
     handle, path = f"{accepted.key}@{accepted.number}", record_path(accepted.key, accepted.number)
     assert (await waiting(run.ledger, client.account.fingerprint)).records == ()
@@ -260,7 +263,7 @@ async def test_a_job_whose_account_is_gone_can_be_given_up_after_the_grace_and_b
     assert (lost.step, lost.by, lost.charged_usd) == (Step.LOST, "person", accepted.charged_usd)
     assert await run.ledger.markers() == []
     await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")  # the old key is found after all
-    assert (await run.generate(small(prompt))).state is Step.STORED
+    assert (await generate(run, small(prompt))).state is Step.STORED
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 

@@ -1,0 +1,182 @@
+"""Make sure that a job was submitted, once and by whomever: claim, POST, outcome. The only step that may cost money.
+
+The claim, the POST and its outcome run in a thread of their own, so that once begun neither a cancellation nor SIGTERM
+nor a first Ctrl-C can come between the money and its record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import random
+import time
+from typing import Any
+
+from prefect_seedance.catalog.endpoints import input_of
+from prefect_seedance.catalog.pricing import estimate, upper
+from prefect_seedance.errors import (
+    JobGone,
+    LostRace,
+    NeedsAttention,
+    OverBudget,
+    Refused,
+    StoreUnavailable,
+    SubmissionUnclear,
+    TooLate,
+    TryAgainLater,
+)
+from prefect_seedance.generation.ends import ended
+from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger import rules
+from prefect_seedance.ledger.durable import to_the_end
+from prefect_seedance.ledger.record import Record, Step, next_step
+from prefect_seedance.ledger.rules import History
+from prefect_seedance.ledger.writer import new_claim_id
+from prefect_seedance.models import Request
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.runpod.responses import Answer
+
+SEND_WITHIN = 30.0
+"""Seconds from the claim to the POST; later than that the claim is given up unsent."""
+RETRIES_WHEN_BUSY = 5
+"""New claims in one run after a 429 or a failed connection: those surely cost nothing."""
+
+
+async def submit(
+    session: RenderSession,
+    request: Request,
+    image: str | None = None,
+    last_image: str | None = None,
+    *,
+    retry: bool = False,
+) -> History:
+    """Make sure that a job for *request* was submitted, by whomever. Repeating it never submits twice."""
+    refusals = 0
+    while True:
+        history = await session.ledger.load(key_of(request))
+        last = history.last
+        sighting = session.ledger.sighting(last) if last else rules.Sighting()
+        match rules.decide(history, _now(), sighting, retry=retry):
+            case rules.Claim():
+                try:
+                    history = await _claim_and_post(session, history, request, image, last_image)
+                except LostRace:
+                    continue
+                pause = _pause_before_claiming_again(history.last, refusals)
+                if pause is None:
+                    return history
+                refusals += 1
+                await asyncio.sleep(pause)
+            case rules.Watch(seconds):
+                await asyncio.sleep(min(seconds, 2.0))
+            case rules.CallUnclear():
+                session.taken(await session.ledger.call_unclear(history))
+            case _:
+                return history
+
+
+async def _claim_and_post(
+    session: RenderSession, history: History, request: Request, image: str | None, last_image: str | None
+) -> History:
+    model = session.catalog[request.model]
+    fields = input_of(request, model, await session.link(image), await session.link(last_image))
+    reservation = await session.budget.reservation_for(history.key)
+    claim = new_claim(session, history, request).model_copy(update={"reservation": reservation})
+    session.budget.lease(claim)
+    session.claims.add(claim.claim_id)
+    try:
+        history = await to_the_end(lambda: _pay(session, history, claim, fields), paid=False)
+    except (LostRace, OverBudget, StoreUnavailable):
+        session.budget.cancel(claim)
+        raise
+    return session.taken(history)
+
+
+def new_claim(session: RenderSession, history: History, request: Request) -> Record:
+    """The claim that would follow *history*, not yet written and under no reservation."""
+    now, last = _now(), history.last
+    return Record(
+        key=history.key,
+        number=history.number + 1,
+        step=Step.CLAIMED,
+        at=now,
+        request=request,
+        estimated_usd=estimate(request, session.catalog[request.model]),
+        upper_usd=upper(request, session.catalog[request.model]),
+        attempt=last.attempt + 1 if last else 1,
+        claim_id=new_claim_id(),
+        claimed_at=now,
+        submit_timeout_seconds=SEND_WITHIN + 2 * session.client.answer_seconds,
+        writer=session.writer,
+        base_url=session.client.account.base_url,
+        account=session.client.account.fingerprint,
+    )
+
+
+async def _pay(session: RenderSession, history: History, claim: Record, fields: dict[str, Any]) -> History:
+    """Write it down, pay, write it down. Runs in a sender thread, on a loop of its own."""
+    wall, monotonic = time.time(), time.monotonic()
+    claim = claim.model_copy(update={"at": _now(), "claimed_at": _now()})  # it may have queued for this thread
+
+    def late() -> bool:
+        # Two clocks: the monotonic one stands still while a machine sleeps, the other can be set back.
+        aged = max(time.time() - wall, time.monotonic() - monotonic)
+        return aged >= SEND_WITHIN or session.budget.has_ended(claim)
+
+    session.budget.admit(claim)
+    history = await session.ledger.claim(history, claim)
+    try:
+        answer = await session.client.submit(claim.request.model, fields, late=late)
+    except TooLate as error:
+        return await session.ledger.keep(next_step(claim, Step.REFUSED, kind="late", reason=str(error)), history)
+    except TryAgainLater as error:
+        pause = {"retry_after": error.retry_after} if error.retry_after is not None else None
+        return await session.ledger.keep(
+            next_step(claim, Step.REFUSED, kind="busy", reason=str(error), answer=pause), history
+        )
+    except Refused as error:
+        kind = "account" if error.status_code in (401, 402, 403) else "request"
+        return await session.ledger.keep(next_step(claim, Step.REFUSED, kind=kind, reason=str(error)), history)
+    except SubmissionUnclear as error:
+        return await session.ledger.keep(next_step(claim, Step.UNCLEAR, reason=str(error)), history)
+    accepted = next_step(claim, Step.ACCEPTED, job_id=answer.job_id, accepted_at=_now())
+    return await _keep_accepted(session, accepted, answer, history)
+
+
+async def _keep_accepted(session: RenderSession, accepted: Record, answer: Answer, known: History) -> History:
+    """Append *accepted*; while the store is down go on polling, since the API forgets a job 30 minutes after.
+
+    A store that fails or hangs hides neither the job id nor how the job has ended: both are told outside of it.
+    """
+    appending = asyncio.create_task(session.ledger.keep(accepted, known))
+    await asyncio.wait({appending}, timeout=3)
+    if not appending.done() and answer.ended is None:
+        async with RunpodClient(session.client.account) as client:
+            while not appending.done() and answer.ended is None:
+                with contextlib.suppress(JobGone, NeedsAttention):
+                    answer = await client.status(accepted.request.model, answer.job_id) or answer
+                await asyncio.wait({appending}, timeout=session.waiting.longest)
+    if answer.ended is None:
+        return await appending
+    final = ended(accepted, answer)
+    if not appending.done() or appending.exception() is not None:
+        why = StoreUnavailable("the job has ended before its acceptance could be recorded.")
+        session.ledger.rescue(final, why)
+    await appending
+    return await session.ledger.keep(final)
+
+
+def _pause_before_claiming_again(last: Record | None, refusals: int) -> float | None:
+    """Seconds to wait before a new claim after a refusal that passes by itself; None when it does not, or too often."""
+    if last is None or last.step is not Step.REFUSED or last.kind not in ("busy", "late"):
+        return None
+    if refusals + 1 >= RETRIES_WHEN_BUSY:
+        return None
+    asked = (last.answer or {}).get("retry_after")
+    return min(float(asked), 120.0) if asked is not None else 2.0**refusals * random.uniform(0.5, 1.0)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
