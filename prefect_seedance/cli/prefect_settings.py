@@ -15,8 +15,9 @@ QUIET = {
     # Only the terminal is quiet: a configured Prefect API still gets the logs of the run.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_CLI_PROMPT": "false",
-    # A server that died is waited for 14 s at a call, and not 62.
-    "PREFECT_CLIENT_MAX_RETRIES": "3",
+    # A server that has died is waited for 6 s at each call and not 62, and events that it does not get are no news.
+    "PREFECT_CLIENT_MAX_RETRIES": "2",
+    "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     # A first start makes a database, which takes up to 40 s on two cores.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
