@@ -30,7 +30,7 @@ async def put_parts(
     """Send *file*, of which *part* is the first, to *place*: whole or not at all. Memory holds one part."""
     # One-part uploads are never sent this way, so what a dead writer left is found by whoever tries again.
     await _abort_leftovers(s3, place)
-    upload = {**place, "UploadId": (await s3.create_multipart_upload(**place, **typed))["UploadId"]}
+    upload = {**place, "UploadId": (await s3.create_multipart_upload(**place, **kind))["UploadId"]}
     try:
         parts: list[dict[str, Any]] = []
         while part:
