@@ -70,22 +70,52 @@ async def put_and_keep(ledger: Ledger, file: Path, path: str, record: Record, kn
     What is known is told outside the store then, and the file kept there too, until both are in.
     """
     patience = RESCUE_AFTER + (await asyncio.to_thread(file.stat)).st_size / SLOW_UPLOAD
+    putting = asyncio.ensure_future(ledger.store.put(file, path, "video/mp4"))
+    cancelled: asyncio.CancelledError | None = None
     try:
-        async with asyncio.timeout(patience):
-            await ledger.store.put(file, path, "video/mp4")
-    except (StoreUnavailable, BadStore, TimeoutError) as error:
-        why = StoreUnavailable(f"it took no file for {patience:.0f} s.") if isinstance(error, TimeoutError) else error
-        copy = await asyncio.to_thread(keep_copy, file, Path(path).name)
-        ledger.rescue(record, why, copy)
-        return await to_the_end(lambda: _put_and_keep_until_in(ledger, file, path, record, copy))
-    return await keep(ledger, record, known)
+        await asyncio.wait({putting}, timeout=patience)
+    except asyncio.CancelledError as error:
+        if not putting.done():
+            putting.cancel()
+            raise
+        cancelled = error
+    why = putting.exception() if putting.done() else StoreUnavailable(f"it took no file for {patience:.0f} s.")
+    if why is None:
+        history = await keep(ledger, record, known)
+        if cancelled is not None:
+            raise cancelled
+        return history
+    if not isinstance(why, StoreUnavailable | BadStore):
+        raise why
+    copy = keep_copy(file, Path(path).name)
+    ledger.rescue(record, why, copy)
+    cancelled = await _ended(putting) or cancelled
+    is_in = putting.exception() is None
+    history = await to_the_end(lambda: _put_and_keep_until_in(ledger, file, path, record, copy, is_in=is_in))
+    if cancelled is not None:
+        raise cancelled
+    return history
 
 
-async def _put_and_keep_until_in(ledger: Ledger, file: Path, path: str, record: Record, copy: Path) -> History:
+async def _ended(work: asyncio.Future[None]) -> asyncio.CancelledError | None:
+    """Wait for the end of *work*, whoever cancels meanwhile; a cancellation is handed back to go on after it."""
+    cancelled: asyncio.CancelledError | None = None
+    while not work.done():
+        try:
+            await asyncio.wait({work})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return cancelled
+
+
+async def _put_and_keep_until_in(
+    ledger: Ledger, file: Path, path: str, record: Record, copy: Path, *, is_in: bool
+) -> History:
     for pause in pauses(0.5, 15.0):
         await asyncio.sleep(pause)
         try:
-            if await asyncio.to_thread(file.exists):  # else it was moved into the store before its answer was lost
+            # A file that is no more was moved into the store before its answer was lost.
+            if not is_in and await asyncio.to_thread(file.exists):
                 await ledger.store.put(file, path, "video/mp4")
             history = await keep(ledger, record)
             if copy != file:

@@ -45,6 +45,7 @@ from prefect_seedance.storage.uploads import (
 T = TypeVar("T")
 
 UPLOADS_AT_ONCE = 4  # each holds one part
+SMALL_AT_ONCE = 64
 
 MISSING = {"NoSuchKey", "NoSuchUpload", "404"}
 TO_BE_CORRECTED = {
@@ -94,6 +95,7 @@ class S3Store(Store):
             skip_instance_cache=True,
         )
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
+        self._turns = asyncio.Semaphore(SMALL_AT_ONCE)
 
     async def _create(self, path: str, content: bytes) -> None:
         async def put(s3: Any) -> None:
@@ -162,7 +164,7 @@ class S3Store(Store):
                 else:
                     await put_parts(s3, self._at(path), part, file, typed(content_type))
 
-        await self._ask(path, upload)
+        await self._ask(path, upload, large=True)
 
     async def fetch(self, path: str, local: Path) -> None:
         async def download(s3: Any) -> None:
@@ -171,13 +173,13 @@ class S3Store(Store):
                     async for piece in body.iter_chunks(PIECE):
                         await in_thread(file.write, piece)
 
-        await self._ask(path, download)
+        await self._ask(path, download, large=True)
 
     async def copy(self, source: str, target: str) -> None:
         async def copy(s3: Any) -> None:
             await s3.copy_object(**self._at(target), CopySource=self._at(source))
 
-        await self._ask(source, copy)
+        await self._ask(source, copy, large=True)
 
     async def link(self, path: str, seconds: int) -> str | None:
         if self.public_base_url:
@@ -250,8 +252,13 @@ class S3Store(Store):
     def _at(self, path: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + checked(path)}
 
-    async def _ask(self, path: str, work: Callable[[Any], Awaitable[T]]) -> T:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(self._answer(path, work), self._s3fs.loop))
+    async def _ask(self, path: str, work: Callable[[Any], Awaitable[T]], *, large: bool = False) -> T:
+        asking = self._answer(path, work) if large else self._in_turn(path, work)
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asking, self._s3fs.loop))
+
+    async def _in_turn(self, path: str, work: Callable[[Any], Awaitable[T]]) -> T:
+        async with self._turns:  # so that the time that `soon` allows is not spent in a queue
+            return await self._answer(path, work)
 
     async def _answer(self, path: str, work: Callable[[Any], Awaitable[T]]) -> T:
         try:
