@@ -321,6 +321,22 @@ async def test_a_storyboard_reads_nothing_of_the_store_but_its_own_delivery(
     assert len(serving.charges) == 2
 
 
+async def test_a_delivery_that_cannot_be_put_away_ends_no_other(
+    credentials: RunpodCredentials, on_disk: VideoStore, serving: RunningEmulator
+) -> None:
+    store = on_disk.open()
+    await drop(store, "good.yaml", one("Good"))
+    await drop(store, "broken.yaml", BROKEN)
+    Path(on_disk.url, "inbox-done").touch()
+    report = await process_inbox(credentials, on_disk)
+    assert told(report) == {"broken.yaml": "rejected", "good.yaml": "complete"}
+    assert "could not be put away and stays in the inbox" in report["boards"][1]["error"]
+    assert await store.names("inbox") == ["good.yaml"]
+    Path(on_disk.url, "inbox-done").unlink()
+    assert told(await process_inbox(credentials, on_disk)) == {"good.yaml": "complete"}
+    assert len(serving.charges) == 1
+
+
 async def test_half_an_upload_is_left_alone_until_it_lies_still(
     credentials: RunpodCredentials, on_disk: VideoStore, serving: RunningEmulator
 ) -> None:

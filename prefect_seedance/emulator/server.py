@@ -3,7 +3,7 @@
     python -m prefect_seedance.emulator --port 8642 --speed 10
 
 It listens on this machine only. Beside the API it has `GET /bill`, `GET /calls`, `POST /clock {"advance_seconds": n}`,
-`POST /faults [rule, …]` and `DELETE /faults`; a rule is described by `emulator_faults.Rule`.
+`POST /faults [rule, …]` and `DELETE /faults`; a rule is described by `faults.Rule`.
 """
 
 from __future__ import annotations

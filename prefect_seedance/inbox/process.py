@@ -247,7 +247,11 @@ class InboxRun:
         await asyncio.gather(*(self._produce(production, share) for production in work))
         outcomes = [production.outcome for production in work if production.outcome]
         if not any(production.stays for production in work):
-            await self.inbox.put_away(delivery, "done", {"report.json": _json(Report.on(outcomes))})
+            try:
+                await self.inbox.put_away(delivery, "done", {"report.json": _json(Report.on(outcomes))})
+            except SeedanceError as error:  # the clips are home; the other deliveries go on
+                stays = f"It could not be put away and stays in the inbox, to be done again for nothing: {error}"
+                outcomes = [one.model_copy(update={"error": f"{one.error or ''} {stays}".strip()}) for one in outcomes]
         self.outcomes += outcomes
 
     async def _produce(self, production: Production, share: Share) -> None:

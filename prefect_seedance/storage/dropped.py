@@ -98,7 +98,8 @@ class DroppedOnDisk(Dropped):
             mode = os.stat(os.path.basename(found), dir_fd=folder, follow_symlinks=False).st_mode
             (files if stat.S_ISREG(mode) else links if stat.S_ISLNK(mode) else others).append(found)
 
-        with suppress(FileNotFoundError), self._folder_of(path) as (above, name):
+        # What others may not even list is nobody's delivery yet.
+        with suppress(FileNotFoundError, PermissionError), self._folder_of(path) as (above, name):
             if not stat.S_ISDIR(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
                 sort(path, above)
                 return Found(tuple(files), tuple(links), tuple(others))
@@ -169,8 +170,10 @@ class DroppedOnDisk(Dropped):
             for one in folders:
                 try:
                     below = os.open(one, FOLDER, dir_fd=opened)
-                except NotADirectoryError as error:
-                    raise BadInput("a folder on its way is a link; drop the files themselves") from error
+                except OSError as error:
+                    if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                        raise BadInput("a folder on its way is a link; drop the files themselves") from error
+                    raise
                 os.close(opened)
                 opened = below
             yield opened, name
