@@ -23,8 +23,9 @@ def test_the_wheel_holds_flows_examples_and_pages(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     for name in (
         "prefect_seedance/py.typed",
-        "prefect_seedance/review.html",
-        "prefect_seedance/storyboard.schema.json",
+        "prefect_seedance/production/review.html",
+        "prefect_seedance/video/probe.mp4",
+        "prefect_seedance/storyboard/storyboard.schema.json",
         "prefect_seedance/flows/storyboard_to_shots.py",
         "prefect_seedance/examples/lighthouse.yaml",
         "prefect_seedance/examples/references/keeper.png",
