@@ -27,6 +27,7 @@ ROOT = Path(__file__).parent.parent
 WANTED = {
     "prefect_seedance/py.typed",
     "prefect_seedance/production/review.html",
+    "prefect_seedance/video/probe.mp4",
     "prefect_seedance/storyboard/storyboard.schema.json",
     "prefect_seedance/flows/storyboard_to_shots.py",
     "prefect_seedance/examples/lighthouse.yaml",
