@@ -22,7 +22,7 @@ test: lint
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 benchmarks: .venv/tests
-	PYTHONPATH=tests:. $(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks
 
 format: .venv/tests
 	$(BIN)/ruff check --fix .

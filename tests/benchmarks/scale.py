@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from prefect_seedance.emulator.testcard import Card, render
-from tests.emulating import RunningEmulator
-from tests.prefect_server import running_server
+from tests.support.emulating import RunningEmulator
+from tests.support.prefect_server import running_server
 
 SHOTS = int(os.environ.get("SHOTS", "1000"))
 LATENCY = float(os.environ.get("LATENCY", "60"))

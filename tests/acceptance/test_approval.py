@@ -1,0 +1,208 @@
+"""Approval by a person, on a real Prefect server: a deployed run pauses with its plan, and spends only after a yes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.commanding import Desk
+from tests.support.emulating import RunningEmulator
+from tests.support.prefect_server import RunningPrefect, stop
+
+BOARD = """
+    title: The lighthouse
+    defaults: {size: 640x640, duration: 2}
+    shots:
+      - {id: arrival, prompt: A keeper rows.}
+      - {id: lamp, prompt: The lamp | burns.}
+"""
+ANOTHER = BOARD + "      - {id: gulls, prompt: Gulls rise.}\n"
+SUSPENDED, REFUSED = "Suspended", "Failed"
+DEPLOY = """
+from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.flows.storyboard_to_shots import storyboard_to_shots
+import sys
+name, base_url, store = sys.argv[1:]
+RunpodCredentials(api_key="k", base_url=base_url).save(name)
+VideoStore(url=store).save(name)
+SpendingLimits(approve_above=0.01).save(name)
+"""
+
+
+class Deployed:
+    """`storyboard_to_shots` on a worker, with blocks of its own."""
+
+    def __init__(self, server: RunningPrefect, desk: Desk, deployment: str, name: str) -> None:
+        self.server = server
+        self.desk = desk
+        self.deployment = deployment
+        self.name = name
+
+    def start(self, **more: Any) -> str:
+        kinds = {"credentials": "runpod-credentials", "store": "video-store", "limits": "spending-limits"}
+        blocks = {name: {"$ref": {"block_document_slug": f"{kind}/{self.name}"}} for name, kind in kinds.items()}
+        parameters = {"storyboard": self.desk.board(BOARD), **blocks, **more}
+        run = self.server.post(f"deployments/{self.deployment}/create_flow_run", parameters=parameters)
+        return str(run["id"])
+
+    def start_until_asked(self, **more: Any) -> str:
+        run = self.start(**more)
+        self.server.wait_for_state(run, SUSPENDED, asked=lambda: self.asked(run) != "")
+        return run
+
+    def answer(self, run: str, **given: Any) -> dict[str, Any]:
+        """What the form in the UI sends."""
+        told: dict[str, Any] = self.server.post(f"flow_runs/{run}/resume", run_input=given)
+        return told
+
+    def asked(self, run: str) -> str:
+        """What the form in the UI shows; empty while it is still being saved, a moment after the state."""
+        keys = self.server.flow_run(run)["state"]["state_details"]["run_input_keyset"] or {}
+        saved = [self.server.api.get(f"flow_runs/{run}/input/{keys.get(name)}") for name in ("schema", "description")]
+        return str(saved[1].json()) if all(answer.is_success for answer in saved) else ""
+
+    def end(self, run: str, *names: str) -> dict[str, Any]:
+        return self.server.wait_for_state(run, *names)
+
+
+@pytest.fixture(scope="module")
+def worked(prefect_server: RunningPrefect, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A worker, and the id of the deployment that it runs."""
+    folder = tmp_path_factory.mktemp("worker")
+    (folder / "prefect.yaml").write_text(
+        "pull: []\n"
+        "deployments:\n"
+        "  - name: approval\n"
+        "    entrypoint: prefect_seedance.flows.storyboard_to_shots.storyboard_to_shots\n"
+        "    work_pool: {name: approvals}\n"
+        "    enforce_parameter_schema: true\n"
+    )
+    prefect_server.cli("work-pool", "create", "approvals", "--type", "process", "--overwrite")
+    prefect_server.cli("--no-prompt", "deploy", "--all", cwd=folder)
+    environment = os.environ | prefect_server.environment
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "approvals"],
+            env=environment,
+            cwd=folder,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        yield str(prefect_server.get("deployments/name/storyboard-to-shots/approval")["id"])
+        stop(process)
+
+
+@pytest.fixture
+def deployed(worked: str, prefect_server: RunningPrefect, tmp_path: Path, emulator: RunningEmulator) -> Deployed:
+    desk = Desk(tmp_path, {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url, **prefect_server.environment})
+    name = f"approval-{emulator.port}"
+    save = [sys.executable, "-c", DEPLOY, name, emulator.base_url, desk.store]
+    subprocess.run(save, env=os.environ | prefect_server.environment, check=True)
+    return Deployed(prefect_server, desk, worked, name)
+
+
+def test_a_dear_plan_pauses_with_its_table_and_goes_on_after_a_yes(
+    deployed: Deployed, emulator: RunningEmulator
+) -> None:
+    run = deployed.start_until_asked()
+    shown = deployed.asked(run)
+    assert "The lighthouse" in shown
+    assert "| arrival | generate |" in shown
+    assert deployed.desk.run("plan", deployed.desk.board(BOARD), "--json").document["plan_hash"] in shown
+    assert emulator.calls()["run"] == 0
+
+    wrongs: list[Any] = ["perhaps", [], {"yes": True}]
+    for wrong in wrongs:
+        told = deployed.answer(run, approved=wrong)
+        assert told["status"] == "REJECT"
+        assert "approved" in told["details"]["reason"]
+    assert deployed.server.flow_run(run)["state"]["name"] == SUSPENDED
+
+    assert deployed.answer(run, approved=True)["status"] == "ACCEPT"
+    deployed.end(run, "Completed")
+    clips = sorted((Path(deployed.desk.store) / "clips").iterdir())
+    assert len(clips) == len(emulator.charges) == 2
+
+
+def test_a_no_spends_nothing(deployed: Deployed, emulator: RunningEmulator) -> None:
+    run = deployed.start_until_asked()
+    deployed.answer(run, approved=False)
+    ended = deployed.end(run, REFUSED)
+    assert "declined; nothing was submitted" in ended["state"]["message"]
+    assert emulator.calls()["run"] == 0
+    assert emulator.charges == []
+
+
+def test_nobody_answering_in_time_spends_nothing(deployed: Deployed, emulator: RunningEmulator) -> None:
+    run = deployed.start_until_asked()
+    state = deployed.server.flow_run(run)["state"]
+    within = datetime.fromisoformat(state["state_details"]["pause_timeout"]) - datetime.now(UTC)
+    assert timedelta(hours=23) < within < timedelta(hours=25)
+    state["state_details"]["pause_timeout"] = (datetime.now(UTC) - timedelta(seconds=1)).isoformat()  # a day has passed
+    changed = {name: state[name] for name in ("type", "name", "state_details")}
+    deployed.server.post(f"flow_runs/{run}/set_state", state=changed, force=True)
+    deployed.answer(run, approved=True)
+    deployed.end(run, REFUSED)
+    assert emulator.charges == []
+
+
+def test_a_storyboard_that_changed_while_waiting_is_asked_about_again(
+    deployed: Deployed, emulator: RunningEmulator
+) -> None:
+    run = deployed.start_until_asked()
+    deployed.desk.board(ANOTHER)
+    deployed.answer(run, approved=True)
+    deployed.server.wait_for_state(run, SUSPENDED, asked=lambda: "gulls" in deployed.asked(run))
+    assert emulator.calls()["run"] == 0
+    deployed.answer(run, approved=True)
+    deployed.end(run, "Completed")
+    assert len(emulator.charges) == 3
+
+
+def test_an_approval_is_used_once(deployed: Deployed, emulator: RunningEmulator) -> None:
+    emulator.fault("run", "failed", prompt="burns", times=100)
+    run = deployed.start_until_asked()
+    deployed.answer(run, approved=True)
+    deployed.end(run, "Partial")
+    again = deployed.start_until_asked(retry_failed=1)
+    assert "| lamp | generate |" in deployed.asked(again)
+    assert "| arrival | reuse |" in deployed.asked(again)
+    assert emulator.calls()["run"] == 2
+    assert len(emulator.charges) == 1
+
+
+def test_the_command_line_asks_by_exit_code_and_takes_a_hash_once(
+    tmp_path: Path, emulator: RunningEmulator, prefect_server: RunningPrefect
+) -> None:
+    desk = Desk(tmp_path, {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url, **prefect_server.environment})
+    render = ("render", desk.board(BOARD), "--approve-above", "0.01", "--retry-failed", "1", "--json")
+    asked = desk.run(*render)
+    plan_hash = asked.document["plan_hash"]
+    assert asked.code == 4
+    assert asked.document == desk.run("plan", desk.board(BOARD), "--json").document
+    assert f"--approve {plan_hash}" in asked.err
+
+    changed = desk.run("render", desk.board(ANOTHER, "other.yaml"), *render[2:], "--approve", plan_hash)
+    assert changed.code == 4
+    assert "something changed" in changed.err
+    assert emulator.calls()["run"] == 0
+
+    emulator.fault("run", "failed", prompt="burns", times=100)
+    partial = desk.run(*render[:4], "--json", "--approve", plan_hash)
+    assert partial.code == 3, partial.err
+    paid = len(emulator.charges)
+    used = desk.run(*render, "--approve", plan_hash)
+    assert used.code == 4
+    assert len(emulator.charges) == paid == 1
+
+    emulator.clear_faults()
+    renewed = desk.run(*render, "--approve", used.document["plan_hash"])
+    assert renewed.code == 0, renewed.err
+    assert len(emulator.charges) == 2

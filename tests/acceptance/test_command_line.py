@@ -1,0 +1,248 @@
+"""What needs no Prefect: plans, mistakes, settling, reports, checks, and the first line of defence of a render."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.ledger.ledger import Ledger, record_path
+from prefect_seedance.ledger.record import Record
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage import open_store
+from tests.support.commanding import Desk
+from tests.support.emulating import RunningEmulator
+from tests.support.renderer import small
+from tests.support.s3_server import RunningS3
+
+BOARD = """
+    title: The lighthouse
+    defaults: {size: 640x640, duration: 2}
+    shots:
+      - {id: arrival, prompt: A keeper rows.}
+      - {id: lamp, prompt: The lamp burns., duration: 5}
+      - {id: again, prompt: A keeper rows.}
+"""
+FULL_OF_MISTAKES = """
+    title: The lighthouse
+    defaults: {size: 640x640, duration: 2}
+    shots:
+      - {id: arrival, promt: A keeper rows.}
+      - {id: lamp, prompt: The lamp burns., size: 641x640}
+      - {id: lamp, prompt: The lamp burns --dur 12}
+      - {id: end, prompt: Gulls., continue_from: nowhere}
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, emulator: RunningEmulator) -> Desk:
+    return Desk(tmp_path, {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url})
+
+
+def test_a_plan_prices_every_shot_and_spends_nothing(desk: Desk, emulator: RunningEmulator) -> None:
+    said = desk.run("plan", desk.board(BOARD), "--json")
+    assert said.code == 0
+    plan = said.document
+    assert plan["schema"] == "prefect-seedance/plan/1"
+    assert [(s["id"], s["action"], s["estimated_usd"]) for s in plan["shots"]] == [
+        ("arrival", "generate", 0.05),
+        ("lamp", "generate", 0.12),
+        ("again", "generate", 0),
+    ]
+    assert plan["shots"][0]["key"] == plan["shots"][2]["key"]
+    assert (plan["estimated_usd"], plan["reused_usd"], plan["problems"]) == (0.17, 0, [])
+    assert not Path(desk.store).exists()
+    assert emulator.calls()["run"] == 0
+
+
+def test_a_plan_needs_no_key(desk: Desk) -> None:
+    assert desk.run("plan", desk.board(BOARD), RUNPOD_API_KEY="", RUNPOD_BASE_URL="").code == 0
+
+
+@pytest.mark.parametrize("command", ["plan", "render"])
+def test_all_mistakes_are_told_at_once_with_their_places(command: str, desk: Desk, emulator: RunningEmulator) -> None:
+    board = desk.board(FULL_OF_MISTAKES)
+    said = desk.run(command, board, "--json")
+    assert said.code == 2
+    told = {(problem["line"], problem["shot"]) for problem in said.document["problems"]}
+    assert {line for line, _ in told} == {5, 6, 7, 8}
+    for words in ("did you mean", "641x640", "--dur", "nowhere", "board.yaml:5"):
+        assert words in said.err
+    assert not Path(desk.store).exists()
+    assert emulator.calls()["run"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "told"),
+    [
+        ({"RUNPOD_API_KEY": "wrong"}, 2, "refuses this key"),
+        ({"RUNPOD_API_KEY": ""}, 2, "no usable Runpod API key"),
+        ({"RUNPOD_BASE_URL": "http://127.0.0.1:9/v2"}, 1, "can't be reached"),
+        ({"RUNPOD_BASE_URL": "not-an-address"}, 2, "is not an address"),
+    ],
+    ids=str,
+)
+def test_an_account_that_cannot_work_is_one_sentence(
+    changed: dict[str, str], code: int, told: str, desk: Desk, emulator: RunningEmulator
+) -> None:
+    said = desk.run("render", desk.board(BOARD), **changed)
+    assert said.code == code
+    assert told in said.err
+    assert emulator.calls()["run"] == 0
+
+
+def test_a_withdrawn_endpoint_is_one_sentence(desk: Desk, emulator: RunningEmulator) -> None:
+    rows = desk.board(
+        """
+        - slug: gone-model
+          title: Gone
+          durations: [5]
+          tiers: [{name: 480p, sizes: [640x640], per_second: 0.01}]
+          checked: 2026-11-01
+        """,
+        "rows.yaml",
+    )
+    board = desk.board("title: T\ndefaults: {model: gone-model}\nshots: [{id: a, prompt: Gulls.}]\n")
+    said = desk.run("render", board, PREFECT_SEEDANCE_CATALOG=rows)
+    assert said.code == 2
+    assert "gone-model does not exist" in said.err
+    assert emulator.charges == []
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence_before_anything_is_submitted(
+    desk: Desk, emulator: RunningEmulator
+) -> None:
+    desk.store = "/proc/nowhere"
+    said = desk.run("render", desk.board(BOARD), "--json")
+    assert said.code == 2, said
+    assert said.document["schema"] == "prefect-seedance/plan/1"
+    assert "/proc/nowhere" in said.err
+    assert emulator.charges == []
+
+
+@pytest.mark.parametrize("store", ["gs://bucket/x", "s3://"])
+def test_a_store_that_cannot_work_is_one_sentence(store: str, desk: Desk, emulator: RunningEmulator) -> None:
+    desk.store = store
+    for command in (["render", desk.board(BOARD)], ["collect"], ["settle"]):
+        said = desk.run(*command)
+        assert said.code == 2, said
+        assert len(said.err.strip().splitlines()) < 15
+    assert emulator.charges == []
+
+
+def test_a_store_of_the_other_kind_is_refused(desk: Desk, emulator: RunningEmulator) -> None:
+    Path(desk.store).mkdir()
+    (Path(desk.store) / "store.json").write_text('{"schema": "prefect-seedance/store/1", "kind": "real"}')
+    for command in (["plan", desk.board(BOARD)], ["render", desk.board(BOARD)], ["settle"]):
+        said = desk.run(*command)
+        assert said.code == 2
+        assert "belongs to" in said.err
+    assert emulator.charges == []
+
+
+def test_a_bucket_without_permission_is_one_sentence(
+    desk: Desk, s3_server: RunningS3, emulator: RunningEmulator
+) -> None:
+    desk.store = "s3://no-such-bucket-anywhere/films"
+    said = desk.run("render", desk.board(BOARD), **s3_server.environment)
+    assert said.code == 2
+    assert "no-such-bucket-anywhere" in said.err
+    assert emulator.charges == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["render"], ["rendr", "x"], ["plan", "x", "--nonsense"], ["render", "x", "--budget", "much"], ["settle", "K@1"]],
+    ids=str,
+)
+def test_a_wrong_word_is_exit_code_2(words: list[str], desk: Desk) -> None:
+    said = desk.run(*words)
+    assert said.code == 2
+    assert said.out == ""
+
+
+def test_settling_lists_what_is_unclear_and_nothing_else(desk: Desk) -> None:
+    said = desk.run("settle", "--json")
+    assert (said.code, said.document) == (0, [])
+
+
+@pytest.mark.parametrize("command", ["settle", "report", "collect"])
+def test_a_place_where_nothing_was_ever_rendered_is_said_to_be_one(command: str, desk: Desk) -> None:
+    assert f"Nothing was ever rendered into {desk.store}" in desk.run(command).err
+
+
+@pytest.mark.parametrize("handle", ["nonsense", "sd1-00000000000000000000000000000000@2"])
+def test_settling_something_else_changes_nothing(handle: str, desk: Desk) -> None:
+    said = desk.run("settle", handle, "--charged")
+    assert said.code == 2
+    assert "settle" in said.err
+
+
+def test_a_report_of_nothing_is_empty_in_every_form(desk: Desk) -> None:
+    assert desk.run("report", "--csv").out.startswith("day,claims,stored,")
+    assert desk.run("report", "--jsonl").out == ""
+    assert desk.run("report").code == 0
+
+
+def test_the_doctor_says_what_would_work(desk: Desk) -> None:
+    said = desk.run("doctor")
+    assert said.code == 0, said.err
+    assert said.err.count("✓") == 4
+    said = desk.run("doctor", RUNPOD_API_KEY="wrong")
+    assert said.code == 2
+    assert "✗ API" in said.err
+
+
+def unclear_ones(desk: Desk, emulator: RunningEmulator, *prompts: str) -> list[Record]:
+    """What a run leaves whose answers got lost."""
+
+    async def submit() -> list[Record]:
+        ledger = Ledger(open_store(desk.store))
+        async with RunpodClient(Account("k", emulator.base_url)) as client:
+            histories = [await submit(RenderSession(client, ledger), small(prompt)) for prompt in prompts]
+        return [history.records[-1] for history in histories]
+
+    emulator.fault("run", "drop_after", times=len(prompts))
+    return asyncio.run(submit())
+
+
+@pytest.mark.parametrize("words", [["settle", "--json"], ["settle"], ["report"], ["report", "--csv"]], ids=" ".join)
+def test_what_cannot_be_read_is_named_on_stderr_and_the_rest_is_told(
+    words: list[str], desk: Desk, emulator: RunningEmulator
+) -> None:
+    unclear, damaged = unclear_ones(desk, emulator, "Dawn.", "Noon.")
+    (Path(desk.store) / record_path(damaged.key, 2)).write_text("{")
+    said = desk.run(*words)
+    assert said.code == 3
+    assert f"{damaged.key} can't be read" in said.err
+    assert damaged.key not in said.out
+    if words == ["settle", "--json"]:
+        assert [(row["key"], row["record"]) for row in said.document] == [(unclear.key, 2)]
+    assert len(emulator.charges) == 2
+
+
+def test_a_rotated_key_can_settle_what_the_old_one_left(desk: Desk, emulator: RunningEmulator) -> None:
+    async def submit() -> Record:
+        async with RunpodClient(Account("k", emulator.base_url)) as client:
+            history = await submit(RenderSession(client, Ledger(open_store(desk.store))), small("Dawn."))
+        return history.records[-1]
+
+    accepted = asyncio.run(submit())
+    handle = f"{accepted.key}@{accepted.number}"
+    assert desk.run("settle", "--json").document == []
+    assert desk.run("settle", "--json", RUNPOD_API_KEY="").document == []
+    [listed] = desk.run("settle", "--json", RUNPOD_API_KEY="rotated").document
+    assert f"{listed['key']}@{listed['record']}" == handle
+    assert desk.run("settle", handle, "--charged", RUNPOD_API_KEY="").code == 2
+    assert desk.run("settle", handle, "--charged", RUNPOD_API_KEY="rotated").code == 2
+    then = time.time() - 200
+    os.utime(Path(desk.store) / record_path(accepted.key, accepted.number), (then, then))
+    assert desk.run("settle", handle, "--charged", "--json", RUNPOD_API_KEY="rotated").document["status"] == "lost"
+    again = desk.run("settle", f"{accepted.key}@{accepted.number + 1}", "--retry", "--json")
+    assert (again.code, again.document["status"], again.document["job_id"]) == (0, "accepted", accepted.job_id)
+    assert len(emulator.charges) == 1

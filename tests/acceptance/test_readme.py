@@ -1,0 +1,61 @@
+"""Every block of the README runs, in order, in one folder: its key and its bucket stand for an emulator and a real S3
+server on this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.emulating import RunningEmulator
+from tests.support.places import ROOT
+from tests.support.prefect_server import RunningPrefect
+from tests.support.s3_server import RunningS3
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+BUCKET = "your-bucket"
+
+
+def test_the_readme_has_the_blocks_that_are_tested() -> None:
+    assert [language for language, _ in BLOCKS] == ["bash"] * 3 + ["yaml", "bash", "python", "python"] + ["bash"] * 3
+
+
+@pytest.fixture
+def sandbox(
+    tmp_path: Path, emulator: RunningEmulator, s3_server: RunningS3, prefect_server: RunningPrefect
+) -> dict[str, str]:
+    """The environment of a person who has typed nothing yet, on a machine where Runpod and S3 are pretend."""
+    s3_server.make_bucket(BUCKET)
+    pretend = {"RUNPOD_BASE_URL": emulator.base_url, "AWS_ENDPOINT_URL": s3_server.endpoint_url}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {"PATH": path, "HOME": str(tmp_path)} | pretend | prefect_server.environment
+
+
+def test_every_block_of_the_readme_runs(sandbox: dict[str, str], tmp_path: Path, emulator: RunningEmulator) -> None:
+    exports = ""
+    for language, block in BLOCKS:
+        match language:
+            case "yaml":
+                (tmp_path / "board.yaml").write_text(block, encoding="utf-8")
+            case "python":
+                _run([sys.executable, "-c", block], sandbox | {"RUNPOD_API_KEY": "k"}, tmp_path)
+            case "bash" if "make " in block:
+                targets = re.findall(r"^make (\w+)", block, re.MULTILINE)
+                _run(["make", "--dry-run", *targets], sandbox, ROOT)
+            case "bash" if "pip install ." in block:
+                _run(["bash", "-ec", "prefect block register -m prefect_seedance.blocks"], sandbox, ROOT)
+            case "bash":
+                exports += "".join(line + "\n" for line in block.splitlines() if line.startswith("export "))
+                _run(["bash", "-ec", exports + block], sandbox, tmp_path)
+    # Three shots of the storyboard, one from Python, one from a flow of one's own.
+    assert len(emulator.charges) == 5
+
+
+def _run(command: list[str], environment: dict[str, str], folder: Path) -> None:
+    ran = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"

@@ -1,0 +1,194 @@
+"""Two clocks decide whether a paid clip can still be had: 30 minutes for the job's record, 7 days for the link.
+
+And a store that says nothing: what is known is told outside of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.errors import DownloadFailed, LedgerUnreadable
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.persist import LOST_AFTER_SECONDS, persist
+from prefect_seedance.generation.poll import wait
+from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import submit
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.ledger.rescue import rescue_file
+from prefect_seedance.models import Request
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage.store import Store
+from tests.support.emulating import RunningEmulator
+from tests.support.generating import generate
+from tests.support.raw_server import RawServer
+from tests.support.renderer import QUICK, HookedStore, age_the_notes
+
+
+async def _submit_and_go_away(account: Account, store: Store, requests: list[Request]) -> None:
+    """What a run leaves that is killed after its submits."""
+    async with RunpodClient(account) as client:
+        run = RenderSession(client, Ledger(store), waiting=QUICK)
+        await asyncio.gather(*map(run.submit, requests))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "stored", "lost"), [(1, 3, 0), (29, 3, 0), (31, 0, 3)], ids=["at once", "in time", "too late"]
+)
+async def test_a_killed_run_loses_no_clip_if_the_collector_comes_within_half_an_hour(
+    minutes: int,
+    stored: int,
+    lost: int,
+    emulator: RunningEmulator,
+    account: Account,
+    folder_store: Store,
+    make_request: Callable[..., Request],
+) -> None:
+    requests = [make_request(prompt=f"Scene {n}.") for n in range(3)]
+    await _submit_and_go_away(account, folder_store, requests)
+    emulator.advance(minutes * 60)
+    async with RunpodClient(account) as client:
+        found = await collect(RenderSession(client, Ledger(folder_store), waiting=QUICK), MonthlySpend(folder_store))
+        assert age_the_notes(folder_store, QUICK.grace) == lost  # one 404 alone says nothing, however old the job is
+        if lost:
+            assert found.as_json()["lost"] == 0
+            found = await collect(
+                RenderSession(client, Ledger(folder_store), waiting=QUICK), MonthlySpend(folder_store)
+            )
+    told = found.as_json()
+    assert (told["stored"], told["lost"], told["running"], told["spent_usd"]) == (stored, lost, 0, 0)
+    # What is lost is named with what it cost.
+    assert [Decimal(str(clip["cost_usd"])) for clip in told["clips"]] == [Decimal("0.05")] * 3
+    assert len(emulator.charges) == 3
+
+
+async def test_a_link_that_is_seven_days_old_is_a_clip_lost_and_never_one_paid_again(
+    emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    async with RunpodClient(account) as client:
+        run, another = (RenderSession(client, Ledger(folder_store), waiting=QUICK) for _ in range(2))
+        completed = await wait(run, await submit(run, make_request()))
+        emulator.advance(8 * 24 * 3600)
+        with pytest.raises(DownloadFailed):
+            await persist(run, completed)
+        assert age_the_notes(folder_store, LOST_AFTER_SECONDS) == 1
+        assert (await persist(another, completed)).state == "lost"
+        assert (await generate(run, make_request())).state == "lost"
+    assert len(emulator.charges) == 1
+
+
+@pytest.mark.parametrize("cost", [{"cost": "0.12 USD"}, {"output": {"cost": "1e400"}}, {"output": {"cost": [0.1]}}])
+async def test_a_failure_with_a_cost_that_cannot_be_read_is_lost_and_never_tried_again(
+    cost: dict[str, Any], folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    class Charging(RawServer):
+        posts = 0
+
+        def answer(self, request: bytes) -> dict[str, Any]:
+            self.posts += request.startswith(b"POST")
+            return super().answer(request) | cost
+
+    async with Charging() as server, RunpodClient(Account("k", server.base_url)) as client:
+        for _ in range(2):
+            run = RenderSession(client, Ledger(folder_store), waiting=QUICK, retry_failed=3)
+            history = await generate(run, make_request())
+            assert history.state == "lost"
+        assert history.last is not None
+        assert (history.last.cost_usd, history.last.charged_usd) == (None, Decimal("0.05"))
+        assert (history.last.answer or {}).items() >= cost.items()
+        assert server.posts == 1
+
+
+async def rescued(step: str) -> dict[str, Any]:
+    """The rescued record *step*, as soon as it is there."""
+    async with asyncio.timeout(60):
+        while True:
+            lines = rescue_file().read_text().splitlines() if rescue_file().exists() else []
+            for line in map(json.loads, lines):
+                if line["record"]["step"] == step:
+                    return dict(line)
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
+@pytest.mark.usefixtures("_own_state")
+async def test_while_the_store_hangs_the_job_is_followed_and_its_end_told_too(
+    emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    hangs = True
+
+    async def hanging(moment: str, path: str) -> None:
+        while hangs and moment == "before create" and path.endswith("0002.json"):
+            await asyncio.sleep(0.05)
+
+    async with RunpodClient(account) as client:
+        run = RenderSession(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
+        generating = asyncio.create_task(generate(run, make_request()))
+        accepted, completed = await rescued("accepted"), await rescued("completed")
+        assert (await Ledger(folder_store).load(key_of(make_request()))).state == "claimed"
+        hangs = False
+        assert (await generating).state == "stored"
+    [charge] = emulator.charges
+    assert accepted["record"]["job_id"] == completed["record"]["job_id"] == charge["job_id"]
+    assert completed["record"]["answer"]["output"]
+
+
+@pytest.mark.usefixtures("_own_state")
+async def test_while_the_store_hangs_a_verified_clip_is_kept_outside_of_it_until_it_is_in(
+    emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    hangs = True
+
+    async def hanging(moment: str, path: str) -> None:
+        while hangs and moment == "before put":
+            await asyncio.sleep(0.05)
+
+    async with RunpodClient(account) as client:
+        run = RenderSession(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
+        generating = asyncio.create_task(generate(run, make_request()))
+        line = await rescued("stored")
+        kept = Path(line["file"])
+        clip = kept.read_bytes()
+        assert kept.name == Path(line["record"]["clip"]).name
+        generating.cancel()
+        hangs = False
+        with pytest.raises(asyncio.CancelledError):
+            await generating
+    history = await Ledger(folder_store).load(key_of(make_request()))
+    assert history.state == "stored"
+    assert await folder_store.read(line["record"]["clip"]) == clip
+    assert not kept.exists()
+    assert len(emulator.charges) == 1
+
+
+@pytest.mark.usefixtures("_own_state")
+async def test_a_record_of_a_later_version_ends_its_shot_and_keeps_the_job_id(
+    emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    async def meanwhile(moment: str, path: str) -> None:
+        if moment == "before create" and path.endswith("0002.json") and not await folder_store.exists(path):
+            await folder_store.write(path, b'{"schema": "prefect-seedance/record/2"}')
+
+    async with RunpodClient(account) as client, asyncio.timeout(90):
+        run = RenderSession(client, Ledger(HookedStore(folder_store, meanwhile)), waiting=QUICK)
+        sibling = generate(RenderSession(client, Ledger(folder_store), waiting=QUICK), make_request(prompt="Another."))
+        ended, other = await asyncio.gather(generate(run, make_request()), sibling, return_exceptions=True)
+    assert isinstance(ended, LedgerUnreadable)
+    assert not isinstance(other, BaseException)
+    assert other.state == "stored"
+    job_ids = {charge["job_id"] for charge in emulator.charges}
+    assert len(job_ids) == 2
+    assert json.loads(rescue_file().read_text().splitlines()[0])["record"]["job_id"] in job_ids

@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.report import daily
+from prefect_seedance.errors import BadInput, DownloadFailed, StillRunning, Taken
+from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.persist import LOST_AFTER_SECONDS, persist
+from prefect_seedance.generation.poll import wait
+from prefect_seedance.generation.resolve import settle, waiting
+from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import submit
+from prefect_seedance.ledger.ledger import Ledger, marker_path, record_path
+from prefect_seedance.ledger.record import Record, Step, next_step
+from prefect_seedance.ledger.rules import GRACE_SECONDS, History, remedy
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage.store import Store
+from tests.support.emulating import RunningEmulator
+from tests.support.generating import generate
+from tests.support.renderer import QUICK, HookedStore, age_the_notes, small
+
+
+async def test_an_answer_whose_put_is_reported_as_taken_by_itself_is_an_answer(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    """The S3 SDK repeats a PUT whose answer was dropped, and then says "taken" of our own record."""
+    emulator.fault("run", "drop_after", prompt=prompt)
+    unclear = await submit(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
+    assert unclear.state is Step.UNCLEAR
+
+    async def repeated(moment: str, path: str) -> None:
+        if moment == "after create":
+            raise Taken(f"{path} exists already.")
+
+    ledger = Ledger(HookedStore(store, repeated))
+    assert (await settle(ledger, f"{unclear.key}@{unclear.number}", "charged")).step is Step.LOST
+    assert await ledger.markers() == []
+
+
+async def an_unclear_one(emulator: RunningEmulator, run: RenderSession, prompt: str, fault: str = "drop") -> Record:
+    """Dropped before it was accepted, or with "drop_after" after that."""
+    emulator.fault("run", fault, prompt=prompt)
+    history = await submit(run, small(prompt))
+    assert history.state is Step.UNCLEAR
+    assert history.last is not None
+    return history.last
+
+
+def age_the_claim(store: Store, unclear: Record, seconds: float) -> None:
+    claim, then = Path(store.url) / record_path(unclear.key, unclear.number - 1), time.time() - seconds
+    os.utime(claim, (then, then))
+
+
+@pytest.fixture
+def run(client: RunpodClient, store: Store) -> RenderSession:
+    return RenderSession(client, Ledger(store), waiting=QUICK)
+
+
+async def test_not_charged_is_taken_an_hour_after_the_claim_and_not_before(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    unclear = await an_unclear_one(emulator, run, prompt)
+    handle = f"{unclear.key}@{unclear.number}"
+    for age, minutes in ((0, "6[01]"), (3540, "[12]"), (1800, "3[01]")):
+        age_the_claim(store, unclear, age)
+        with pytest.raises(BadInput, match=f"too early.*nothing was changed.*in {minutes} minutes"):
+            await settle(run.ledger, handle, "not charged")
+    age_the_claim(store, unclear, 3601)
+    assert (await settle(run.ledger, handle, "not charged")).step is Step.REFUSED
+    assert (await generate(run, small(prompt))).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_an_answer_about_one_attempt_never_lands_on_the_next(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    first = await an_unclear_one(emulator, run, prompt)
+    age_the_claim(store, first, 7200)
+    await settle(run.ledger, f"{first.key}@{first.number}", "not charged")
+    second = await an_unclear_one(emulator, run, prompt, "drop_after")
+    age_the_claim(store, second, 7200)
+    for number in (first.number, second.number - 1, second.number + 1):
+        with pytest.raises(BadInput, match=f"not what is current: {first.key}@{second.number} is unclear; nothing was"):
+            await settle(run.ledger, f"{first.key}@{number}", "not charged")
+    assert (await generate(run, small(prompt))).state is Step.UNCLEAR
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_charged_with_an_unknown_id_is_lost_and_never_submitted_again(
+    emulator: RunningEmulator, run: RenderSession, prompt: str
+) -> None:
+    unclear = await an_unclear_one(emulator, run, prompt, "drop_after")
+    settled = await settle(run.ledger, f"{unclear.key}@{unclear.number}", "charged")
+    assert (settled.step, settled.by, settled.charged_usd) == (Step.LOST, "person", unclear.estimated_usd)
+    run.retry_failed = 3
+    assert (await generate(run, small(prompt))).state is Step.LOST
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_a_job_id_is_taken_only_if_the_api_knows_it(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, prompt: str
+) -> None:
+    unclear = await an_unclear_one(emulator, run, prompt, "drop_after")
+    handle = f"{unclear.key}@{unclear.number}"
+    with pytest.raises(BadInput, match="does not know the job made-up-u1"):
+        await settle(run.ledger, handle, "job id", job_id="made-up-u1", client=client)
+    with pytest.raises(BadInput, match="RUNPOD_API_KEY"):
+        await settle(run.ledger, handle, "job id", job_id="made-up-u1")
+    job = next(charge["job_id"] for charge in emulator.charges if charge["prompt"] == prompt)
+    emulator.fault("status", "status", code=500, prompt=prompt)
+    with pytest.raises(BadInput, match="no usable answer"):
+        await settle(run.ledger, handle, "job id", job_id=job, client=client)
+    await settle(run.ledger, handle, "job id", job_id=job, client=client)
+    assert (await generate(run, small(prompt))).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+@pytest.mark.parametrize("handle", ["sd1-nothing@1", "sd1-nothing", "@", "sd1-nothing@-1", "sd1-nothing@one"])
+async def test_what_is_not_there_cannot_be_settled(store: Store, handle: str) -> None:
+    with pytest.raises(BadInput):
+        await settle(Ledger(store), handle, "not charged")
+
+
+async def test_what_waits_for_an_answer_is_listed_oldest_first_and_nothing_else(
+    emulator: RunningEmulator, run: RenderSession, prompt: str
+) -> None:
+    unclear = [(await an_unclear_one(emulator, run, f"{prompt} {name}")).key for name in ("first", "second")]
+    submitted = await submit(run, small(f"{prompt} third"))
+    assert submitted.last is not None
+    found = await waiting(run.ledger, submitted.last.account)
+    assert ([record.key for record in found.records], found.errors) == (unclear, {})
+
+
+async def a_lost_one(
+    run: RenderSession, history: History, store: Store, emulator: RunningEmulator, prompt: str
+) -> Record:
+    """By a 404 that was seen again after the grace."""
+    emulator.fault("status", "hidden", times=2, prompt=prompt)
+    for _ in range(2):
+        with contextlib.suppress(StillRunning):
+            history = await wait(run, history, deadline=0)
+        age_the_notes(store, QUICK.grace)
+        run = RenderSession(run.client, run.ledger, waiting=QUICK)
+    assert history.last is not None
+    assert history.last.step is Step.LOST
+    return history.last
+
+
+async def test_a_lost_job_whose_id_is_known_comes_home_after_a_person_has_it_asked_for_again(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    lost = await a_lost_one(run, await submit(run, small(prompt)), store, emulator, prompt)
+    assert f"settle {lost.key}@{lost.number} --retry" in remedy(lost)
+    with pytest.raises(BadInput, match="not what is current"):
+        await settle(run.ledger, f"{lost.key}@{lost.number - 1}", "retry")
+    order: list[str] = []
+
+    async def watch(moment: str, path: str) -> None:
+        if moment in ("after write", "after create"):
+            order.append(path)
+
+    out = await settle(Ledger(HookedStore(store, watch)), f"{lost.key}@{lost.number}", "retry")
+    assert (out.step, out.job_id, out.by) == (Step.ACCEPTED, lost.job_id, "person")
+    assert order == [marker_path(lost.key, out.number), record_path(lost.key, out.number)]
+    collected = await collect(RenderSession(run.client, run.ledger, waiting=QUICK), MonthlySpend(store))
+    assert len(collected.of(Step.STORED)) == 1
+    assert await run.ledger.markers() == []
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_a_lost_clip_whose_link_is_known_is_fetched_again_without_asking_the_api(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    completed = await wait(run, await submit(run, small(prompt)))
+    emulator.fault("media", "gone", times=6, prompt=prompt)
+    lost = completed
+    for each in (run, RenderSession(run.client, run.ledger, waiting=QUICK)):
+        with contextlib.suppress(DownloadFailed):
+            lost = await each.persist(completed)
+        age_the_notes(store, LOST_AFTER_SECONDS)
+    assert lost.state is Step.LOST
+    emulator.fault("status", "purged", prompt=prompt)
+    assert (await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")).step is Step.COMPLETED
+    assert (await generate(run, small(prompt))).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_a_job_that_was_completed_lost_and_asked_for_again_can_complete_again(
+    emulator: RunningEmulator, run: RenderSession, prompt: str
+) -> None:
+    """A record that must not be lost is not taken for the one from before the loss."""
+    history = await wait(run, await submit(run, small(prompt)))
+    for step in (Step.LOST, Step.ACCEPTED):
+        assert history.last is not None
+        history = await run.ledger.append(history, next_step(history.last, step))
+    assert history.last is not None
+    again = await run.ledger.keep(next_step(history.last, Step.COMPLETED))
+    assert (again.state, again.number) == (Step.COMPLETED, history.number + 1)
+    assert (await persist(run, again)).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_what_is_lost_without_link_and_id_has_nowhere_to_be_looked_for_until_its_id_is_found(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, prompt: str
+) -> None:
+    unclear = await an_unclear_one(emulator, run, prompt, "drop_after")
+    lost = await settle(run.ledger, f"{unclear.key}@{unclear.number}", "charged")
+    assert "--retry" not in remedy(lost)
+    with pytest.raises(BadInput, match="nowhere to look"):
+        await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")
+    job = next(charge["job_id"] for charge in emulator.charges if charge["prompt"] == prompt)
+    await settle(run.ledger, f"{lost.key}@{lost.number}", "job id", job_id=job, client=client)
+    assert (await generate(run, small(prompt))).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_the_job_of_another_key_or_of_another_attempt_is_not_taken(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, store: Store, prompt: str
+) -> None:
+    other = (await submit(run, small(f"{prompt} other"))).last
+    emulator.fault("run", "failed", prompt=prompt)
+    first = (await wait(run, await submit(run, small(prompt)))).last
+    assert other is not None
+    assert first is not None
+    assert first.step is Step.FAILED
+    emulator.fault("run", "drop_after", prompt=prompt)
+    unclear = (await submit(run, small(prompt), retry=True)).last
+    assert unclear is not None
+    for job in (other.job_id, first.job_id):
+        with pytest.raises(BadInput, match=f"{job} is that of .*nothing was changed"):
+            await settle(run.ledger, f"{unclear.key}@{unclear.number}", "job id", job_id=job, client=client)
+    assert (await run.ledger.load(unclear.key)).number == unclear.number
+    assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 2
+
+
+async def test_a_job_whose_account_is_gone_can_be_given_up_after_the_grace_and_by_nobody_else(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, store: Store, prompt: str
+) -> None:
+    accepted = (await submit(run, small(prompt))).last
+    assert accepted is not None
+    handle, path = f"{accepted.key}@{accepted.number}", record_path(accepted.key, accepted.number)
+    assert (await waiting(run.ledger, client.account.fingerprint)).records == ()
+    assert (await waiting(run.ledger)).records == ()
+    with pytest.raises(BadInput, match="account is the one in use; nothing was changed"):
+        await settle(run.ledger, handle, "charged", client=client)
+    async with RunpodClient(Account("after-the-rotation", emulator.base_url)) as rotated:
+        assert [r.key for r in (await waiting(run.ledger, rotated.account.fingerprint)).records] == [accepted.key]
+        for verdict in ("not charged", "retry"):
+            with pytest.raises(BadInput, match="not what is current"):
+                await settle(run.ledger, handle, verdict, client=rotated)
+        with pytest.raises(BadInput, match="too early to give up"):
+            await settle(run.ledger, handle, "charged", client=rotated)
+        then = time.time() - GRACE_SECONDS - 1
+        os.utime(Path(store.url) / path, (then, then))
+        lost = await settle(run.ledger, handle, "charged", client=rotated)
+    assert (lost.step, lost.by, lost.charged_usd) == (Step.LOST, "person", accepted.charged_usd)
+    assert await run.ledger.markers() == []
+    await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")  # the old key is found after all
+    assert (await generate(run, small(prompt))).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_what_cannot_be_read_is_named_beside_what_is_listed(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    unclear, damaged = [await an_unclear_one(emulator, run, f"{prompt} {n}") for n in ("unclear", "damaged")]
+    (Path(store.url) / record_path(damaged.key, damaged.number)).write_text("{")
+    found = await waiting(run.ledger)
+    assert [record.key for record in found.records] == [unclear.key]
+    assert "damaged" in found.errors[damaged.key]
+    days, errors = await daily(run.ledger)
+    assert ([day.as_row()["unclear"] for day in days], list(errors)) == ([1], [damaged.key])
+    assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 0

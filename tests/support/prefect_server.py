@@ -1,0 +1,224 @@
+"""A real Prefect server in a process of its own, one for all workers of a test run. List it in `pytest_plugins`.
+
+Whoever uses it holds a shared lock, which the kernel lets go even when a worker dies; the process that minds the server
+waits for the exclusive one, so it outlives the last user by no more than a moment.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+START_SECONDS = 300
+"""A first start makes a database; two cores that run other tests take their time."""
+
+
+class RunningPrefect:
+    """The server, as a test sees it."""
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.process: subprocess.Popen[bytes] | None = None
+        self.url = url
+        self.home = home
+        self.api = httpx.Client(base_url=f"{url}/", timeout=60, trust_env=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to find this server and no other."""
+        return {
+            "PREFECT_API_URL": self.url,
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_CLI_PROMPT": "false",
+            "PREFECT_CLI_COLORS": "false",
+            "PREFECT_WORKER_QUERY_SECONDS": "1",
+            "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            "DO_NOT_TRACK": "1",
+        }
+
+    def cli(self, *words: str, **more: Any) -> str:
+        """What `prefect WORDS` says; it has to succeed."""
+        ran = subprocess.run(
+            [sys.executable, "-m", "prefect", *words],
+            env=os.environ | self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            **more,
+        )
+        assert ran.returncode == 0, ran.stdout
+        return str(ran.stdout)
+
+    def get(self, path: str) -> Any:
+        return self._ask("GET", path)
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self._ask("POST", path, json=body)
+
+    def _ask(self, method: str, path: str, **more: Any) -> Any:
+        """Its answer. 503 means that SQLite was busy and nothing was done; Prefect's own client repeats that too."""
+        deadline = time.monotonic() + START_SECONDS
+        while (response := self.api.request(method, path, **more)).status_code == 503:
+            assert time.monotonic() < deadline, response.text
+            time.sleep(0.5)
+        assert response.is_success, f"{response.status_code}: {response.text}"
+        return response.json() if response.content else None
+
+    def flow_run(self, run_id: str) -> dict[str, Any]:
+        run: dict[str, Any] = self.get(f"flow_runs/{run_id}")
+        return run
+
+    def wait_for_state(
+        self, run_id: str, *names: str, asked: Callable[[], bool] = lambda: True, seconds: float = 300
+    ) -> dict[str, Any]:
+        """The flow run once its state has one of *names*; whatever else ends it fails the test with its message."""
+        deadline = time.monotonic() + seconds
+        while True:
+            run = self.flow_run(run_id)
+            state = run["state"]
+            if state["name"] in names and asked():
+                return run
+            ended = state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
+            assert not ended, f"{state['name']}: {state['message']}\n{self.logs(run_id)}"
+            assert time.monotonic() < deadline, f"still {state['name']}\n{self.logs(run_id)}"
+            time.sleep(0.3)
+
+    def logs(self, run_id: str) -> str:
+        found = self.post("logs/filter", logs={"flow_run_id": {"any_": [run_id]}}, sort="TIMESTAMP_ASC")
+        return "\n".join(line["message"] for line in found)
+
+
+@contextmanager
+def running_server(folder: Path) -> Iterator[RunningPrefect]:
+    """The server of *folder*: started by the first who comes, stopped after the last has gone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / "starting", fcntl.LOCK_EX) as starting, _locked(folder / "users", fcntl.LOCK_SH):
+        address = folder / "url"
+        if not address.exists():
+            _start(folder)
+        fcntl.flock(starting, fcntl.LOCK_UN)
+        server = RunningPrefect(address.read_text(), folder / "home")
+        yield server
+        server.api.close()
+
+
+@contextmanager
+def _locked(path: Path, kind: int) -> Iterator[int]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, kind)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def serving_on(folder: Path, more: dict[str, str]) -> Iterator[RunningPrefect]:
+    """A server of one's own, with *more* in its environment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    running = RunningPrefect(f"http://127.0.0.1:{port}/api", folder / "home")
+    environment = os.environ | running.environment | more
+    del environment["PREFECT_API_URL"]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    running.process = server
+    try:
+        _wait_until_it_answers(running.url, server, folder / "log")
+        yield running
+    finally:
+        running.api.close()
+        stop(server)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a server or a worker of Prefect, whatever it thinks of that."""
+    process.terminate()
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _start(folder: Path) -> None:
+    """Start a server and a process that minds it, and wait until it answers."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    command = [sys.executable, "-m", "tests.support.prefect_server", str(folder), str(port)]
+    minder = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
+    _wait_until_it_answers(url, minder, folder / "log")
+    (folder / "url").write_text(url)
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            if httpx.get(f"{url}/health", timeout=10, trust_env=False).is_success:
+                break
+        except httpx.TransportError:
+            pass
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the Prefect server for tests did not start:\n{log.read_text()[-4000:]}")
+        time.sleep(0.1)
+
+
+def mind(folder: Path, port: str) -> None:
+    """Run a server until nobody uses it any more, or until it ends."""
+    environment = os.environ | RunningPrefect("", folder / "home").environment | {"PREFECT_SERVER_UI_ENABLED": "false"}
+    del environment["PREFECT_API_URL"]
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
+    with (folder / "log").open("ab") as log:
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+        with _locked(folder / "users", fcntl.LOCK_EX):
+            (folder / "url").unlink(missing_ok=True)
+            stop(server)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrefect]:
+    """A Prefect server for flows of this process and of any with its `environment`. All tests share its database."""
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        PREFECT_HOME,
+        temporary_settings,
+    )
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "prefect-server"
+    with running_server(folder) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        settings = {PREFECT_API_URL: server.url, PREFECT_HOME: server.home, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        with temporary_settings(settings):
+            yield server
+            APILogWorker.drain_all(timeout=10)  # while there still is somebody to take the logs
+
+
+if __name__ == "__main__":
+    mind(Path(sys.argv[1]), sys.argv[2])
