@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from prefect import flow
-from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from prefect_seedance.catalog.loading import load_catalog
@@ -37,7 +36,7 @@ async def image_sequence_animation(
     retry_failed: Annotated[int, Field(ge=0, le=5)] = 0,
     wait_minutes: Annotated[float, Field(gt=0)] = 60.0,
     cancel_jobs: bool = False,
-) -> State[Manifest]:
+) -> Manifest:
     """Animate a folder, a glob, an s3:// prefix or a CSV of pictures, in natural order.
 
     Args:
@@ -70,4 +69,5 @@ async def image_sequence_animation(
         title=title,
         style=style,
     )
-    return await render_board(board, credentials, store, options, catalog)
+    # Prefect hands on what the state holds.
+    return cast("Manifest", await render_board(board, credentials, store, options, catalog))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from prefect import flow
-from prefect.client.schemas.objects import State
 from pydantic import Field
 
 from prefect_seedance.catalog.loading import load_catalog
@@ -32,7 +31,7 @@ async def storyboard_to_shots(
     retry_failed: Annotated[int, Field(ge=0, le=5)] = 0,
     wait_minutes: Annotated[float, Field(gt=0)] = 60.0,
     cancel_jobs: bool = False,
-) -> State[Manifest]:
+) -> Manifest:
     """Render a storyboard into clips, a film, a timeline and a review page.
 
     Args:
@@ -51,4 +50,5 @@ async def storyboard_to_shots(
     catalog = load_catalog()
     pretend = credentials.account().kind == "pretend"
     board = await read_board(storyboard, catalog=catalog, store=store.open(), allow_private=pretend)
-    return await render_board(board, credentials, store, options, catalog)
+    # Prefect hands on what the state holds.
+    return cast("Manifest", await render_board(board, credentials, store, options, catalog))
