@@ -127,6 +127,6 @@ class NotApproved(OverBudget):
     """A person has to approve this plan before it may spend."""
 
 
-def told(error: Exception) -> str:
+def summary(error: Exception) -> str:
     """What went wrong in a sentence; what we did not foresee goes by its name."""
     return str(error) if isinstance(error, SeedanceError) else f"{type(error).__name__}: {error}."

@@ -106,8 +106,6 @@ class MonthlySpend:
         for silences in range(SILENCES):
             try:
                 await self.store.create(_keys_path(reservation.id), _bytes_of(reservation))
-            except Taken:  # by our own repeated request: the name is random
-                return
             except StoreUnavailable:
                 if silences == SILENCES - 1:
                     raise
@@ -236,11 +234,6 @@ class MonthlySpend:
                 await self.store.create(_path(month, record.number), _bytes_of(record))
                 return record
             except (Taken, StoreUnavailable) as error:
-                # Ours perhaps: the S3 SDK repeats a PUT whose answer was lost.
-                if await self.store.exists(_path(month, record.number)):
-                    there = await self._read(MonthRecord, _path(month, record.number))
-                    if there.nonce == record.nonce:
-                        return record
                 silences = silences + 1 if isinstance(error, StoreUnavailable) else 0
                 if silences == SILENCES:
                     raise

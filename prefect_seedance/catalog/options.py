@@ -12,7 +12,7 @@ from prefect_seedance.text import printable
 SIZE = re.compile(r"(\d{1,5})\s*[x×*:]\s*(\d{1,5})", re.IGNORECASE)
 
 
-def size_misfit(size: str, model: Model) -> str | None:
+def size_problem(size: str, model: Model) -> str | None:
     """Why *model* does not make clips of *size*, and the remedy; None if it does."""
     sizes = [offered for tier in model.tiers for offered in tier.sizes]
     if size in sizes:
@@ -25,14 +25,14 @@ def size_misfit(size: str, model: Model) -> str | None:
     return f"size {printable(size)} is not offered by {model.slug}; the nearest is {nearest}"
 
 
-def duration_misfit(seconds: int, model: Model) -> str | None:
+def duration_problem(seconds: int, model: Model) -> str | None:
     """Why *model* does not make clips of so many *seconds*, and the remedy; None if it does."""
     if seconds in model.durations:
         return None
     return f"duration {seconds} is not offered by {model.slug}; the nearest is {_nearest(seconds, model.durations)}"
 
 
-def fps_misfit(fps: int, model: Model) -> str | None:
+def fps_problem(fps: int, model: Model) -> str | None:
     """Why *model* can't be asked for *fps*, and the remedy; None if it can."""
     if fps in model.fps:
         return None
@@ -41,10 +41,10 @@ def fps_misfit(fps: int, model: Model) -> str | None:
     return f"fps {fps} is not offered by {model.slug}; the nearest is {_nearest(fps, model.fps)}"
 
 
-MISFITS: dict[str, Callable[[Any, Model], str | None]] = {
-    "size": size_misfit,
-    "duration": duration_misfit,
-    "fps": fps_misfit,
+PROBLEMS_OF: dict[str, Callable[[Any, Model], str | None]] = {
+    "size": size_problem,
+    "duration": duration_problem,
+    "fps": fps_problem,
 }
 
 

@@ -22,7 +22,7 @@ class Check:
 
     name: str
     passed: bool
-    told: str
+    summary: str
 
 
 async def examine(who: Callable[[], Account], store: Callable[[], Store] | None, model: str) -> list[Check]:
@@ -66,9 +66,9 @@ async def examine(who: Callable[[], Account], store: Callable[[], Store] | None,
 
 async def _check(name: str, look: Callable[[], Awaitable[str]]) -> Check:
     try:
-        return Check(name, passed=True, told=await look())
+        return Check(name, passed=True, summary=await look())
     except SeedanceError as error:
-        return Check(name, passed=False, told=str(error))
+        return Check(name, passed=False, summary=str(error))
 
 
 async def _prefect() -> str:

@@ -120,8 +120,8 @@ def show_collected(collected: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         document(collected)
     for clip in collected["clips"]:
-        told = clip["clip"] or clip["error"] or ""
-        say(f"{clip['key']}@{clip['record']} {clip['status']} {dollars_of(clip['cost_usd'])} {told}")
+        summary = clip["clip"] or clip["error"] or ""
+        say(f"{clip['key']}@{clip['record']} {clip['status']} {dollars_of(clip['cost_usd'])} {summary}")
     counts = ", ".join(f"{collected[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
     say(f"{counts}; nothing was spent.")
     show_unreadable({one["key"]: one["error"] for one in collected["errors"]})
@@ -225,7 +225,7 @@ def _cell(name: str, value: object) -> str:
 
 def show_checks(checks: Sequence[Check]) -> None:
     for check in checks:
-        say(f"{'✓' if check.passed else '✗'} {check.name}: {check.told}")
+        say(f"{'✓' if check.passed else '✗'} {check.name}: {check.summary}")
 
 
 def _cell_of(text: str) -> str:

@@ -21,12 +21,12 @@ from prefect_seedance.errors import (
     LostRace,
     SeedanceError,
     StoreUnavailable,
-    told,
+    summary,
 )
 from prefect_seedance.generation.persist import persist
 from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.session import RenderSession
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.record import Record, RefusalReason, Step
 from prefect_seedance.ledger.rules import History, seconds_until_overdue
 from prefect_seedance.ledger.writer import new_claim_id
 
@@ -89,10 +89,10 @@ async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
             task.cancel()
     if collector.writable:
         try:
-            await settle_what_is_over(run, spending)
+            await spending.release_ended(run.ledger.load_whole)
             await run.notes.sweep({key for key, _ in await run.ledger.markers()})
         except SeedanceError as error:  # the clips are home: the books wait for the next run
-            collector.collected.unreadable["spending"] = told(error)
+            collector.collected.unreadable["spending"] = summary(error)
     return collector.collected
 
 
@@ -135,12 +135,12 @@ class _Collector:
         try:
             await work
         except Exception as error:  # the others' clips are on their way home: it ends this key alone
-            self.collected.errors[key] = told(error)
+            self.collected.errors[key] = summary(error)
             history = None
             with contextlib.suppress(Exception):
                 self.collected.found[key] = history = await self.run.ledger.load(key)
             if history is None or isinstance(error, LedgerUnreadable):
-                self.collected.unreadable[key] = told(error)
+                self.collected.unreadable[key] = summary(error)
 
     async def _look(self, key: str) -> None:
         async with self._looks:
@@ -203,7 +203,7 @@ async def _close_free_number(run: RenderSession, history: History, number: int) 
         "step": Step.REFUSED,
         "claim_id": new_claim_id(),  # nobody's: the announced claim must not find itself here
         "at": _now(),
-        "kind": "late",
+        "kind": RefusalReason.LATE,
         "reason": "its writer never claimed what it had announced",
     }
     try:
@@ -213,12 +213,7 @@ async def _close_free_number(run: RenderSession, history: History, number: int) 
 
 
 def _overdue_in(run: RenderSession, claim: Record) -> float:
-    return seconds_until_overdue(claim, _now(), run.ledger.sighting(claim))
-
-
-async def settle_what_is_over(run: RenderSession, spending: MonthlySpend) -> None:
-    """Give back what dead or ended runs had reserved, at the cost that the histories of their keys show."""
-    await spending.release_ended(run.ledger.load_whole)
+    return seconds_until_overdue(claim, _now(), run.ledger.observation(claim))
 
 
 def _now() -> datetime.datetime:

@@ -12,7 +12,7 @@ from prefect_seedance.errors import ClipDamaged, DownloadFailed, JobGone, LinkDe
 from prefect_seedance.generation.poll import refuse_foreign
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger import durable
-from prefect_seedance.ledger.record import Record, Step, next_step
+from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.models import Footage
 from prefect_seedance.runpod.client import DOWNLOAD_SECONDS
@@ -108,7 +108,7 @@ class _Persisting:
         if trouble.sha256 is not None:
             return await self._keep_unreadable(history, record, scratch, trouble.sha256, trouble.why)
         reason = f"{trouble.why}, as another run saw hours before"
-        return await durable.keep(self.ledger, next_step(record, Step.LOST, reason=reason), history)
+        return await durable.append_until_in(self.ledger, next_step(record, Step.LOST, reason=reason), history)
 
     def _link_of(self, record: Record) -> str | None:
         return link_in(record.answer or {}, http=self.client.account.kind == "pretend")
@@ -134,12 +134,12 @@ class _Persisting:
             footage=footage,
             duration_mismatch=abs(footage.seconds - record.request.duration) > 0.5,
         )
-        return await durable.put_and_keep(self.ledger, file, path, stored, history)
+        return await durable.publish_and_append(self.ledger, file, path, stored, history)
 
     async def _keep_unreadable(self, history: History, record: Record, file: Path, sha256: str, why: str) -> History:
         path = f"clips/{record.key}-{sha256[:12]}.unreadable"
         size = (await asyncio.to_thread(file.stat)).st_size
         reason = f"unreadable: {why}, alike hours before; kept as {path}"
         kept = {"clip": path, "sha256": sha256, "bytes": size}
-        lost = next_step(record, Step.LOST, kind="unreadable", reason=reason, **kept)
-        return await durable.put_and_keep(self.ledger, file, path, lost, history)
+        lost = next_step(record, Step.LOST, kind=FailureReason.UNREADABLE, reason=reason, **kept)
+        return await durable.publish_and_append(self.ledger, file, path, lost, history)

@@ -51,7 +51,7 @@ async def wait(session: RenderSession, history: History, *, deadline: float | No
         if answer and answer.retry_after:
             await asyncio.sleep(min(answer.retry_after, 60.0, left))
     raise StillRunning(
-        f"the job {record.job_id} {watch.told} after {patience:.0f} s of waiting; it is kept, and "
+        f"the job {record.job_id} {watch.summary} after {patience:.0f} s of waiting; it is kept, and "
         "`prefect-seedance collect` or the next render brings it home"
     )
 

@@ -117,7 +117,7 @@ class Watch:
         return self._known_at is not None and time.monotonic() - self._known_at <= 2 * self.waiting.longest
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         return "still runs" if self._gone_at is None else "is not known to the API (404)"
 
     async def known(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import BadInput, JobGone, LostRace, SeedanceError
 from prefect_seedance.ledger.ledger import Ledger, record_path
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason, Step
 from prefect_seedance.ledger.rules import GRACE_SECONDS, History, seconds_until_overdue
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.runpod.responses import link_in
@@ -68,7 +68,7 @@ async def _observed(ledger: Ledger, history: History, *, needed: bool) -> Histor
     last = history.last
     if last is None or last.step is not Step.CLAIMED:
         return history
-    if seconds_until_overdue(last, _now(), ledger.sighting(last)) > 0:
+    if seconds_until_overdue(last, _now(), ledger.observation(last)) > 0:
         return history
     return await ledger.call_unclear(history, needed=needed)
 
@@ -102,11 +102,11 @@ async def settle(
             changed |= await _job(ledger, history, last, job_id or "", client)
         case "not charged":
             await _refuse_too_early(ledger, history)
-            changed |= {"step": Step.REFUSED, "kind": "settled"}
+            changed |= {"step": Step.REFUSED, "kind": RefusalReason.SETTLED}
         case "charged":
             if last.step is not Step.UNCLEAR:
                 await _refuse_to_give_up(ledger, last, client)
-            changed |= {"step": Step.LOST, "kind": "settled"}
+            changed |= {"step": Step.LOST, "kind": FailureReason.SETTLED}
         case "retry":
             changed |= _way_out(last)
     try:

@@ -13,7 +13,7 @@ from prefect_seedance.generation.poll_times import SharedPolling, Waiting
 from prefect_seedance.ledger import durable, rules
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.notes import Notes
-from prefect_seedance.ledger.record import Record, Step, Writer
+from prefect_seedance.ledger.record import Record, RefusalReason, Step, Writer
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.runpod.client import RunpodClient
@@ -70,7 +70,7 @@ class RenderSession:
 
     async def append(self, record: Record, known: History | None = None) -> History:
         """Append a record that must not be lost; *known* is where the history stood a moment ago."""
-        return self.taken(await durable.keep(self.ledger, record, known))
+        return self.taken(await durable.append_until_in(self.ledger, record, known))
 
     def taken(self, history: History) -> History:
         """Take note of a step that was just taken: what it cost, whether the account works, who wants to know."""
@@ -78,7 +78,7 @@ class RenderSession:
             if history.state in rules.OPEN:
                 self._left[history.key] = history
             self.budget.correct(history.last)
-            if history.last.kind == "account" and history.state is Step.REFUSED:
+            if history.last.kind == RefusalReason.ACCOUNT and history.state is Step.REFUSED:
                 self.budget.stop(f"not submitted, since the API had just said: {history.last.reason}")
             self.on_step(history.last)
         return history

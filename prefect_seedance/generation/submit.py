@@ -30,8 +30,9 @@ from prefect_seedance.generation.ends import ended
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger import rules
-from prefect_seedance.ledger.durable import to_the_end
-from prefect_seedance.ledger.record import Record, Step, next_step
+from prefect_seedance.ledger.durable import run_to_completion
+from prefect_seedance.ledger.pauses import pauses
+from prefect_seedance.ledger.record import Record, RefusalReason, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import new_claim_id
 from prefect_seedance.models import Request
@@ -40,6 +41,8 @@ from prefect_seedance.runpod.responses import Answer
 
 SEND_WITHIN = 30.0
 """Seconds from the claim to the POST; later than that the claim is given up unsent."""
+ACCOUNT_CODES = (401, 402, 403)
+"""Refusals of the key or its balance and not of this request: the run stops asking."""
 RETRIES_WHEN_BUSY = 5
 """New claims in one run after a 429 or a failed connection: those surely cost nothing."""
 
@@ -53,16 +56,17 @@ async def submit(
     retry: bool = False,
 ) -> History:
     """Make sure that a job for *request* was submitted, by whomever. Repeating it never submits twice."""
-    refusals = 0
+    refusals, races = 0, pauses(0.02, 2.0)
     while True:
         history = await session.ledger.load(key_of(request))
         last = history.last
-        sighting = session.ledger.sighting(last) if last else rules.Sighting()
-        match rules.decide(history, _now(), sighting, retry=retry):
+        observation = session.ledger.observation(last) if last else rules.ClaimObservation()
+        match rules.decide(history, _now(), observation, retry=retry):
             case rules.Claim():
                 try:
                     history = await _claim_and_post(session, history, request, image, last_image)
                 except LostRace:
+                    await asyncio.sleep(next(races))
                     continue
                 pause = _pause_before_claiming_again(history.last, refusals)
                 if pause is None:
@@ -87,7 +91,7 @@ async def _claim_and_post(
     session.budget.lease(claim)
     session.claims.add(claim.claim_id)
     try:
-        history = await to_the_end(lambda: _pay(session, history, claim, fields), paid=False)
+        history = await run_to_completion(lambda: _pay(session, history, claim, fields), paid=False)
     except (LostRace, OverBudget, StoreUnavailable):
         session.budget.cancel(claim)
         raise
@@ -125,22 +129,23 @@ async def _pay(session: RenderSession, history: History, claim: Record, fields: 
         aged = max(time.time() - wall, time.monotonic() - monotonic)
         return aged >= SEND_WITHIN or session.budget.has_ended(claim)
 
+    async def outcome(step: Step, **facts: Any) -> History:
+        return await session.ledger.append_until_in(next_step(claim, step, **facts), history)
+
     session.budget.admit(claim)
     history = await session.ledger.claim(history, claim)
     try:
         answer = await session.client.submit(claim.request.model, fields, late=late)
     except TooLate as error:
-        return await session.ledger.keep(next_step(claim, Step.REFUSED, kind="late", reason=str(error)), history)
+        return await outcome(Step.REFUSED, kind=RefusalReason.LATE, reason=str(error))
     except TryAgainLater as error:
-        pause = {"retry_after": error.retry_after} if error.retry_after is not None else None
-        return await session.ledger.keep(
-            next_step(claim, Step.REFUSED, kind="busy", reason=str(error), answer=pause), history
-        )
+        asked = {"retry_after": error.retry_after} if error.retry_after is not None else None
+        return await outcome(Step.REFUSED, kind=RefusalReason.BUSY, reason=str(error), answer=asked)
     except Refused as error:
-        kind = "account" if error.status_code in (401, 402, 403) else "request"
-        return await session.ledger.keep(next_step(claim, Step.REFUSED, kind=kind, reason=str(error)), history)
+        kind = RefusalReason.ACCOUNT if error.status_code in ACCOUNT_CODES else RefusalReason.REQUEST
+        return await outcome(Step.REFUSED, kind=kind, reason=str(error))
     except SubmissionUnclear as error:
-        return await session.ledger.keep(next_step(claim, Step.UNCLEAR, reason=str(error)), history)
+        return await outcome(Step.UNCLEAR, reason=str(error))
     accepted = next_step(claim, Step.ACCEPTED, job_id=answer.job_id, accepted_at=_now())
     return await _keep_accepted(session, accepted, answer, history)
 
@@ -150,7 +155,7 @@ async def _keep_accepted(session: RenderSession, accepted: Record, answer: Answe
 
     A store that fails or hangs hides neither the job id nor how the job has ended: both are told outside of it.
     """
-    appending = asyncio.create_task(session.ledger.keep(accepted, known))
+    appending = asyncio.create_task(session.ledger.append_until_in(accepted, known))
     await asyncio.wait({appending}, timeout=3)
     if not appending.done() and answer.ended is None:
         async with RunpodClient(session.client.account) as client:
@@ -165,12 +170,12 @@ async def _keep_accepted(session: RenderSession, accepted: Record, answer: Answe
         why = StoreUnavailable("the job has ended before its acceptance could be recorded.")
         session.ledger.rescue(final, why)
     await appending
-    return await session.ledger.keep(final)
+    return await session.ledger.append_until_in(final)
 
 
 def _pause_before_claiming_again(last: Record | None, refusals: int) -> float | None:
     """Seconds to wait before a new claim after a refusal that passes by itself; None when it does not, or too often."""
-    if last is None or last.step is not Step.REFUSED or last.kind not in ("busy", "late"):
+    if last is None or last.step is not Step.REFUSED or last.kind not in (RefusalReason.BUSY, RefusalReason.LATE):
         return None
     if refusals + 1 >= RETRIES_WHEN_BUSY:
         return None

@@ -31,7 +31,7 @@ LISTS = (".csv",)
 LEFT_OUT = "left-out.txt"
 AT_ONCE = 32
 ABANDONED_SECONDS = 6 * 3600
-"""A take that old is free again, even where nobody can tell whether its run is alive."""
+"""A lease that old is free again, even where nobody can tell whether its run is alive."""
 
 RunIsOver = Callable[[str], Awaitable[bool]]
 
@@ -55,7 +55,7 @@ class Delivery:
         return self.files if self.rows is None else (*self.files, self.rows)
 
 
-class Take(Frozen):
+class Lease(Frozen):
     """Who works at a delivery."""
 
     writer: Writer
@@ -136,10 +136,10 @@ class Inbox:
             return True
         return min(ages, default=seconds) >= seconds
 
-    async def take(self, delivery: Delivery, writer: Writer, run_is_over: RunIsOver) -> list[str] | None:
-        """Take *delivery* for *writer* and return what to give back; None if it is somebody's, or no longer there.
+    async def lease(self, delivery: Delivery, writer: Writer, run_is_over: RunIsOver) -> list[str] | None:
+        """Take *delivery* for *writer* and return what to release; None if it is somebody's, or no longer there.
 
-        A take is free again when its process has surely gone, when its flow run is over, or after six hours.
+        A lease is free again when its process has surely gone, when its flow run is over, or after six hours.
         """
         name = re.compile(re.escape(delivery.name) + r"@(\d{4})\.json")
         taken = [match for match in map(name.fullmatch, await self.store.names(f"{self.prefix}-taken")) if match]
@@ -148,42 +148,41 @@ class Inbox:
             return None
         number = int(taken[-1][1]) + 1 if taken else 1
         path = f"{self.prefix}-taken/{delivery.name}@{number:04d}.json"
-        own = Take(writer=writer, nonce=new_claim_id())
+        own = Lease(writer=writer, nonce=new_claim_id())
         try:
             await self.store.create(path, own.model_dump_json(indent=1).encode())
         except Taken:
-            if (await self._read_take(path)) != own:  # S3 may say "taken" of our own, when an answer was lost
-                return None
+            return None
         board = await self.dropped.walk(delivery.boards[0])
         if board.files or board.links or board.others:
             return [*paths, path]
-        await self.give_back([*paths, path])
+        await self.release([*paths, path])
         return None
 
     async def _is_abandoned(self, path: str, run_is_over: RunIsOver) -> bool:
-        take = await self._read_take(path)
+        lease = await self._read_lease(path)
         try:
             if await self.store.age(path) > ABANDONED_SECONDS:
                 return True
         except Missing:  # given back this moment
             return True
-        if take is None:
+        if lease is None:
             return False
-        run = take.writer.flow_run_id
-        return is_gone(take.writer) or (run is not None and await run_is_over(run))
+        run = lease.writer.flow_run_id
+        return is_gone(lease.writer) or (run is not None and await run_is_over(run))
 
-    async def _read_take(self, path: str) -> Take | None:
+    async def _read_lease(self, path: str) -> Lease | None:
         try:
-            return Take.model_validate_json(await self.store.read(path))
+            return Lease.model_validate_json(await self.store.read(path))
         except (Missing, ValidationError):
             return None
 
-    async def give_back(self, take: list[str]) -> None:
+    async def release(self, lease: list[str]) -> None:
         """Let others take what is left of a delivery."""
-        for path in take:
+        for path in lease:
             await self.store.delete(path)
 
-    async def put_away(self, delivery: Delivery, outcome: str, documents: Mapping[str, str]) -> str:
+    async def archive(self, delivery: Delivery, outcome: str, documents: Mapping[str, str]) -> str:
         """Move *delivery* to `inbox-done/NAME/` or `inbox-rejected/NAME/`, beside *documents*, which come first.
 
         An earlier delivery of the name keeps its place: this one gets `NAME-2`, and so on. What can't be kept is named

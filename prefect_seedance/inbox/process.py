@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from pydantic import ConfigDict, Field
 
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import Missing, NotApproved, OverBudget, SeedanceError, told
+from prefect_seedance.errors import Missing, NotApproved, OverBudget, SeedanceError, summary
 from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
@@ -88,9 +88,9 @@ class Production:
         return sum(self.planned.to_pay.values(), ZERO)
 
     def ends(self, status: Status, error: object = None, *, stays: bool = False, **more: Any) -> None:
-        told = f"{error} It stays in the inbox for the next run." if stays else error
+        summary = f"{error} It stays in the inbox for the next run." if stays else error
         title = self.board.title
-        self.outcome = Outcome(file=self.file, title=title, status=status, error=told and str(told), **more)
+        self.outcome = Outcome(file=self.file, title=title, status=status, error=summary and str(summary), **more)
         self.stays = stays
 
 
@@ -150,10 +150,10 @@ class InboxRun:
 
     async def process(self, quiet_seconds: float) -> Report:
         works: dict[Delivery, list[Production]] = {}
-        async with AsyncExitStack() as takes:
+        async with AsyncExitStack() as leases:
             for delivery in await self.inbox.deliveries(quiet_seconds):
                 try:
-                    works[delivery] = await self._begin(delivery, takes)
+                    works[delivery] = await self._begin(delivery, leases)
                 except SeedanceError as error:
                     self._note(delivery, "nothing", f"{error} It stays in the inbox for the next run.")
             self._share_budget([production for work in works.values() for production in work])
@@ -167,13 +167,13 @@ class InboxRun:
     def _named(self, path: str) -> str:
         return path.removeprefix(f"{self.inbox.prefix}/")
 
-    async def _begin(self, delivery: Delivery, takes: AsyncExitStack) -> list[Production]:
+    async def _begin(self, delivery: Delivery, leases: AsyncExitStack) -> list[Production]:
         """Take a delivery and plan it; one with any problem is set aside whole, before anything is spent."""
-        take = await self.inbox.take(delivery, this_writer(self.renderer.flow_run_id), self.renderer.run_is_over)
-        if take is None:
+        lease = await self.inbox.lease(delivery, this_writer(self.renderer.flow_run_id), self.renderer.run_is_over)
+        if lease is None:
             self._note(delivery, "skipped", "another run works at it")
             return []
-        takes.push_async_callback(self.inbox.give_back, take)
+        leases.push_async_callback(self.inbox.release, lease)
         no_files = [f"{self._named(path)}: it is no file but a named pipe or a device" for path in delivery.others]
         if no_files:
             lines = [f"{printable(line, 300)}; nothing was spent; drop plain files." for line in no_files]
@@ -210,18 +210,18 @@ class InboxRun:
         )
 
     async def _reject(self, delivery: Delivery, problems: dict[str, list[str]]) -> None:
-        lines = [line for told in problems.values() for line in dict.fromkeys(told)]
+        lines = [line for summary in problems.values() for line in dict.fromkeys(summary)]
         head = "Nothing of this was rendered, and nothing was spent. Correct it and drop it into the inbox again."
         outcomes = [
             Outcome(
                 file=self._named(path),
                 status="rejected",
-                error="; ".join(dict.fromkeys(told)) or "another storyboard of the same folder is broken",
+                error="; ".join(dict.fromkeys(summary)) or "another storyboard of the same folder is broken",
             )
-            for path, told in problems.items()
+            for path, summary in problems.items()
         ]
         documents = {"problems.txt": "\n".join([head, "", *lines, ""]), "report.json": _json(Report.on(outcomes))}
-        await self.inbox.put_away(delivery, "rejected", documents)
+        await self.inbox.archive(delivery, "rejected", documents)
         self.outcomes += outcomes
 
     def _share_budget(self, productions: Sequence[Production]) -> None:
@@ -248,7 +248,7 @@ class InboxRun:
         outcomes = [production.outcome for production in work if production.outcome]
         if not any(production.stays for production in work):
             try:
-                await self.inbox.put_away(delivery, "done", {"report.json": _json(Report.on(outcomes))})
+                await self.inbox.archive(delivery, "done", {"report.json": _json(Report.on(outcomes))})
             except SeedanceError as error:  # the clips are home; the other deliveries go on
                 stays = f"It could not be put away and stays in the inbox, to be done again for nothing: {error}"
                 outcomes = [one.model_copy(update={"error": f"{one.error or ''} {stays}".strip()}) for one in outcomes]
@@ -277,7 +277,7 @@ class InboxRun:
                 self.renderer.budget_refused(str(error))
             production.ends("over_budget", error, stays=True)
         except Exception as error:  # whatever it is, the other deliveries go on
-            production.ends("nothing", told(error), stays=True)
+            production.ends("nothing", summary(error), stays=True)
 
     async def _made_before(self, production: Production) -> Manifest | None:
         """The whole production of the very same shots, if an earlier run left one: it is not made twice."""

@@ -24,7 +24,7 @@ SLOW_UPLOAD = 2**20
 """Bytes a second: what an upload may take longer before the store counts as silent."""
 
 
-async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]], *, paid: bool = True) -> T:
+async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]], *, paid: bool = True) -> T:
     """Run *work* on a loop of its own: once begun, no cancellation, SIGTERM or first Ctrl-C stops it.
 
     A cancellation goes on after it; only what is queued and has not *paid* yet is dropped. Leaving it to its thread
@@ -47,24 +47,24 @@ async def to_the_end(work: Callable[[], Coroutine[Any, Any, T]], *, paid: bool =
     return running.result()
 
 
-async def keep(ledger: Ledger, record: Record, known: History | None = None) -> History:
+async def append_until_in(ledger: Ledger, record: Record, known: History | None = None) -> History:
     """Append a record that must not be lost, then take away the marker of what it closes.
 
     Raises `LedgerUnreadable` where the history can't be read; the record is then told and kept outside the store.
     """
-    keeping = asyncio.create_task(ledger.keep(record, known))
+    keeping = asyncio.create_task(ledger.append_until_in(record, known))
     done, _ = await asyncio.wait({keeping}, timeout=5)
     if done:
         history = await keeping
     else:  # the store is down: from here on only a kill may end it
         keeping.cancel()
-        history = await to_the_end(lambda: ledger.keep(record))
+        history = await run_to_completion(lambda: ledger.append_until_in(record))
     with contextlib.suppress(StoreUnavailable, BadStore):
         await ledger.unmark(history)
     return history
 
 
-async def put_and_keep(ledger: Ledger, file: Path, path: str, record: Record, known: History) -> History:
+async def publish_and_append(ledger: Ledger, file: Path, path: str, record: Record, known: History) -> History:
     """Publish a verified file and the record that names it. While the store is down or silent, only a kill ends trying.
 
     What is known is told outside the store then, and the file kept there too, until both are in.
@@ -81,7 +81,7 @@ async def put_and_keep(ledger: Ledger, file: Path, path: str, record: Record, kn
         cancelled = error
     why = putting.exception() if putting.done() else StoreUnavailable(f"it took no file for {patience:.0f} s.")
     if why is None:
-        history = await keep(ledger, record, known)
+        history = await append_until_in(ledger, record, known)
         if cancelled is not None:
             raise cancelled
         return history
@@ -91,7 +91,7 @@ async def put_and_keep(ledger: Ledger, file: Path, path: str, record: Record, kn
     ledger.rescue(record, why, copy)
     cancelled = await _ended(putting) or cancelled
     is_in = putting.exception() is None
-    history = await to_the_end(lambda: _put_and_keep_until_in(ledger, file, path, record, copy, is_in=is_in))
+    history = await run_to_completion(lambda: _publish_until_in(ledger, file, path, record, copy, is_in=is_in))
     if cancelled is not None:
         raise cancelled
     return history
@@ -108,7 +108,7 @@ async def _ended(work: asyncio.Future[None]) -> asyncio.CancelledError | None:
     return cancelled
 
 
-async def _put_and_keep_until_in(
+async def _publish_until_in(
     ledger: Ledger, file: Path, path: str, record: Record, copy: Path, *, is_in: bool
 ) -> History:
     for pause in pauses(0.5, 15.0):
@@ -117,7 +117,7 @@ async def _put_and_keep_until_in(
             # A file that is no more was moved into the store before its answer was lost.
             if not is_in and await asyncio.to_thread(file.exists):
                 await ledger.store.put(file, path, "video/mp4")
-            history = await keep(ledger, record)
+            history = await append_until_in(ledger, record)
             if copy != file:
                 await asyncio.to_thread(copy.unlink, missing_ok=True)
             return history

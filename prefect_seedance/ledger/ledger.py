@@ -22,7 +22,7 @@ from prefect_seedance.errors import BadStore, LedgerUnreadable, LostRace, Missin
 from prefect_seedance.ledger.pauses import pauses
 from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rescue import rescue, without_a_place
-from prefect_seedance.ledger.rules import OPEN, History, Sighting
+from prefect_seedance.ledger.rules import OPEN, ClaimObservation, History
 from prefect_seedance.ledger.writer import is_gone
 from prefect_seedance.storage.store import Store
 
@@ -132,7 +132,7 @@ class Ledger:
             await asyncio.sleep(pause)
         return await self.append(history, record)
 
-    async def keep(self, record: Record, known: History | None = None) -> History:
+    async def append_until_in(self, record: Record, known: History | None = None) -> History:
         """Append *record* wherever the history has a place for it, repeating until it is in. Only a kill ends this.
 
         A step that is no longer legal is dropped, since somebody else took it; a job id that no record names becomes a
@@ -156,7 +156,7 @@ class Ledger:
         races, outages, unreadable = pauses(0.02, 2.0), pauses(0.5, 15.0), 0
         while True:
             try:
-                return await self._append_where_it_belongs(record)
+                return await self._append_in_place(record)
             except LostRace:
                 await asyncio.sleep(next(races))
             except (StoreUnavailable, BadStore) as error:
@@ -166,7 +166,7 @@ class Ledger:
                     raise LedgerUnreadable(without_a_place(record, error)) from error
                 await asyncio.sleep(next(outages))
 
-    async def _append_where_it_belongs(self, record: Record) -> History:
+    async def _append_in_place(self, record: Record) -> History:
         history = await self.load(record.key)
         if _is_in(history, record):
             return history
@@ -232,10 +232,10 @@ class Ledger:
         """Every key that has a history. A full listing: for reports, never in the course of a run."""
         return await self.store.names("ledger")
 
-    def sighting(self, record: Record) -> Sighting:
+    def observation(self, record: Record) -> ClaimObservation:
         """What this process knows of a claim: how long it has watched it, and whether its writer is surely gone."""
         first = self._first_seen.setdefault(record.claim_id, time.monotonic())
-        return Sighting(time.monotonic() - first, is_gone(record.writer))
+        return ClaimObservation(time.monotonic() - first, is_gone(record.writer))
 
 
 def record_path(key: str, number: int) -> str:

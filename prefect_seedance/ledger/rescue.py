@@ -26,16 +26,16 @@ def rescue_file() -> Path:
 
 def rescue(record: Record, error: Exception, store_url: str, file: Path | None = None) -> None:
     """Say at once, in three places outside the store, what the store does not take now. *file* is a verified clip."""
-    told = (
+    summary = (
         f"The store does not take the record `{record.step}` of {_job_of(record)}: {error} It is tried until it does. "
         f"Should this process end before, {_way_on(record, store_url)}; a copy is in {rescue_file()}."
     )
     if isinstance(error, LedgerUnreadable):
-        told = without_a_place(record, error)
+        summary = without_a_place(record, error)
     if file is not None:
-        told += f" The clip itself is kept as {file}."
-    log.error(told)
-    print(harmless(told), file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
+        summary += f" The clip itself is kept as {file}."
+    log.error(summary)
+    print(harmless(summary), file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
     line: dict[str, Any] = {"at": datetime.datetime.now(datetime.UTC).isoformat(), "store": store_url}
     line |= {"file": str(file)} if file is not None else {}
     line["record"] = record.model_dump(mode="json")

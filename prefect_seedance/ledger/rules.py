@@ -138,7 +138,7 @@ Action = Claim | Watch | CallUnclear | Poll | Fetch | Done | Held
 
 
 @dataclass(frozen=True)
-class Sighting:
+class ClaimObservation:
     """What an observer knows of a claim beyond its record."""
 
     watched_seconds: float = 0.0
@@ -147,15 +147,17 @@ class Sighting:
     """The claim's process was on this machine, and is no more."""
 
 
-def seconds_until_overdue(record: Record, now: datetime.datetime, sighting: Sighting) -> float:
+def seconds_until_overdue(record: Record, now: datetime.datetime, observation: ClaimObservation) -> float:
     """How long until a claim is overdue; 0 when it is: by its date, by the observer's clock, or its process is gone."""
-    if sighting.writer_gone:
+    if observation.writer_gone:
         return 0.0
-    aged = max((now - record.claimed_at).total_seconds(), sighting.watched_seconds)
+    aged = max((now - record.claimed_at).total_seconds(), observation.watched_seconds)
     return max(0.0, record.submit_timeout_seconds - aged)
 
 
-def decide(history: History, now: datetime.datetime, sighting: Sighting = Sighting(), *, retry: bool = False) -> Action:
+def decide(
+    history: History, now: datetime.datetime, observation: ClaimObservation = ClaimObservation(), *, retry: bool = False
+) -> Action:
     """What comes next. *retry* allows a new attempt after `failed`, never for a refused prompt or picture."""
     last = history.last
     if last is None:
@@ -168,7 +170,7 @@ def decide(history: History, now: datetime.datetime, sighting: Sighting = Sighti
         case Step.FAILED:
             return Claim() if retry and last.kind != FailureReason.MODERATED_INPUT else Held(remedy(last))
         case Step.CLAIMED:
-            remaining = seconds_until_overdue(last, now, sighting)
+            remaining = seconds_until_overdue(last, now, observation)
             return Watch(remaining) if remaining > 0 else CallUnclear()
         case Step.ACCEPTED:
             return Poll()

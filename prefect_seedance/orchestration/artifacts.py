@@ -28,10 +28,10 @@ from prefect_seedance.text import dollars
 async def plan_table(planned: Planned) -> None:
     """The plan, before anything is spent."""
     plan = planned.plan
-    told = f"**{escaped(plan.title)}**: {dollars(plan.estimated_usd)} to spend, shots: {len(plan.shots)}."
+    summary = f"**{escaped(plan.title)}**: {dollars(plan.estimated_usd)} to spend, shots: {len(plan.shots)}."
     remarks = [f"- {escaped(str(remark))}" for remark in (*planned.warnings, *plan.problems)]
     await acreate_markdown_artifact(
-        "\n".join([plan_markdown(planned), *remarks]), key="seedance-plan", description=told
+        "\n".join([plan_markdown(planned), *remarks]), key="seedance-plan", description=summary
     )
 
 
@@ -61,19 +61,19 @@ class Progress:
     async def end(self) -> None:
         if self.artifact is None:
             return
-        told = f"{self.total} of {self.total} clips looked after; seedance-shots says what became of each"
-        await aupdate_progress_artifact(self.artifact, progress=100.0, description=told)
+        summary = f"{self.total} of {self.total} clips looked after; seedance-shots says what became of each"
+        await aupdate_progress_artifact(self.artifact, progress=100.0, description=summary)
 
 
 async def results(manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
     """What became of each shot, with links and posters, and what it cost."""
     production_made(manifest, folder, store)
     stored = sum(shot.status == "stored" for shot in manifest.shots)
-    told = f"**{escaped(manifest.title)}**: {manifest.status}, {stored} of {len(manifest.shots)} shots stored"
+    summary = f"**{escaped(manifest.title)}**: {manifest.status}, {stored} of {len(manifest.shots)} shots stored"
     shots = await shots_markdown(manifest, folder, store)
-    await acreate_markdown_artifact(shots, key="seedance-shots", description=f"{told}.")
-    told += f", {dollars(manifest.spent_usd)} spent."
-    await acreate_markdown_artifact(costs_markdown(manifest, money), key="seedance-cost", description=told)
+    await acreate_markdown_artifact(shots, key="seedance-shots", description=f"{summary}.")
+    summary += f", {dollars(manifest.spent_usd)} spent."
+    await acreate_markdown_artifact(costs_markdown(manifest, money), key="seedance-cost", description=summary)
 
 
 def counts(found: dict[str, Any]) -> str:
@@ -90,13 +90,13 @@ async def collected(found: dict[str, Any], ledger: Ledger) -> None:
     days, _ = await daily(ledger)
     rows = [day.as_row() for day in reversed(days)]
     spent, risk = (sum(row[name] for row in rows) for name in ("spent_usd", "at_risk_usd"))
-    told = f"By UTC day, newest first; in all ${spent:,.2f} spent, ${risk:,.2f} at risk"
-    await acreate_table_artifact(table=rows, key="seedance-report", description=told)
+    summary = f"By UTC day, newest first; in all ${spent:,.2f} spent, ${risk:,.2f} at risk"
+    await acreate_table_artifact(table=rows, key="seedance-report", description=summary)
 
 
 async def inbox(report: dict[str, Any]) -> None:
     """What a run over an inbox did; nothing when it was empty."""
     if report["boards"]:
-        told = f"{len(report['boards'])} storyboards, ${report['spent_usd']:.2f} spent"
+        summary = f"{len(report['boards'])} storyboards, ${report['spent_usd']:.2f} spent"
         boards = [{name: inert(value) for name, value in board.items()} for board in report["boards"]]
-        await acreate_table_artifact(table=boards, key="seedance-inbox", description=told)
+        await acreate_table_artifact(table=boards, key="seedance-inbox", description=summary)

@@ -33,10 +33,10 @@ def plan_markdown(planned: Planned) -> str:
         f"| {escaped(s.id)} | {s.action} | {dollars(s.estimated_usd)} | {s.take} | {s.key or ''} |" for s in plan.shots
     ]
     reused = f" Clips worth {dollars(plan.reused_usd)} are there already." if plan.reused_usd else ""
-    told = f"**{escaped(plan.title)}** would spend **{dollars(plan.estimated_usd)}**."
+    summary = f"**{escaped(plan.title)}** would spend **{dollars(plan.estimated_usd)}**."
     return "\n".join(
         [
-            f"{told}{reused} The hash of this plan is `{plan.plan_hash}`.",
+            f"{summary}{reused} The hash of this plan is `{plan.plan_hash}`.",
             "",
             "| shot | action | estimate | take | key |",
             "| --- | --- | ---: | ---: | --- |",

@@ -9,7 +9,14 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TypeVar
 
-from prefect_seedance.errors import DownloadFailed, LedgerUnreadable, OverBudget, SeedanceError, StoreUnavailable, told
+from prefect_seedance.errors import (
+    DownloadFailed,
+    LedgerUnreadable,
+    OverBudget,
+    SeedanceError,
+    StoreUnavailable,
+    summary,
+)
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.models import LastFrame
@@ -155,7 +162,7 @@ class BoardRun:
             record,
             estimated_usd=estimated_usd,
             claimed_here=record is not None and record.claim_id in self.session.claims,
-            error=None if error is None else told(error),
+            error=None if error is None else summary(error),
             held=held,
         )
 

@@ -17,7 +17,7 @@ from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.ledger import rules
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
-from prefect_seedance.ledger.rules import History, Sighting
+from prefect_seedance.ledger.rules import ClaimObservation, History
 from prefect_seedance.models import Frozen, LastFrame, Problem, Usd
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storyboard.reading import Board, BoardShot
@@ -109,7 +109,7 @@ def _plan_shot(
     if twin is not None:
         return planned(twin.action, twin.problem or f"the same request as {twin.id}: one clip, paid once")
     last = history.last
-    match rules.decide(history, last.claimed_at, Sighting(), retry=retry) if last else rules.Claim():
+    match rules.decide(history, last.claimed_at, ClaimObservation(), retry=retry) if last else rules.Claim():
         case rules.Done():
             return planned("reuse")
         case rules.Held(why):

@@ -13,10 +13,9 @@ from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import BadInput, OverBudget, SeedanceError
-from prefect_seedance.generation.collect import settle_what_is_over
 from prefect_seedance.generation.poll_times import Waiting
 from prefect_seedance.generation.session import RenderSession
-from prefect_seedance.ledger.durable import to_the_end
+from prefect_seedance.ledger.durable import run_to_completion
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.writer import this_writer
@@ -158,11 +157,11 @@ async def _render(board: Board, planned: Planned, session: RenderSession, host: 
             await _reserve(session, host)
             await run.render()
     finally:
-        notes += await to_the_end(session.budget.close)
-    store = session.ledger.store
+        notes += await run_to_completion(session.budget.close)
+    ledger, store = session.ledger, session.ledger.store
     if run.to_render:
         with contextlib.suppress(SeedanceError):  # dead runs', whose clips are home now; if not here, the collector's
-            await settle_what_is_over(session, MonthlySpend(store))
+            await MonthlySpend(store).release_ended(ledger.load_whole)
     money = [*notes, *await session.budget.lines()]
     for line in money:
         host.say(line)

@@ -171,18 +171,18 @@ class Store(ABC):
         except Missing:
             return await self._kind_of_ledger()
         with suppress(ValueError, KeyError, TypeError):
-            told = json.loads(raw)
-            if told["schema"] == STORE_SCHEMA:
-                return next(kind for kind in OWNERS if kind == told["kind"])
+            summary = json.loads(raw)
+            if summary["schema"] == STORE_SCHEMA:
+                return next(kind for kind in OWNERS if kind == summary["kind"])
         raise BadStore(f"{self.url}/{KIND_PATH} does not say what this store is for; restore it or use another store.")
 
     async def _kind_of_ledger(self) -> Kind | None:
         keys = await self.names("ledger")
         for key in keys[:KEYS_ASKED]:
             with suppress(ValueError, KeyError, TypeError, Missing):
-                told = json.loads(await self.read(f"ledger/{key}/0001.json"))["base_url"]
-                if isinstance(told, str):
-                    return kind_of_api(told)
+                summary = json.loads(await self.read(f"ledger/{key}/0001.json"))["base_url"]
+                if isinstance(summary, str):
+                    return kind_of_api(summary)
         if keys:
             raise BadStore(
                 f"{self.url}/{KIND_PATH} is gone and the ledger does not tell real clips from an emulator's; nothing "
@@ -192,14 +192,14 @@ class Store(ABC):
 
     async def belongs_to(self, kind: Kind) -> None:
         """Fix at first use whether this store holds real or pretend clips; `BadStore` if it is of the other kind."""
-        told = await self.kind()
-        if told is None:
+        summary = await self.kind()
+        if summary is None:
             with suppress(Taken):
                 return await self.create(KIND_PATH, _kind_file(kind))
-            told = await self.kind()
-        if told not in (None, kind):
+            summary = await self.kind()
+        if summary not in (None, kind):
             raise BadStore(
-                f"This store belongs to {OWNERS[told]}; its clips are never mixed with those of {OWNERS[kind]}, "
+                f"This store belongs to {OWNERS[summary]}; its clips are never mixed with those of {OWNERS[kind]}, "
                 f"so use another store than {self.url}."
             )
         return None

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from prefect_seedance.catalog.endpoints import Catalog, Model
-from prefect_seedance.catalog.options import MISFITS, first_offered
+from prefect_seedance.catalog.options import PROBLEMS_OF, first_offered
 from prefect_seedance.catalog.pricing import estimate
 from prefect_seedance.errors import BadInput
 from prefect_seedance.keys import key_of
@@ -23,9 +23,9 @@ from prefect_seedance.storyboard.texts import (
     VARIABLE,
     file_name,
     filled,
-    id_misfit,
+    id_problem,
     joined,
-    text_misfit,
+    text_problem,
     title_of,
     unset,
 )
@@ -91,11 +91,11 @@ class _Rules:
         self.style = filled(self.board.style, self.variables)[:LONGEST_PROMPT]
         self.variables_known = not any(loc[:1] == ("variables",) for loc in outline.broken)
         self.blocked: dict[int, str] = {}
-        told = {problem.shot: problem.message for problem in reversed(outline.problems)}
+        summary = {problem.shot: problem.message for problem in reversed(outline.problems)}
         for loc in outline.broken:
             if len(loc) > 1 and loc[0] == "shots":
                 name = shot_name(self.shots, int(loc[1]))
-                self.blocked[int(loc[1])] = told.get(name, "what holds for all its siblings is wrong")
+                self.blocked[int(loc[1])] = summary.get(name, "what holds for all its siblings is wrong")
 
     def problem(self, loc: Loc, message: str) -> None:
         """Note what is wrong at *loc*, unless it was found to be wrong already when it was read."""
@@ -128,7 +128,7 @@ class _Rules:
         if not (model := self.catalog.get(defaults.model)):
             self.problem(("defaults", "model"), self.unknown_model(defaults.model))
             return
-        for field, misfit in MISFITS.items():
+        for field, misfit in PROBLEMS_OF.items():
             value = getattr(defaults, field)
             if value is not None and (message := misfit(value, model)):
                 self.problem(("defaults", field), message)
@@ -147,7 +147,7 @@ class _Rules:
 
     def check_text(self, loc: Loc, text: str) -> None:
         self.check_names(loc, text)
-        if message := text_misfit(filled(text, self.variables), str(loc[-1])):
+        if message := text_problem(filled(text, self.variables), str(loc[-1])):
             self.problem(loc, message)
 
     def check_shots(self) -> tuple[BoardShot, ...]:
@@ -185,7 +185,7 @@ class _Rules:
         first: dict[str, int] = {}
         for number, shot in enumerate(self.shots):
             loc = ("shots", number, "id")
-            if message := id_misfit(shot.id):
+            if message := id_problem(shot.id):
                 self.problem(loc, message)
                 continue
             other = first.setdefault(file_name(shot.id), number)
@@ -226,7 +226,7 @@ class _Rules:
         if len(prompt) > model.longest_prompt:
             message = f"the prompt has {len(prompt):,} characters with the style; {model.slug} may cut what is beyond "
             self.warnings.append(self.outline.note((*at, "prompt"), f"{message}{model.longest_prompt:,}"))
-        asked = {field: self.value(number, field, model) for field in MISFITS}
+        asked = {field: self.value(number, field, model) for field in PROBLEMS_OF}
         self.check_pictures(number, model)
         if model.tier_of(asked["size"]):
             self.check_crop((*at, "image"), shot.image, asked["size"])
@@ -248,7 +248,7 @@ class _Rules:
         A value that the model does not offer blocks the shot.
         """
         spec, default = self.shots[number], getattr(self.board.defaults, field)
-        own, misfit = getattr(spec, field), MISFITS[field]
+        own, misfit = getattr(spec, field), PROBLEMS_OF[field]
         if own is not None:
             if message := misfit(own, model):
                 self.problem(("shots", number, field), message)

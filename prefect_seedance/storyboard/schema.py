@@ -214,8 +214,8 @@ def _sentence(detail: ErrorDetails) -> str:
     wanted = {"string": "text", "int": "a whole number", "bool": "true or false"}.get(kind, "something else")
     if given is None:
         return f"`{field}` is empty; write {wanted} after it, or leave the field out"
-    told = "several values" if isinstance(given, dict | list) else f"`{printable(given)}`"
-    return f"`{field}` must be {wanted}, not {told}"
+    summary = "several values" if isinstance(given, dict | list) else f"`{printable(given)}`"
+    return f"`{field}` must be {wanted}, not {summary}"
 
 
 def _known(loc: Loc) -> list[str]:

@@ -23,7 +23,7 @@ from prefect_seedance.storyboard.documents import MOST_BYTES, Loc, Mistake, Node
 from prefect_seedance.storyboard.reading import Board, unreadable
 from prefect_seedance.storyboard.schema import Defaults, Outline, ShotSpec, Storyboard, outline_of
 from prefect_seedance.storyboard.sequence_files import Found, find_pictures, ids_of, prompt_file
-from prefect_seedance.storyboard.texts import id_misfit, text_misfit, unset
+from prefect_seedance.storyboard.texts import id_problem, text_problem, unset
 from prefect_seedance.text import printable, without_credentials
 
 COLUMNS = ("image", "prompt", "id", "duration", "take")
@@ -48,7 +48,7 @@ async def read_sequence(
     With *between* shot *i* goes from picture *i* to picture *i* + 1, for models that take a last frame. As with
     storyboards, what is wrong becomes problems, all at once.
     """
-    common = "" if text_misfit(prompt, "") or unset(prompt, {}) else prompt.strip()
+    common = "" if text_problem(prompt, "") or unset(prompt, {}) else prompt.strip()
     folder, outline = await _read(location, common, store)
     header = {"title": title or outline.board.title, "style": style, "defaults": defaults}
     outline = replace(outline, board=outline.board.model_copy(update=header))
@@ -153,7 +153,7 @@ def _paired(outline: Outline) -> Outline:
     pairs = []
     for one, other in pairwise(shots):
         name = f"{one.id}-to-{other.id}"
-        name = name if id_misfit(name) is None else one.id
+        name = name if id_problem(name) is None else one.id
         pairs.append(one.model_copy(update={"id": name, "last_image": other.image}))
     # What is wrong with the last row is reported, but there is no shot for it.
     broken = {loc for loc in outline.broken if loc[:2] != ("shots", len(shots) - 1)}
@@ -175,7 +175,7 @@ def _with_prompts(outline: Outline, prompt: str, common: str) -> Outline:
         wrong = (
             f"`{{{printable(names[0])}}}` in the common prompt has no value; write it without braces" if names else None
         )
-        messages = [text_misfit(prompt, "common prompt") or wrong or "the common prompt can't be used"]
+        messages = [text_problem(prompt, "common prompt") or wrong or "the common prompt can't be used"]
     elif silent:
         first = printable(without_credentials(shots[silent[0]].image or ""))
         own = "write one into the CSV" if outline.tree else f"write {printable(prompt_file(first))}"

@@ -13,7 +13,7 @@ from prefect_seedance.errors import BadInput
 from prefect_seedance.sources.folder import Folder
 from prefect_seedance.sources.images import ENDINGS
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.texts import LONGEST_ID, file_name, id_misfit
+from prefect_seedance.storyboard.texts import LONGEST_ID, file_name, id_problem
 
 SPECIAL = re.compile(r"[*?\[]")
 
@@ -71,7 +71,7 @@ def ids_of(pictures: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
 
 
 def _as_id(name: str) -> str:
-    marks = "".join(mark if mark in " -_." or not id_misfit(mark) else "-" for mark in name)
+    marks = "".join(mark if mark in " -_." or not id_problem(mark) else "-" for mark in name)
     cut = marks[:LONGEST_ID]
     while len(cut.encode()) > 3 * LONGEST_ID:
         cut = cut[:-1]

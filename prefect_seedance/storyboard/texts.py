@@ -61,7 +61,7 @@ def title_of(text: str, variables: Mapping[str, str]) -> str:
     return " ".join(filled(text, variables).split())
 
 
-def text_misfit(text: str, name: str) -> str | None:
+def text_problem(text: str, name: str) -> str | None:
     """Why *text*, with its variables filled, can't be sent as the prompt or style that it is, and the remedy."""
     if len(text) > LONGEST_PROMPT:
         return f"the {name} has {len(text):,} characters; the most is {LONGEST_PROMPT:,}, so shorten it"
@@ -81,7 +81,7 @@ def _plain(text: str) -> str:
     return "".join("-" if mark != "—" and unicodedata.category(mark) == "Pd" else mark for mark in plain)
 
 
-def id_misfit(name: str) -> str | None:
+def id_problem(name: str) -> str | None:
     """Why *name* can't be the id of a shot, and the remedy."""
     if not name:
         return "the id is empty; give the shot a name of its own"

@@ -365,7 +365,7 @@ async def test_what_another_run_works_at_is_left_to_it_until_that_run_is_over(
     async def never(_: str) -> bool:
         return False
 
-    assert await Inbox(store, "inbox").take(delivery, this_writer(run["id"]), never)
+    assert await Inbox(store, "inbox").lease(delivery, this_writer(run["id"]), never)
     assert told(await process_inbox(credentials, on_disk)) == {"board.yaml": "skipped"}
     prefect_server.post(f"flow_runs/{run['id']}/set_state", state={"type": "CRASHED"}, force=True)
     assert told(await process_inbox(credentials, on_disk)) == {"board.yaml": "complete"}

@@ -201,7 +201,7 @@ async def test_a_job_that_was_completed_lost_and_asked_for_again_can_complete_ag
         assert history.last is not None
         history = await run.ledger.append(history, next_step(history.last, step))
     assert history.last is not None
-    again = await run.ledger.keep(next_step(history.last, Step.COMPLETED))
+    again = await run.ledger.append_until_in(next_step(history.last, Step.COMPLETED))
     assert (again.state, again.number) == (Step.COMPLETED, history.number + 1)
     assert (await persist(run, again)).state is Step.STORED
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1

@@ -51,7 +51,7 @@ async def test_a_link_swapped_in_after_a_delivery_was_found_leads_nowhere(
     (inbox / "film" / "notes.txt").symlink_to(private / "notes.txt")
     (inbox / "film" / "references").rename(inbox.parent / "aside")
     (inbox / "film" / "references").symlink_to(private)
-    await Inbox(store, "inbox").put_away(delivery, "done", {"report.json": "{}"})
+    await Inbox(store, "inbox").archive(delivery, "done", {"report.json": "{}"})
 
     files = kept(store, "done")
     assert sorted(files) == ["film/board.yaml", "film/left-out.txt", "film/report.json"]
@@ -65,7 +65,7 @@ async def test_a_pipe_swapped_in_hangs_nothing(store: Store, inbox: Path) -> Non
     [delivery] = await Inbox(store, "inbox").deliveries()
     (inbox / "film" / "notes.txt").unlink()
     os.mkfifo(inbox / "film" / "notes.txt")
-    await Inbox(store, "inbox").put_away(delivery, "done", {})
+    await Inbox(store, "inbox").archive(delivery, "done", {})
     assert "notes.txt: it is no file but a named pipe" in kept(store, "done")["film/left-out.txt"]
     assert list(inbox.iterdir()) == []
 
@@ -73,7 +73,7 @@ async def test_a_pipe_swapped_in_hangs_nothing(store: Store, inbox: Path) -> Non
 async def test_what_is_put_away_is_a_copy_that_its_author_can_no_longer_change(store: Store, inbox: Path) -> None:
     [delivery] = await Inbox(store, "inbox").deliveries()
     with (inbox / "film" / "notes.txt").open("a") as still_open:
-        await Inbox(store, "inbox").put_away(delivery, "done", {})
+        await Inbox(store, "inbox").archive(delivery, "done", {})
         still_open.write("CHANGED")
     assert kept(store, "done")["film/notes.txt"] == "notes"
 
@@ -83,7 +83,7 @@ async def test_an_earlier_delivery_of_the_name_keeps_its_place(store: Store, inb
         (inbox / "film").mkdir(exist_ok=True)
         (inbox / "film" / "board.yaml").write_text(content)
         [delivery] = await Inbox(store, "inbox").deliveries()
-        await Inbox(store, "inbox").put_away(delivery, "done", {"report.json": content})
+        await Inbox(store, "inbox").archive(delivery, "done", {"report.json": content})
     files = kept(store, "done")
     for place, content in {"film": "first", "film-2": "second", "film-3": "third"}.items():
         assert (files[f"{place}/board.yaml"], files[f"{place}/report.json"]) == (content, content)
@@ -122,5 +122,5 @@ async def test_an_inbox_that_its_owner_made_a_link_is_read(store: Store, inbox: 
     inbox.rename(tmp_path / "uploads")
     inbox.symlink_to(tmp_path / "uploads")
     [delivery] = await Inbox(store, "inbox").deliveries()
-    await Inbox(store, "inbox").put_away(delivery, "done", {})
+    await Inbox(store, "inbox").archive(delivery, "done", {})
     assert sorted(kept(store, "done")) == ["film/board.yaml", "film/notes.txt", "film/references/keeper.png"]

@@ -18,7 +18,7 @@ from prefect_seedance.storage import open_store
 from prefect_seedance.storyboard.reading import Board, Defaults
 from prefect_seedance.storyboard.sequence import read_sequence
 from prefect_seedance.storyboard.sequence_files import ids_of, natural
-from prefect_seedance.storyboard.texts import file_name, id_misfit
+from prefect_seedance.storyboard.texts import file_name, id_problem
 from tests.support.places import EXAMPLES
 from tests.support.s3_server import RunningS3
 
@@ -231,7 +231,7 @@ async def test_pictures_of_one_name_get_ids_of_their_own(frames: Path) -> None:
 @given(st.lists(st.text(min_size=1, max_size=100), max_size=8))
 def test_any_names_give_ids_that_are_allowed_and_differ(names: list[str]) -> None:
     ids = ids_of(f"{name}.png" for name in names)
-    assert [id_misfit(one) for one in ids] == [None] * len(names)
+    assert [id_problem(one) for one in ids] == [None] * len(names)
     assert len({file_name(one) for one in ids}) == len(ids)
 
 

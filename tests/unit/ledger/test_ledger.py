@@ -62,7 +62,9 @@ async def test_what_was_lost_twice_is_lost(ledger: Ledger) -> None:
     lost = after(accepted, Step.LOST, reason="the API no longer knows the job (404)")
     completed = after(accepted, Step.COMPLETED, answer={"id": "job", "status": "COMPLETED"})
     await grown(ledger, claim, accepted, lost, completed)
-    assert (await ledger.keep(after(completed, Step.LOST, reason="the clip's link is dead"))).state is Step.LOST
+    assert (
+        await ledger.append_until_in(after(completed, Step.LOST, reason="the clip's link is dead"))
+    ).state is Step.LOST
 
 
 @pytest.mark.parametrize("text", ["\ud83d", "a\0b", "\u2028"], ids=["half a character", "zero", "line separator"])
@@ -71,7 +73,7 @@ async def test_any_text_of_an_answer_can_be_recorded(ledger: Ledger, text: str) 
     accepted = after(claim, Step.ACCEPTED, job_id="job")
     await grown(ledger, claim, accepted)
     failed = after(accepted, Step.FAILED, reason=text, answer={"id": "job", "status": "FAILED", "error": text})
-    assert (await ledger.keep(failed)).state is Step.FAILED
+    assert (await ledger.append_until_in(failed)).state is Step.FAILED
     assert (await ledger.load(claim.key)).state is Step.FAILED
 
 
@@ -116,12 +118,12 @@ async def test_a_writer_whose_claim_is_no_longer_current_writes_nothing_but_a_jo
     unclear = after(old, Step.UNCLEAR)
     history = await grown(ledger, old, unclear, after(old, Step.REFUSED, by="person"), new)
     for step in (Step.REFUSED, Step.UNCLEAR):
-        assert (await ledger.keep(after(old, step, reason="late"))).records == history.records
-    stray = await ledger.keep(after(old, Step.ACCEPTED, job_id="late-job"))
+        assert (await ledger.append_until_in(after(old, step, reason="late"))).records == history.records
+    stray = await ledger.append_until_in(after(old, Step.ACCEPTED, job_id="late-job"))
     assert stray.last == history.last
     assert [record.job_id for record in stray.strays] == ["late-job"]
-    assert await ledger.keep(after(old, Step.ACCEPTED, job_id="late-job")) == stray
-    assert (await ledger.keep(after(new, Step.ACCEPTED, job_id="job"))).state is Step.ACCEPTED
+    assert await ledger.append_until_in(after(old, Step.ACCEPTED, job_id="late-job")) == stray
+    assert (await ledger.append_until_in(after(new, Step.ACCEPTED, job_id="job"))).state is Step.ACCEPTED
 
 
 OUT_OF_LOST = {
@@ -137,14 +139,14 @@ async def test_who_holds_something_of_a_lost_claim_takes_it_out_of_lost(ledger: 
     claim = a_claim()
     history = await grown(ledger, claim, after(claim, Step.UNCLEAR), after(claim, Step.LOST, by="person"))
     await ledger.unmark(history)
-    assert (await ledger.keep(after(claim, step, **facts))).state is step
+    assert (await ledger.append_until_in(after(claim, step, **facts))).state is step
     assert await ledger.markers() == ([] if step is Step.STORED else [(claim.key, 4)])
 
 
 async def test_a_stranger_takes_nothing_out_of_lost(ledger: Ledger) -> None:
     claim = a_claim()
     await grown(ledger, claim, after(claim, Step.UNCLEAR), after(claim, Step.LOST))
-    kept = await ledger.keep(a_claim(step=Step.ACCEPTED, job_id="job"))
+    kept = await ledger.append_until_in(a_claim(step=Step.ACCEPTED, job_id="job"))
     assert (kept.state, len(kept.strays)) == (Step.LOST, 1)
 
 
@@ -186,7 +188,7 @@ async def test_what_the_store_does_not_take_names_a_job_only_where_there_is_one(
 
     claim = a_claim()
     await grown(ledger, claim)
-    kept = await Ledger(HookedStore(ledger.store, failing)).keep(after(claim, Step.UNCLEAR))
+    kept = await Ledger(HookedStore(ledger.store, failing)).append_until_in(after(claim, Step.UNCLEAR))
     assert kept.state is Step.UNCLEAR
     told = capsys.readouterr().err
     assert f"settle {claim.key}@NUMBER" in told
@@ -205,7 +207,7 @@ async def test_the_job_id_is_told_and_rescued_within_seconds_while_the_store_han
     claim = a_claim()
     claimed = await grown(ledger, claim)
     accepted = after(claim, Step.ACCEPTED, job_id="job-in-danger")
-    keeping = asyncio.create_task(Ledger(HookedStore(ledger.store, hanging)).keep(accepted, claimed))
+    keeping = asyncio.create_task(Ledger(HookedStore(ledger.store, hanging)).append_until_in(accepted, claimed))
     async with asyncio.timeout(60):
         while not rescue_file().exists():
             await asyncio.sleep(0.05)
@@ -230,7 +232,7 @@ async def test_a_history_that_cannot_be_read_ends_the_keeping_once_the_job_id_is
     await ledger.store.create(record_path(claim.key, 2), newer)
     async with asyncio.timeout(60):
         with pytest.raises(LedgerUnreadable, match=r"job-in-danger.*update prefect-seedance") as ended:
-            await ledger.keep(after(claim, Step.ACCEPTED, job_id="job-in-danger"), claimed)
+            await ledger.append_until_in(after(claim, Step.ACCEPTED, job_id="job-in-danger"), claimed)
     assert "nothing was submitted" not in str(ended.value)
     assert "job-in-danger" in rescue_file().read_text()
     assert "job-in-danger" in capsys.readouterr().err
@@ -243,7 +245,7 @@ async def test_no_record_is_written_that_cannot_be_read_back(ledger: Ledger) -> 
     body = {"id": "job", "status": "COMPLETED", "output": {"cost": "1e400"}}
     for cost in (Decimal("1e400"), Decimal("9" * 400), Decimal("sNaN"), Decimal("NaN")):
         odd = after(accepted, Step.COMPLETED, answer=body, cost_usd=cost, claim_id=claim.claim_id)
-        kept = await ledger.keep(odd)
+        kept = await ledger.append_until_in(odd)
         assert kept.state is Step.COMPLETED
     read = (await ledger.load(claim.key)).last
     assert read is not None
@@ -284,7 +286,7 @@ async def test_a_listing_that_stays_stale_is_not_asked_again_and_again_at_full_s
     accepted = after(claim, Step.ACCEPTED, job_id="job")
     await grown(ledger, claim, after(claim, Step.UNCLEAR))
     store = Stale(ledger.store, nothing)
-    keeping = asyncio.create_task(Ledger(store).keep(accepted))
+    keeping = asyncio.create_task(Ledger(store).append_until_in(accepted))
     begun = time.monotonic()
     while time.monotonic() - begun < 1:
         await asyncio.sleep(0.05)

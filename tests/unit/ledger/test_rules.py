@@ -16,12 +16,12 @@ from prefect_seedance.ledger.rules import (
     Action,
     CallUnclear,
     Claim,
+    ClaimObservation,
     Done,
     Fetch,
     Held,
     History,
     Poll,
-    Sighting,
     Watch,
     decide,
     remedy,
@@ -97,12 +97,12 @@ def test_only_the_steps_of_the_table_are_legal_and_only_for_the_claim_they_belon
 
 MODERATED = {"kind": "moderated input"}
 SIGHTINGS = {
-    "fresh": (0.0, Sighting()),
-    "overdue by date": (90.0, Sighting()),
-    "overdue by watching": (0.0, Sighting(watched_seconds=90.0)),
-    "from the future": (-1e6, Sighting(watched_seconds=30.0)),
-    "from the future, watched": (-1e6, Sighting(watched_seconds=91.0)),
-    "writer gone": (0.0, Sighting(writer_gone=True)),
+    "fresh": (0.0, ClaimObservation()),
+    "overdue by date": (90.0, ClaimObservation()),
+    "overdue by watching": (0.0, ClaimObservation(watched_seconds=90.0)),
+    "from the future": (-1e6, ClaimObservation(watched_seconds=30.0)),
+    "from the future, watched": (-1e6, ClaimObservation(watched_seconds=91.0)),
+    "writer gone": (0.0, ClaimObservation(writer_gone=True)),
 }
 CLAIMED: dict[str, Action] = {
     "fresh": Watch(90.0),
@@ -126,11 +126,11 @@ OTHERS: dict[Step | None, type[Action]] = {
 @pytest.mark.parametrize("strays", [0, 2])
 @pytest.mark.parametrize("circumstance", SIGHTINGS)
 def test_what_comes_next_is_what_the_table_says(circumstance: str, strays: int) -> None:
-    age, sighting = SIGHTINGS[circumstance]
+    age, observation = SIGHTINGS[circumstance]
     now = NOW + datetime.timedelta(seconds=age)
     for state, retry, facts in itertools.product(STATES, (False, True), ({}, MODERATED, {"kind": "other"})):
         known = in_state(state, strays=strays, **facts)
-        action = decide(known, now, sighting, retry=retry)
+        action = decide(known, now, observation, retry=retry)
         if state is Step.CLAIMED:
             assert action == CLAIMED[circumstance]
         elif state is Step.FAILED:
@@ -163,16 +163,16 @@ def test_a_reason_is_on_disk_the_word_that_it_always_was(reason: RefusalReason |
 def test_no_state_but_these_three_ever_leads_to_another_claim() -> None:
     """Unclear and lost are never submitted again by the program, whatever it is asked and however long ago it was."""
     later = NOW + datetime.timedelta(days=3650)
-    gone = Sighting(1e9, writer_gone=True)
+    gone = ClaimObservation(1e9, writer_gone=True)
     claiming = {state for state in STATES if isinstance(decide(in_state(state), later, gone, retry=True), Claim)}
     assert claiming == {None, Step.REFUSED, Step.FAILED}
 
 
 def test_a_claim_is_overdue_at_the_second_and_not_before() -> None:
     claim = record(Step.CLAIMED)
-    assert seconds_until_overdue(claim, NOW + datetime.timedelta(seconds=89), Sighting(88)) == 1
-    assert seconds_until_overdue(claim, NOW + datetime.timedelta(seconds=90), Sighting()) == 0
-    assert seconds_until_overdue(claim, NOW + datetime.timedelta(days=1), Sighting()) == 0
+    assert seconds_until_overdue(claim, NOW + datetime.timedelta(seconds=89), ClaimObservation(88)) == 1
+    assert seconds_until_overdue(claim, NOW + datetime.timedelta(seconds=90), ClaimObservation()) == 0
+    assert seconds_until_overdue(claim, NOW + datetime.timedelta(days=1), ClaimObservation()) == 0
 
 
 def test_the_numbers_that_opened_a_key_are_its_claims_and_its_ways_out_of_lost() -> None:

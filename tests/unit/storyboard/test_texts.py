@@ -8,7 +8,7 @@ from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.keys import key_of
 from prefect_seedance.models import Request
 from prefect_seedance.storyboard.reading import ShotSpec, Storyboard, read_board
-from prefect_seedance.storyboard.texts import LONGEST_PROMPT, text_misfit
+from prefect_seedance.storyboard.texts import LONGEST_PROMPT, text_problem
 
 COMMANDS = [
     "A cat --dur 12",
@@ -59,7 +59,7 @@ PROSE = [
 
 @pytest.mark.parametrize("text", COMMANDS)
 def test_a_command_in_a_prompt_is_refused_however_it_is_written(text: str) -> None:
-    assert "can change the bill; use the fields, or write it without" in (text_misfit(text, "prompt") or "")
+    assert "can change the bill; use the fields, or write it without" in (text_problem(text, "prompt") or "")
 
 
 @pytest.mark.parametrize("text", PROSE)
@@ -75,4 +75,4 @@ async def test_prose_with_dashes_is_sent_and_hashed_as_it_is_written(text: str) 
 @pytest.mark.parametrize("piece", ["-", "—", " -", "a-", "a—", "-—", "—dur", "\u200b", "— "])
 def test_no_text_takes_long_to_search(piece: str) -> None:
     """A pattern that tries every start with every end would take hours, not a moment."""
-    text_misfit((piece * LONGEST_PROMPT)[:LONGEST_PROMPT], "prompt")
+    text_problem((piece * LONGEST_PROMPT)[:LONGEST_PROMPT], "prompt")
