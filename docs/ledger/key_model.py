@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from docs.ledger.key_turn import Steps, Turn
 from docs.ledger.key_world import (
-    CLOSED,
-    MAY_FOLLOW,
     OPEN,
     Job,
-    Note,
     Person,
-    Process,
     Record,
     Rules,
     Troubles,
     World,
     first_world,
+    marker_of,
 )
 from docs.ledger.search import Violation, put
 
-Steps = Iterator[tuple[str, "World | Violation"]]
-
-OF_THE_KEY = -1
-"""The name of the one marker, where markers are named by the key alone."""
 JOB_GOES_ON = {"runs": ["done"], "done": ["forgotten"]}
 
 
@@ -45,7 +39,7 @@ class KeyModel:
         yield from self._person(w)
         for i, process in enumerate(w.processes):
             if process.at not in ("ended", "dead"):
-                for label, new in Turn(self, w, i).steps():
+                for label, new in Turn(self.rules, self.troubles, w, i).steps():
                     yield label, self._in_order(new) if self.troubles.alike and isinstance(new, World) else new
 
     def broken(self, w: World, *, ended: bool) -> Iterator[str]:
@@ -55,15 +49,20 @@ class KeyModel:
             yield "a: paid twice"
         if any(self._is_nowhere(w, number) for number in range(len(w.jobs))):
             yield "b: a paid job that no record names"
-        if step in OPEN and self._marker(_opening(w.history)) not in w.markers:
+        if step in OPEN and marker_of(self.rules, _opening(w.history)) not in w.markers:
             yield "e: an open key without a marker"
         if _lost_for_a_moment(w):
             yield "f: lost, though the link lives"
         if ended and any(process.at not in ("ended", "dead") for process in w.processes):
             yield "c: waits for ever on a dead claim" if step == "claimed" else "c: stuck"
-        if ended and step == "lost" and last and last.job is not None and w.person.looks and self.troubles.wants_again:
-            if w.jobs[last.job].status == "done":
-                yield "c: a clip that could be had stays lost"
+        if last and step == "lost" and self.troubles.wants_again and self._is_forsaken(w, last):
+            yield "c: a clip that could be had stays lost"
+
+    def _is_forsaken(self, w: World, lost: Record) -> bool:
+        """The job still runs or has its result, and neither a process nor a person can go on."""
+        if lost.job is None or w.jobs[lost.job].status not in ("runs", "done") or not w.person.looks:
+            return False
+        return all(process.at in ("ended", "dead") for process in w.processes) and not any(self._person(w))
 
     def _in_order(self, w: World) -> World:
         """Processes of one role in any fixed order: states that differ by their order alone are one."""
@@ -81,9 +80,6 @@ class KeyModel:
             or any(process.at == "got" and process.job == number for process in w.processes)
             or any(record.job == number for _, record in w.late_puts)
         )
-
-    def _marker(self, number: int) -> int:
-        return number if self.rules.marker_per_number else OF_THE_KEY
 
     def _time_and_provider(self, w: World) -> Steps:
         for record in w.history:
@@ -132,7 +128,14 @@ class KeyModel:
         if w.person.at == "idle":
             if last and last.step == "unclear" and looks:
                 yield from self._person_looks(w, last)
-            if last and last.step == "lost" and last.job is not None and looks and self.rules.retry and self.troubles.wants_again:
+            if (
+                last
+                and last.step == "lost"
+                and last.job is not None
+                and looks
+                and self.rules.retry
+                and self.troubles.wants_again
+            ):
                 asked = Person("says", len(w.history), "retry", looks - 1)
                 yield f"person wants job {last.job} tried again", w._replace(person=asked)
             return
@@ -161,246 +164,14 @@ class KeyModel:
         number, idle = len(w.history), Person(looks=w.person.looks)
         if number != w.person.about or last is None:
             yield "the answer came too late", w._replace(person=idle)
-        elif self._marker(number) not in w.markers:
-            yield "settle writes its marker", w._replace(markers=w.markers | {self._marker(number)})
+        elif marker_of(self.rules, number) not in w.markers:
+            yield "settle writes its marker", w._replace(markers=w.markers | {marker_of(self.rules, number)})
         else:
             answered = any(record.step == "completed" and record.job == last.job for record in w.history)
             record = Record("completed" if answered else "accepted", last.claim, last.job)
             yield (
                 f"person settles: retry, {record.step} job {record.job}",
                 w._replace(history=(*w.history, record), person=idle),
-            )
-
-
-class Turn:
-    """What one process may do next in one state."""
-
-    def __init__(self, model: KeyModel, world: World, i: int) -> None:
-        self.model, self.rules, self.troubles = model, model.rules, model.troubles
-        self.w, self.i, self.p = world, i, world.processes[i]
-        self.role = self.troubles.roles[i]
-        self.who = f"{self.role}{i}"
-        self.last = world.last
-        self.step = self.last.step if self.last else None
-
-    def steps(self) -> Steps:
-        if self.w.kills and self.p.at != "read":
-            yield f"{self.who} is killed at {self.p.at}", self._to("dead")._replace(kills=self.w.kills - 1)
-        yield from getattr(self, "_" + self.p.at.replace(" ", "_"))()
-
-    def _to(self, at: str, *, seen: int = 0, claim: int | None = None, job: int | None = None) -> World:
-        """The process stands elsewhere, and knows only what it is given."""
-        process = Process(at, seen, claim, job, 0 if at in ("ended", "dead") else self.p.claims_left)
-        return self.w._replace(processes=put(self.w.processes, self.i, process))
-
-    def _write(self, record: Record, then: World, note: str = "") -> Steps:
-        """A compare-and-append that won, that won unknown to its writer, or that lands later."""
-        w, what = self.w, f"{self.who} appends {record.step} {record.claim}{note}"
-        if record.step != "stray" and self.rules.bound and record.step not in MAY_FOLLOW[self.step]:
-            yield what, Violation("a step that is not in the table")
-            return
-        history = (*w.history, record)
-        yield what, then._replace(history=history)
-        if w.unknown:
-            yield f"{what}, answer lost", w._replace(history=history, unknown=w.unknown - 1)
-            late = w.late_puts | {(len(w.history), record)}
-            yield f"{what}, on its way", w._replace(late_puts=late, unknown=w.unknown - 1)
-
-    def _mark_again(self) -> Steps:
-        """The marker of a step out of lost."""
-        markers = self.w.markers | {self.model._marker(len(self.w.history))}
-        yield f"{self.who} writes its marker again", self.w._replace(markers=markers)
-
-    @property
-    def _is_marked(self) -> bool:
-        return not self.rules.marker_per_number or len(self.w.history) in self.w.markers
-
-    def _read(self) -> Steps:
-        w, last = self.w, self.last
-        again = self.step in (None, "refused", "failed")
-        if self.step == "lost" and not self.rules.cancelled_is_lost and last and last.job is not None:
-            again = w.jobs[last.job].status == "cancelled"
-        if again and self.role == "C":
-            yield from self._close_free_number()
-        if self.step == "claimed" and last:
-            overdue = w.age(last.claim) >= 1 and (not self.troubles.future or self.rules.watch)
-            if overdue or self.troubles.any_age:
-                yield from self._write(Record("unclear", last.claim), self._to("read"))
-        elif again and self.role == "R" and self.p.claims_left:
-            decided = Process("mark", len(w.history), w.claims_made, None, self.p.claims_left - 1)
-            processes = put(w.processes, self.i, decided)
-            yield f"{self.who} decides to claim", w._replace(processes=processes, claims_made=w.claims_made + 1)
-        elif self.step == "accepted" and last:
-            yield f"{self.who} polls", self._to("poll", job=last.job)
-        elif self.step == "completed" and last and last.job is not None:
-            if w.jobs[last.job].status in ("done", "forgotten") and not self._media_trouble:
-                yield f"{self.who} downloads", self._to("publish", job=last.job)
-            else:
-                yield f"{self.who} finds the link dead or the bytes damaged", self._to("dead link", job=last.job)
-        elif self.step in (None, "unclear") or (self.step == "refused" and self.role == "R"):
-            yield f"{self.who} ends ({self.step})", self._to("ended")
-        else:
-            yield f"{self.who} sees the end ({self.step})", self._to("clean", seen=len(w.history))
-
-    @property
-    def _media_trouble(self) -> bool:
-        return self.w.media == "spell" or (self.w.media == "path" and self.i == 0)
-
-    def _close_free_number(self) -> Steps:
-        w, number = self.w, len(self.w.history)
-        if not self.troubles.closes or number not in w.markers:
-            return
-        if self.rules.close == "by age":
-            yield f"{self.who} removes the marker of a free number", w._replace(markers=w.markers - {number})
-            return
-        announced = (p.claim for p in w.processes if p.at == "claim" and p.seen == number and p.claim is not None)
-        claim = -1 - number if self.rules.nobody else next(announced, -1 - number)
-        yield from self._write(Record("refused", claim), self._to("read"), f" at the free number {number}")
-
-    def _mark(self) -> Steps:
-        markers = self.w.markers | {self.model._marker(self.p.seen)}
-        yield f"{self.who} writes its marker", self._to("claim", seen=self.p.seen, claim=self.p.claim)._replace(markers=markers)
-
-    def _claim(self) -> Steps:
-        w, mine = self.w, self.p.claim
-        if mine is None:
-            return
-        if len(w.history) == self.p.seen:
-            yield from self._write(Record("claimed", mine), self._to("check", claim=mine))
-            return
-        there = w.history[self.p.seen]
-        own = {
-            "bytes": there == Record("claimed", mine),
-            "claim id": there.claim == mine,
-            "task run": there.step == "claimed",  # two executions of one task run
-            None: False,
-        }
-        if own[self.rules.own]:
-            yield f"{self.who} takes {there.step} {there.claim} for its own claim", self._to("check", claim=mine)
-        elif there == Record("claimed", mine):
-            yield (
-                f"{self.who} takes its own claim for a stranger's",
-                Violation("c: unclear, though nobody sent and nobody died"),
-            )
-        else:
-            yield f"{self.who} lost the race", self._to("read")
-
-    def _check(self) -> Steps:
-        late = self.rules.late_check and self.w.age(self.p.claim or 0) >= 1
-        yield f"{self.who} is {'late' if late else 'in time'}", self._to("refuse" if late else "send", claim=self.p.claim)
-
-    def _send(self) -> Steps:
-        w, claim = self.w, self.p.claim or 0
-        if self.rules.connection and w.age(claim) == 2:
-            yield f"{self.who} sends on a dead connection", self._to("doubt", claim=claim)
-            return
-        jobs = (*w.jobs, Job(claim, "runs"))
-        yield f"{self.who} POSTs: accepted", self._to("got", claim=claim, job=len(w.jobs))._replace(jobs=jobs)
-        yield f"{self.who} POSTs: accepted, answer lost", self._to("doubt", claim=claim)._replace(jobs=jobs)
-        if not self.rules.documented:
-            yield f"{self.who} POSTs: accepted, a gateway says 408", self._to("refuse", claim=claim)._replace(jobs=jobs)
-        yield f"{self.who} POSTs: 429", self._to("refuse", claim=claim)
-        yield f"{self.who} POSTs: lost before acceptance", self._to("doubt", claim=claim)
-        if self.troubles.slow:
-            slow = w.slow_posts | {claim}
-            yield f"{self.who} POSTs: timed out, still on its way", self._to("doubt", claim=claim)._replace(slow_posts=slow)
-
-    def _got(self) -> Steps:
-        w, last, mine, job = self.w, self.last, self.p.claim or 0, self.p.job
-        is_mine = last is not None and last.claim == mine
-        accepted = Record("accepted", mine, job)
-        if any(record.job == job for record in w.history):
-            yield f"{self.who} finds job {job} recorded", self._to("read")
-        elif self.step in ("claimed", "unclear") and (is_mine or not self.rules.bound):
-            yield from self._write(accepted, self._to("read"), f", job {job}")
-        elif last and self.step == "lost" and is_mine and last.job is None and self.rules.out_of_lost:
-            yield from self._write(accepted, self._to("read"), f", job {job}, after lost") if self._is_marked else self._mark_again()
-        elif self.rules.stray:
-            yield from self._write(Record("stray", mine, job), self._to("read"), f", job {job}")
-        else:
-            yield f"{self.who} has no place for job {job}", Violation("b: a paid job that no record names")
-
-    def _refuse(self) -> Steps:
-        yield from self._outcome("refused", ("claimed", "unclear"))
-
-    def _doubt(self) -> Steps:
-        yield from self._outcome("unclear", ("claimed",))
-
-    def _outcome(self, step: str, after: tuple[str, ...]) -> Steps:
-        last = self.last
-        if last and last.step in after and (last.claim == self.p.claim or not self.rules.bound):
-            yield from self._write(Record(step, last.claim), self._to("read"), f" (meant claim {self.p.claim})")
-        else:
-            yield f"{self.who} finds its claim closed", self._to("read")
-
-    def _poll(self) -> Steps:
-        last, job = self.last, self.p.job or 0
-        status = self.w.jobs[job].status
-        if last is None or last.step != "accepted":
-            yield f"{self.who} sees it go on", self._to("read")
-            return
-        if status == "done":
-            yield f"{self.who} gets the final answer", self._to("have", job=job)
-        elif status == "failed":
-            yield from self._write(Record("failed", last.claim, job), self._to("read"))
-        elif status == "cancelled":
-            yield from self._write(Record("lost", last.claim, job), self._to("read"), ", cancelled")
-        if status in ("forgotten", "dead") or (self.troubles.false_404 and status == "runs"):
-            yield f"{self.who} gets 404", self._to("gone", job=job)
-
-    def _gone(self) -> Steps:
-        last = self.last
-        if last and last.step == "accepted":
-            yield from self._write(Record("lost", last.claim, self.p.job), self._to("read"), " (404)")
-        else:
-            yield f"{self.who} sees it go on", self._to("read")
-
-    def _dead_link(self) -> Steps:
-        """Believed only when hours later another run than the first sees it too."""
-        w, last, note = self.w, self.last, self.w.note
-        if last is None or last.step != "completed":
-            yield f"{self.who} sees it go on", self._to("read")
-            return
-        number = max(n for n, record in enumerate(w.history) if record.step == "completed")
-        note = note if note and note.number == number else None
-        believed = note and (note.hours_old or not self.rules.hours) and (note.by != self.i or not self.rules.another_run)
-        if believed:
-            yield from self._write(Record("lost", last.claim, self.p.job), self._to("read"), " (link)")
-        elif note is None:
-            yield f"{self.who} notes the first sight", self._to("read")._replace(note=Note(number, self.i))
-        else:
-            yield f"{self.who} leaves it for later", self._to("read")
-
-    def _have(self) -> Steps:
-        yield from self._bring_home("completed", "accepted")
-
-    def _publish(self) -> Steps:
-        yield from self._bring_home("stored", "completed")
-
-    def _bring_home(self, step: str, after: str) -> Steps:
-        last = self.last
-        if last is None or self.step not in (after, "lost"):
-            yield f"{self.who} sees that it went on", self._to("read")
-            return
-        record = Record(step, last.claim, self.p.job)
-        if self.step == after:
-            yield from self._write(record, self._to("read"))
-        elif not self.rules.out_of_lost:
-            yield f"{self.who} must throw it away", Violation("b: an answer in hand, and the record says lost")
-        elif not self._is_marked:
-            yield from self._mark_again()
-        else:
-            yield from self._write(record, self._to("read"), ", after lost")
-
-    def _clean(self) -> Steps:
-        w = self.w
-        gone = {m for m in w.markers if m == OF_THE_KEY or any(r.step in CLOSED for r in w.history[m : self.p.seen])}
-        yield f"{self.who} removes the closed markers", self._to("ended")._replace(markers=w.markers - gone)
-        if w.unknown and gone:
-            late = w.late_deletes | gone
-            yield (
-                f"{self.who} removes the closed markers, on its way",
-                self._to("ended")._replace(late_deletes=late, unknown=w.unknown - 1),
             )
 
 

@@ -16,10 +16,13 @@ MAY_FOLLOW: dict[str | None, frozenset[str]] = {
     "lost": frozenset({"accepted", "completed", "stored"}),
     "stored": frozenset(),
 }
-"""The table of legal steps that was checked. A test compares it with `MAY_FOLLOW` of prefect_seedance/ledger/rules.py."""
+"""The table of legal steps that was checked. A test compares it with that of prefect_seedance/ledger/rules.py."""
 
 OPEN = frozenset({"claimed", "unclear", "accepted", "completed"})
 CLOSED = frozenset({"refused", "failed", "lost", "stored"})
+
+OF_THE_KEY = -1
+"""The name of the one marker, where markers are named by the key alone."""
 
 
 @dataclass(frozen=True)
@@ -182,3 +185,8 @@ def first_world(troubles: Troubles) -> World:
         note=None,
         media="to come" if troubles.media == "spell" else troubles.media,
     )
+
+
+def marker_of(rules: Rules, number: int) -> int:
+    """The marker that goes in before the record *number* opens the key."""
+    return number if rules.marker_per_number else OF_THE_KEY

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+
 @dataclass(frozen=True)
 class MoneyRules:
     """The rules of PROTOCOL.md about money, each with a switch. The values here are the rules as they are."""
