@@ -95,7 +95,10 @@ class Troubles:
     media: str | None = None
     """At the media host: one "spell" of trouble for all, or a bad "path" of process 0 alone."""
     alike: bool = False
-    """Processes of one role are told apart by nothing, which spares states; their names in a trace then mean little."""
+    """Processes of one role are told apart by nothing, which spares states; their names in a trace then mean little.
+
+    Not where a note is made: it says who made it.
+    """
     closes: bool = False
     """A collector may take the number of a marker for which nobody has claimed yet, at any time."""
 
