@@ -84,7 +84,9 @@ class Turn:
             if w.jobs[last.job].status in ("done", "forgotten") and not self._media_trouble:
                 yield f"{self.who} downloads", self._to("publish", job=last.job)
             else:
-                yield f"{self.who} finds the link dead or the bytes damaged", self._to("dead link", job=last.job)
+                seen = int(self._has_old_note())
+                dead = self._to("dead link", job=last.job, seen=seen)
+                yield f"{self.who} finds the link dead or the bytes damaged", dead
         elif self.step in (None, "unclear") or (self.step == "refused" and self.role == "R"):
             yield f"{self.who} ends ({self.step})", self._to("ended")
         else:
@@ -217,21 +219,29 @@ class Turn:
         else:
             yield f"{self.who} sees it go on", self._to("read")
 
+    def _completed_at(self) -> int:
+        return max(number for number, record in enumerate(self.w.history) if record.step == "completed")
+
+    def _note(self) -> Note | None:
+        """The note about the record that is current."""
+        return self.w.note if self.w.note and self.w.note.number == self._completed_at() else None
+
+    def _has_old_note(self) -> bool:
+        note = self._note()
+        if note is None:
+            return False
+        return (note.hours_old or not self.rules.hours) and (note.by != self.i or not self.rules.another_run)
+
     def _dead_link(self) -> Steps:
         """Believed only when hours later another run than the first sees it too."""
-        w, last, note = self.w, self.last, self.w.note
+        last = self.last
         if last is None or last.step != "completed":
             yield f"{self.who} sees it go on", self._to("read")
-            return
-        number = max(n for n, record in enumerate(w.history) if record.step == "completed")
-        note = note if note and note.number == number else None
-        believed = (
-            note and (note.hours_old or not self.rules.hours) and (note.by != self.i or not self.rules.another_run)
-        )
-        if believed:
+        elif self.p.seen if self.rules.aged_before else self._has_old_note():
             yield from self._write(Record("lost", last.claim, self.p.job), self._to("read"), " (link)")
-        elif note is None:
-            yield f"{self.who} notes the first sight", self._to("read")._replace(note=Note(number, self.i))
+        elif self._note() is None:
+            note = Note(self._completed_at(), self.i)
+            yield f"{self.who} notes the first sight", self._to("read")._replace(note=note)
         else:
             yield f"{self.who} leaves it for later", self._to("read")
 

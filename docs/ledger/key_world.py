@@ -63,6 +63,8 @@ class Rules:
     """The age of another's claim counts by the observer's own clock as well as by its date."""
     hours: bool = True
     """A dead link is believed only hours, by the store's clock, after the note of its first sight."""
+    aged_before: bool = True
+    """The note was hours old before the second look began: a machine may sleep between a look and its conclusion."""
     another_run: bool = True
     """A dead link is believed only by another run than the one that noted it first."""
 
