@@ -22,8 +22,12 @@ def test_the_picture_of_the_floors_is_the_contract() -> None:
 
 
 def test_every_file_that_a_page_names_is_there() -> None:
-    named = {name for page in PAGES for name in re.findall(r"`([\w./]+\.py)`", page.read_text(encoding="utf-8"))}
-    missing = {name for name in named if not any((folder / name).exists() for folder in (ROOT, PACKAGE))}
+    missing = {
+        f"{page.name}: {name}"
+        for page in PAGES
+        for name in re.findall(r"`([\w./]+\.py)`", page.read_text(encoding="utf-8"))
+        if not any((folder / name).exists() for folder in (ROOT, PACKAGE, page.parent))
+    }
     assert missing == set()
 
 
