@@ -19,6 +19,7 @@ from prefect_seedance.inbox.process import process
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.write import Content, write_production
 from prefect_seedance.rendering.approval import not_approved
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned
@@ -46,8 +47,11 @@ class TerminalHost:
     def __init__(self) -> None:
         self.planned: Planned | None = None
 
-    def steps(self, session: RenderSession) -> Steps:
+    def steps(self, session: RenderSession, shots: int) -> Steps:
         return DirectSteps(session)
+
+    async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:
+        return await write_production(session.ledger.store, content)
 
     def say(self, line: str) -> None:
         terminal.say(line)

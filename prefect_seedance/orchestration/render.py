@@ -17,14 +17,16 @@ from prefect.states import Completed, Failed
 
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
+from prefect_seedance.errors import SeedanceError
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record
-from prefect_seedance.orchestration import artifacts, events, logs
+from prefect_seedance.orchestration import artifacts, events, logs, tasks
 from prefect_seedance.orchestration.approval import ask
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.steps import SHOWN_ONE_BY_ONE, GroupedSteps, PrefectSteps
 from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.write import Content, write_production
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned
 from prefect_seedance.rendering.render import render_board as render
@@ -69,7 +71,7 @@ async def render_board(
     """
     opened = store.open()
     try:
-        host = PrefectHost(credentials, store, opened, len(board.shots))
+        host = PrefectHost(credentials, store, opened)
         return _state_of(await render(board, credentials.account(), opened, options, catalog, host))
     finally:
         await opened.aclose()
@@ -78,17 +80,27 @@ async def render_board(
 class PrefectHost:
     """Shows a board run in the Prefect UI. Losing the server loses what is shown, never a clip or its production."""
 
-    def __init__(self, credentials: RunpodCredentials, store: VideoStore, opened: Store, shots: int) -> None:
+    def __init__(self, credentials: RunpodCredentials, store: VideoStore, opened: Store) -> None:
         self.flow_run_id: str | None = flow_run.get_id()
         self.credentials = credentials
         self.store = store
         self.events = events.StepEvents(opened)
-        self.one_by_one = shots <= SHOWN_ONE_BY_ONE
+        self.one_by_one = True
         self.display = Display()
         self.progress: artifacts.Progress | None = None
 
-    def steps(self, session: RenderSession) -> Steps:
+    def steps(self, session: RenderSession, shots: int) -> Steps:
+        self.one_by_one = shots <= SHOWN_ONE_BY_ONE
         return PrefectSteps(session, self.credentials, self.store) if self.one_by_one else GroupedSteps(session)
+
+    async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:
+        try:
+            with tasks.sharing(session):
+                return await tasks.write_production(content, self.store)
+        except SeedanceError:
+            raise
+        except Exception:  # the server has gone: the production is written all the same, unseen
+            return await write_production(session.ledger.store, content)
 
     def say(self, line: str) -> None:
         logs.log_line(line)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 
+from prefect_seedance.errors import SeedanceError
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.models import Request
@@ -28,7 +30,10 @@ GROUPS = 24
 
 
 class PrefectSteps(DirectSteps):
-    """Every step of every shot as a task run named after the shot. What is tried again, the board run decides."""
+    """Every step of every shot as a task run named after the shot. What is tried again, the board run decides.
+
+    A Prefect server that has gone takes no step with it: the step is then taken unseen, which the ledger allows.
+    """
 
     def __init__(self, session: RenderSession, credentials: RunpodCredentials, store: VideoStore) -> None:
         super().__init__(session)
@@ -36,34 +41,53 @@ class PrefectSteps(DirectSteps):
         self.store = store
 
     async def publish(self, shot: str, picture: PictureSource, size: str) -> str:
-        return await self._show(tasks.publish_image, shot, picture, size, self.store)
+        unseen = partial(super().publish, shot, picture, size)
+        return await self._show(unseen, shot, tasks.publish_image, picture, size, self.store)
 
     async def last_frame(self, shot: str, record: Record) -> str:
-        return await self._show(tasks.take_last_frame, shot, record, self.store)
+        return await self._show(
+            partial(super().last_frame, shot, record), shot, tasks.take_last_frame, record, self.store
+        )
 
     async def submit(
         self, shot: str, request: Request, image: str | None, last_image: str | None, *, retry: bool
     ) -> Record:
-        return await self._show(tasks.submit_clip, shot, request, *self.blocks, image, last_image, retry=retry)
+        unseen = partial(super().submit, shot, request, image, last_image, retry=retry)
+        seen = tasks.submit_clip
+        return await self._show(unseen, shot, seen, request, *self.blocks, image, last_image, retry=retry)
 
     async def wait(self, shot: str, record: Record) -> Record:
-        return await self._show(tasks.wait_for_clip, shot, record, *self.blocks)
+        return await self._show(partial(super().wait, shot, record), shot, tasks.wait_for_clip, record, *self.blocks)
 
     async def persist(self, shot: str, record: Record) -> Record:
-        return await self._show(tasks.persist_clip, shot, record, *self.blocks)
+        return await self._show(partial(super().persist, shot, record), shot, tasks.persist_clip, record, *self.blocks)
 
-    async def _show(self, step: Task[P, Coroutine[Any, Any, T]], shot: str, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def _show(
+        self,
+        unseen: Callable[[], Awaitable[T]],
+        shot: str,
+        step: Task[P, Coroutine[Any, Any, T]],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
         name = f"{step.name.replace('_', ' ')}: {shot}"
-        with tasks.sharing(self.session):
-            return await step.with_options(task_run_name=lambda: name, retries=0)(*args, **kwargs)
+        try:
+            with tasks.sharing(self.session):
+                return await step.with_options(task_run_name=lambda: name, retries=0)(*args, **kwargs)
+        except SeedanceError:
+            raise
+        except Exception:
+            return await unseen()
 
 
 class GroupedSteps(DirectSteps):
     """The plain steps, with a few task runs that stand for groups of shots."""
 
     async def together(self, shots: Sequence[ShotTask]) -> None:
-        size = -(-len(shots) // GROUPS)
-        await asyncio.gather(*(_shots(n, Group(shots[n : n + size])) for n in range(0, len(shots), size)))
+        size = max(1, -(-len(shots) // GROUPS))
+        groups = (_shots(n, Group(shots[n : n + size])) for n in range(0, len(shots), size))
+        await asyncio.gather(*groups, return_exceptions=True)  # a server that has gone ends no shot
+        await asyncio.gather(*shots)
 
 
 class Group:

@@ -34,6 +34,15 @@ TRIES = 3
 TO_RENDER = ("generate", "retry", "resume")
 
 
+def to_render(board: Board, planned: Planned) -> dict[str, BoardShot]:
+    """The first shot of every key that is not there yet and may go on."""
+    wanted: dict[str, BoardShot] = {}
+    for shot, plan in zip(board.shots, planned.plan.shots, strict=True):
+        if shot.key and plan.action in TO_RENDER:
+            wanted.setdefault(shot.key, shot)
+    return wanted
+
+
 class BoardRun:
     """Renders the shots of a plan. One that is refused, failed or unclear never stops its siblings."""
 
@@ -57,21 +66,14 @@ class BoardRun:
         }
         self._shot_tasks: dict[str, ShotTask] = {}
 
-    @property
-    def to_render(self) -> dict[str, BoardShot]:
-        """The first shot of every key that is not there yet and may go on."""
-        wanted: dict[str, BoardShot] = {}
-        for shot, planned in zip(self.board.shots, self.planned.plan.shots, strict=True):
-            if shot.key and planned.action in TO_RENDER:
-                wanted.setdefault(shot.key, shot)
-        return wanted
-
     async def render(self) -> None:
         """Bring every shot as far as it goes. What goes wrong with a shot ends up in `errors`, not in its siblings.
 
         Cancelled, it first waits for what has begun to pay: a claim on its way is always followed by its outcome.
         """
-        self._shot_tasks = {key: asyncio.create_task(self._end(shot)) for key, shot in self.to_render.items()}
+        self._shot_tasks = {
+            key: asyncio.create_task(self._end(shot)) for key, shot in to_render(self.board, self.planned).items()
+        }
         tasks = list(self._shot_tasks.values())
         try:
             await self.steps.together(tasks)

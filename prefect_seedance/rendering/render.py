@@ -20,9 +20,9 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.production.manifest import Manifest
-from prefect_seedance.production.write import Content, write_production
+from prefect_seedance.production.write import Content
 from prefect_seedance.rendering.approval import needs_approval
-from prefect_seedance.rendering.board_run import BoardRun
+from prefect_seedance.rendering.board_run import BoardRun, to_render
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.rendering.steps import Steps
@@ -38,8 +38,8 @@ class Host(Protocol):
 
     flow_run_id: str | None
 
-    def steps(self, session: RenderSession) -> Steps:
-        """The steps of every shot, shown or not."""
+    def steps(self, session: RenderSession, shots: int) -> Steps:
+        """The steps of *shots* shots, shown or not."""
 
     def say(self, line: str) -> None:
         """One line for whoever watches the run."""
@@ -64,6 +64,9 @@ class Host(Protocol):
 
     async def shot_ended(self, line: str) -> None:
         """A shot has come as far as it goes."""
+
+    async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:
+        """Leave the production of *content* in the session's store; returns its manifest and its folder."""
 
     async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
         """All is done and written."""
@@ -149,23 +152,24 @@ def _refuse_above_budget(planned: Planned, session: RenderSession, host: Host) -
 
 
 async def _render(board: Board, planned: Planned, session: RenderSession, host: Host) -> Manifest:
-    run = BoardRun(board, planned, session, host.steps(session), host.shot_ended)
+    shots = to_render(board, planned)
+    run = BoardRun(board, planned, session, host.steps(session, len(shots)), host.shot_ended)
     await host.shots_begin(len({shot.key for shot in board.shots}))
     notes: list[str] = []
     try:
-        async with host.slots(min(session.max_in_flight, len(run.to_render))):
+        async with host.slots(min(session.max_in_flight, len(shots))):
             await _reserve(session, host)
             await run.render()
     finally:
         notes += await run_to_completion(session.budget.close)
     ledger, store = session.ledger, session.ledger.store
-    if run.to_render:
+    if shots:
         with contextlib.suppress(SeedanceError):  # dead runs', whose clips are home now; if not here, the collector's
             await MonthlySpend(store).release_ended(ledger.load_whole)
     money = [*notes, *await session.budget.lines()]
     for line in money:
         host.say(line)
-    manifest, folder = await write_production(store, _content(board, planned, run, notes))
+    manifest, folder = await host.write(session, _content(board, planned, run, notes))
     await host.production_made(manifest, folder, store, money)
     return manifest
 
