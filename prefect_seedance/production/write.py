@@ -100,18 +100,8 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     wanted, models = content.wanted_seconds, content.models
     otio = timeline.otio(title, shots, content.prompts, urls, rate, wanted_seconds=wanted, models=models)
     edl = timeline.edl(title, shots, urls, rate, wanted_seconds=wanted)
-    manifest = Manifest(
-        title=title,
-        status=status_of(shots),
-        plan_hash=content.plan_hash,
-        estimated_usd=content.estimated_usd,
-        spent_usd=content.spent_usd,
-        reused_usd=content.reused_usd,
-        shots=tuple(shots),
-        film=film,
-        timeline=f"{folder}/timeline.otio",
-        review=f"{folder}/index.html",
-    )
+    places = {"film": film, "timeline": f"{folder}/timeline.otio", "review": f"{folder}/index.html"}
+    manifest = manifest_of(content).model_copy(update=places)
     page = review.page(
         manifest,
         names=names,
@@ -154,6 +144,19 @@ async def _newest_if_same(store: Store, home: str, content: Content) -> tuple[Ma
         return None
     money = {name: getattr(content, name) for name in ("plan_hash", "estimated_usd", "spent_usd", "reused_usd")}
     return there.model_copy(update=money | {"shots": tuple(content.shots)}), str(latest["production"])
+
+
+def manifest_of(content: Content) -> Manifest:
+    """What became of every shot of *content*, of which no production was made yet."""
+    return Manifest(
+        title=content.title,
+        status=status_of(content.shots),
+        plan_hash=content.plan_hash,
+        estimated_usd=content.estimated_usd,
+        spent_usd=content.spent_usd,
+        reused_usd=content.reused_usd,
+        shots=tuple(content.shots),
+    )
 
 
 async def assemble_film(store: Store, clips: Sequence[str], target: str) -> Footage:

@@ -71,9 +71,8 @@ class BoardRun:
 
         Cancelled, it first waits for what has begun to pay: a claim on its way is always followed by its outcome.
         """
-        self._shot_tasks = {
-            key: asyncio.create_task(self._end(shot)) for key, shot in to_render(self.board, self.planned).items()
-        }
+        wanted = to_render(self.board, self.planned)
+        self._shot_tasks = {key: asyncio.create_task(self._end(shot)) for key, shot in wanted.items()}
         tasks = list(self._shot_tasks.values())
         try:
             await self.steps.together(tasks)

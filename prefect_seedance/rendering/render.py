@@ -20,7 +20,7 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.production.manifest import Manifest
-from prefect_seedance.production.write import Content
+from prefect_seedance.production.write import Content, manifest_of
 from prefect_seedance.rendering.approval import needs_approval
 from prefect_seedance.rendering.board_run import BoardRun, to_render
 from prefect_seedance.rendering.options import Options
@@ -169,7 +169,12 @@ async def _render(board: Board, planned: Planned, session: RenderSession, host: 
     money = [*notes, *await session.budget.lines()]
     for line in money:
         host.say(line)
-    manifest, folder = await host.write(session, _content(board, planned, run, notes))
+    content = _content(board, planned, run, notes)
+    try:
+        manifest, folder = await host.write(session, content)
+    except SeedanceError as error:
+        host.say(f"The production could not be written: {error} What is stored stays; rendering again costs nothing.")
+        return manifest_of(content)
     await host.production_made(manifest, folder, store, money)
     return manifest
 
