@@ -11,7 +11,7 @@ import asyncio
 import datetime
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from prefect_seedance.ledger import rules
@@ -65,7 +65,7 @@ class SharedPolling:
 
     async def poll_times(
         self, record: Record, usual_seconds: float, *, at_once: bool, until: float = float("inf")
-    ) -> AsyncIterator[None]:
+    ) -> AsyncGenerator[None, None]:
         """The moments to look at a job; the last of them is *until*, a moment of `time.monotonic`."""
         first = 0.0 if at_once else self.waiting.first
         first = max(0.0, usual_seconds / 2 - _age(record)) if first is None else first

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.generation.submit import submit
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.runpod.account import Account
@@ -201,14 +202,14 @@ def test_the_doctor_says_what_would_work(desk: Desk) -> None:
 def unclear_ones(desk: Desk, emulator: RunningEmulator, *prompts: str) -> list[Record]:
     """What a run leaves whose answers got lost."""
 
-    async def submit() -> list[Record]:
+    async def lose_answers() -> list[Record]:
         ledger = Ledger(open_store(desk.store))
         async with RunpodClient(Account("k", emulator.base_url)) as client:
             histories = [await submit(RenderSession(client, ledger), small(prompt)) for prompt in prompts]
         return [history.records[-1] for history in histories]
 
     emulator.fault("run", "drop_after", times=len(prompts))
-    return asyncio.run(submit())
+    return asyncio.run(lose_answers())
 
 
 @pytest.mark.parametrize("words", [["settle", "--json"], ["settle"], ["report"], ["report", "--csv"]], ids=" ".join)
@@ -227,12 +228,12 @@ def test_what_cannot_be_read_is_named_on_stderr_and_the_rest_is_told(
 
 
 def test_a_rotated_key_can_settle_what_the_old_one_left(desk: Desk, emulator: RunningEmulator) -> None:
-    async def submit() -> Record:
+    async def submitted() -> Record:
         async with RunpodClient(Account("k", emulator.base_url)) as client:
             history = await submit(RenderSession(client, Ledger(open_store(desk.store))), small("Dawn."))
         return history.records[-1]
 
-    accepted = asyncio.run(submit())
+    accepted = asyncio.run(submitted())
     handle = f"{accepted.key}@{accepted.number}"
     assert desk.run("settle", "--json").document == []
     assert desk.run("settle", "--json", RUNPOD_API_KEY="").document == []

@@ -6,13 +6,13 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from prefect_seedance.errors import OverBudget
 from tests.support.emulating import RunningEmulator
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect, stop
+from tests.support.processes import free_port, until
 
 DEPLOY = ("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
 KEY = "rpa_THE-KEY-OF-THE-TESTS"
@@ -184,18 +185,8 @@ def worker(server: RunningPrefect, folder: Path) -> Iterator[None]:
             stop(process)
 
 
-def until(seen: Callable[[], Any], seconds: float = 300) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := seen()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.3)
-    return found
-
-
 def test_the_server_of_the_page_starts_and_goes_on(tmp_path: Path) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     [first, *_] = re.findall(r"```bash\n(.*?)```", readme_section("A server"), re.DOTALL)
     assert "nohup prefect server start" in first
     environment = os.environ | {"PREFECT_HOME": str(tmp_path / "home"), "PREFECT_SERVER_API_PORT": str(port)}
@@ -303,10 +294,14 @@ async def test_messages_come_when_money_is_in_doubt_and_once_an_hour_when_a_budg
     assert "prefect-seedance settle" in message
     [refused] = [message for message in hook.messages if "not allowed to spend" in message]
     assert "more than the budget of $0.01" in refused
+
+    def kept(name: str) -> list[dict[str, Any]]:
+        """The events of that name; they are kept in batches."""
+        found: list[dict[str, Any]] = deployed.post("events/filter", filter={"event": {"name": [name]}})["events"]
+        return found
+
     for name in ("prefect-seedance.shot.unclear", "prefect-seedance.budget.refused"):
-        wanted = {"event": {"name": [name]}}
-        events = until(lambda wanted=wanted: deployed.post("events/filter", filter=wanted)["events"])  # kept in batches
-        assert KEY not in json.dumps(events)
+        assert KEY not in json.dumps(until(partial(kept, name)))
 
 
 def board_of(prompt: str) -> Storyboard:

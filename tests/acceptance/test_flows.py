@@ -124,7 +124,9 @@ async def test_failed_jobs_are_tried_again_only_when_asked(
     emulator.fault("run", "failed", error="worker exited", times=2)
     board = make_board("Dawn.")
     without = await storyboard_to_shots(board, credentials, store, return_state=True)
-    assert statuses(await without.aresult(raise_on_failure=False)) == ["failed"]
+    failed = await without.aresult(raise_on_failure=False)
+    assert isinstance(failed, Manifest)
+    assert statuses(failed) == ["failed"]
     manifest = await storyboard_to_shots(board, credentials, store, retry_failed=2)
     assert (statuses(manifest), manifest.shots[0].attempt) == (["stored"], 3)
     assert len(emulator.charges) == 1

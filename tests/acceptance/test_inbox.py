@@ -10,12 +10,10 @@ import subprocess
 import textwrap
 import time
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from pydantic import SecretStr
 
 from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore, process_inbox
@@ -24,6 +22,7 @@ from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.storage.store import Store
 from tests.support.commanding import Desk
 from tests.support.emulating import RunningEmulator
+from tests.support.pictures import plain_picture
 from tests.support.prefect_server import RunningPrefect
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
@@ -65,12 +64,6 @@ async def drop(store: Store, name: str, content: str | bytes) -> None:
     await store.write(f"inbox/{name}", textwrap.dedent(content).encode() if isinstance(content, str) else content)
 
 
-def picture() -> bytes:
-    file = BytesIO()
-    Image.new("RGB", (640, 640), (40, 90, 120)).save(file, "png")
-    return file.getvalue()
-
-
 def told(report: dict[str, Any]) -> dict[str, str]:
     return {board["file"]: board["status"] for board in report["boards"]}
 
@@ -105,11 +98,11 @@ async def test_every_kind_of_delivery_is_rendered_once_and_a_broken_one_stops_no
     await drop(either_store, "list.csv", "id,prompt,size,duration\nwaves,Waves break.,640x640,2\n")
     await drop(either_store, "sale.yaml", WITH_ROWS)
     await drop(either_store, "products.csv", "product\nRed mug\nBlue mug\n")
-    await drop(either_store, "harbour/references/boats.png", picture())
+    await drop(either_store, "harbour/references/boats.png", plain_picture(90))
     await drop(either_store, "harbour/board.yaml", WITH_PICTURE)
     await drop(either_store, "broken.yaml", BROKEN)
     await drop(either_store, "unreadable.yaml", "title: [")
-    await drop(either_store, "thumbs.png", picture())
+    await drop(either_store, "thumbs.png", plain_picture(90))
 
     first = await process_inbox(credentials, video_store)
     assert first["schema"] == "prefect-seedance/inbox/1"
@@ -131,7 +124,7 @@ async def test_every_kind_of_delivery_is_rendered_once_and_a_broken_one_stops_no
             assert board["manifest"] == f"{board['production']}/manifest.json"
     kept = json.loads(await either_store.read("inbox-done/sale.yaml/report.json"))
     assert [board["production"] for board in kept["boards"]] == [b["production"] for b in first["boards"][5:7]]
-    assert await either_store.read("inbox-done/harbour/references/boats.png") == picture()
+    assert await either_store.read("inbox-done/harbour/references/boats.png") == plain_picture(90)
 
     problems = (await either_store.read("inbox-rejected/broken.yaml/problems.txt")).decode()
     assert "nothing was spent" in problems
@@ -247,7 +240,7 @@ async def test_links_of_strangers_lead_nowhere_and_nothing_behind_them_is_touche
     private = tmp_path / "private"
     private.mkdir()
     (private / "board.yaml").write_text(textwrap.dedent(one("Secret")))
-    (private / "face.png").write_bytes(picture())
+    (private / "face.png").write_bytes(plain_picture(90))
     inbox = Path(on_disk.url) / "inbox"
     (inbox / "sneaky").mkdir(parents=True)
     (inbox / "board.yaml").symlink_to(private / "board.yaml")
@@ -262,7 +255,7 @@ async def test_links_of_strangers_lead_nowhere_and_nothing_behind_them_is_touche
     assert report["exit_code"] == 2
     assert sorted(file.name for file in private.iterdir()) == ["board.yaml", "face.png"]
     kept = [file for file in (Path(on_disk.url) / "inbox-rejected").rglob("*") if file.is_file()]
-    assert not any(b"Secret" in file.read_bytes() or file.read_bytes() == picture() for file in kept)
+    assert not any(b"Secret" in file.read_bytes() or file.read_bytes() == plain_picture(90) for file in kept)
     assert serving.calls()["run"] == 0
 
 
@@ -296,8 +289,8 @@ async def test_a_named_pipe_rejects_its_own_delivery_and_hangs_nothing(
 async def test_a_storyboard_reads_nothing_of_the_store_but_its_own_delivery(
     credentials: RunpodCredentials, video_store: VideoStore, either_store: Store, serving: RunningEmulator
 ) -> None:
-    await drop(either_store, "other/face.png", picture())
-    await either_store.write("private/face.png", picture())
+    await drop(either_store, "other/face.png", plain_picture(90))
+    await either_store.write("private/face.png", plain_picture(90))
     board = textwrap.dedent(WITH_PICTURE)
     bucket = either_store.url if "://" in either_store.url else "s3://films"
     for name, place in {
@@ -307,7 +300,7 @@ async def test_a_storyboard_reads_nothing_of_the_store_but_its_own_delivery(
         "up/board.yaml": "../other/face.png",
     }.items():
         await drop(either_store, name, board.replace("references/boats.png", place))
-    await drop(either_store, "own/references/boats.png", picture())
+    await drop(either_store, "own/references/boats.png", plain_picture(90))
     own = f"{bucket}/inbox/own/references/boats.png" if "://" in either_store.url else "references/boats.png"
     await drop(either_store, "own/board.yaml", board.replace("references/boats.png", own))
 
@@ -343,7 +336,7 @@ async def test_half_an_upload_is_left_alone_until_it_lies_still(
     store = on_disk.open()
     await drop(store, "harbour/board.yaml", WITH_PICTURE)
     assert (await process_inbox(credentials, on_disk, quiet_minutes=5))["boards"] == []
-    await drop(store, "harbour/references/boats.png", picture())
+    await drop(store, "harbour/references/boats.png", plain_picture(90))
     board = Path(on_disk.url, "inbox/harbour/board.yaml")
     long_ago = time.time() - 3600
     os.utime(board, (long_ago, long_ago))

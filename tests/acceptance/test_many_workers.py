@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tests.support.emulating import RunningEmulator
 from tests.support.places import ROOT
 from tests.support.postgres_server import HOW_TO_INSTALL, RunningPostgres, programs
 from tests.support.prefect_server import RunningPrefect, serving_on
+from tests.support.processes import until
 from tests.support.s3_server import RunningS3
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(programs() is None, reason=HOW_TO_INSTALL)]
@@ -77,14 +77,6 @@ def kill_tree(pid: int) -> None:
         kill_tree(int(child))
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-
-
-def until(seen: Callable[[], Any], seconds: float = 240) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := seen()):
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.3)
-    return found
 
 
 def board(*prompts: str) -> dict[str, Any]:

@@ -315,7 +315,7 @@ class Accounts(Lives):
 
     @invariant()
     def no_key_is_charged_twice_and_no_charge_is_forgotten(self) -> None:
-        self.charged_twice += [prompt for which, prompt in enumerate(self.prompts) if len(self.jobs(which)) > 1]
+        self.charged_twice.extend(prompt for which, prompt in enumerate(self.prompts) if len(self.jobs(which)) > 1)
 
     def teardown(self) -> None:
         self.folder.cleanup()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -87,7 +88,7 @@ async def test_two_collectors_and_a_renderer_bring_home_what_is_open_without_pay
     ended = harness.together(
         store_url, [(renderer.bring_home, ""), (renderer.bring_home, ""), (renderer.render_board, store_url)]
     )
-    collected = {"errors": {}}
+    collected: dict[str, Any] = {"errors": {}}
     assert [one.said for one in ended] == [collected, collected, {"states": [Step.STORED] * 5 + [Step.UNCLEAR]}]
     assert [len(harness.bill(prompt)) for prompt in (*submitted, completed, claimed)] == [1] * 5 + [0]
     unclear = await Ledger(either_store).load(key_of(small(claimed)))

@@ -214,11 +214,12 @@ async def test_every_event_carries_what_the_deployments_page_says(
     rendered = await storyboard_to_shots(make_board("Dawn.", "Noon.", "Dusk."), credentials, store, return_state=True)
     refused = await storyboard_to_shots(make_board("Night."), credentials, store, budget=0.01, return_state=True)
     [unclear] = [shot for shot in (await rendered.aresult()).shots if shot.status == "unclear"]
-    (Path(store.url) / "ledger" / unclear.key / "0002.json").write_text("{")
+    (Path(store.url) / "ledger" / str(unclear.key) / "0002.json").write_text("{")
     collected = await collect_finished(credentials, store, return_state=True)
     assert (collected.name, collected.message) == ("Partial", "0 stored, 0 running, 0 unclear, 0 lost, 1 not readable")
     for name, fields in listed.items():
-        state = {"refused": refused, "unreadable": collected}.get(name.rpartition(".")[2], rendered)
+        states: dict[str, State[Any]] = {"refused": refused, "unreadable": collected}
+        state = states.get(name.rpartition(".")[2], rendered)
         [event] = events(prefect_server, state, name, 1)
         assert sorted(event["payload"]) == sorted(fields.split(", "))
     assert {name.removeprefix("prefect-seedance.") for name in listed} == {
@@ -335,7 +336,7 @@ async def test_a_form_that_was_left_empty_renders(
         "shots": [{"id": "one", "prompt": "Dawn.", **nothing}],
     }
     empty = {"limits": None, "budget": None, "approve": None, "cancel_jobs": False}
-    state = await storyboard_to_shots(written, credentials, store, **empty, return_state=True)  # type: ignore[arg-type]
+    state = await storyboard_to_shots(written, credentials, store, **empty, return_state=True)
     assert (await state.aresult()).status == "complete"
     assert prefect_server.flow_run(run_id(state))["name"] == "render From a form"
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 
 from prefect_seedance.emulator.testcard import Card, render
+from prefect_seedance.video.clips import join
 
 
 def bare_copy(clips: Sequence[Path], film: Path) -> None:
@@ -22,10 +23,10 @@ def bare_copy(clips: Sequence[Path], film: Path) -> None:
                 video = source.streams.video[0]
                 stream = stream or output.add_stream_from_template(video)
                 for packet in source.demux(video):
-                    if packet.dts is not None:
+                    if packet.pts is not None and packet.dts is not None:
                         packet.pts, packet.dts, packet.stream = packet.pts + offset, packet.dts + offset, stream
                         output.mux(packet)
-                offset += video.duration
+                offset += video.duration or 0
 
 
 def run() -> Iterator[str]:
@@ -39,7 +40,7 @@ def run() -> Iterator[str]:
         bare = time.perf_counter() - begun
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         begun = time.perf_counter()
-        footage = clips.join(clips, folder / "film.mp4")
+        footage = join(clips, folder / "film.mp4")
         ours = time.perf_counter() - begun
         extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
         yield f"bare copy {bare:.2f} s, ours {ours:.2f} s: {ours / bare:.1f} times"

@@ -8,15 +8,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.s3_server import RunningS3
+from tests.support.s3_server import RunningS3
 
 GIGABYTE = 2**30
 
 PROGRAM = """
 import asyncio, hashlib, resource, sys
 from pathlib import Path
-from prefect_seedance.client import Account, RunpodClient
-from prefect_seedance.store import open_store
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage import open_store
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -40,9 +40,9 @@ class Desk:
         path.write_text(textwrap.dedent(text), encoding="utf-8")
         return str(path)
 
-    def run(self, *words: str, store: bool = True, **environment: str) -> Said:
+    def run(self, *words: str, **environment: str) -> Said:
         ended = subprocess.run(
-            self._words(words, store=store),
+            self._words(words),
             env=self.environment | environment,
             cwd=self.folder,
             capture_output=True,
@@ -56,7 +56,7 @@ class Desk:
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Begin a command without waiting for its end."""
         return subprocess.Popen(
-            self._words(words, store=True),
+            self._words(words),
             env=self.environment,
             cwd=self.folder,
             stdout=subprocess.PIPE,
@@ -64,5 +64,5 @@ class Desk:
             text=True,
         )
 
-    def _words(self, words: tuple[str, ...], *, store: bool) -> list[str]:
-        return [*COMMAND, *words, *(["--store", self.store] if store else [])]
+    def _words(self, words: tuple[str, ...]) -> list[str]:
+        return [*COMMAND, *words, "--store", self.store]

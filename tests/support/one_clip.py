@@ -43,3 +43,7 @@ def store(tmp_path: Path) -> Store:
 async def client(emulator: RunningEmulator) -> AsyncIterator[RunpodClient]:
     async with RunpodClient(Account(API_KEY, emulator.base_url)) as opened:
         yield opened
+
+
+def charges(emulator: RunningEmulator, prompt: str) -> int:
+    return sum(charge["prompt"] == prompt for charge in emulator.charges)

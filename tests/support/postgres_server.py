@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 from pathlib import Path
+
+from tests.support.processes import free_port
 
 HOW_TO_INSTALL = "PostgreSQL is not here: tests/install_servers installs it on Debian (apt-get install postgresql)."
 
@@ -33,9 +34,7 @@ class RunningPostgres:
         if self._as_user:
             owner = pwd.getpwnam("postgres")
             os.chown(folder, owner.pw_uid, owner.pw_gid)
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self.port = listener.getsockname()[1]
+        self.port = free_port()
         self._run(str(bin_folder / "initdb"), "-D", f"{folder}/data", "-U", "prefect", "--auth=trust", "-E", "UTF8")
         options = f"-p {self.port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
         self._run(self._pg_ctl, "-D", f"{folder}/data", "-l", f"{folder}/log", "-o", options, "-w", "start")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.support.processes import free_port
 
 START_SECONDS = 300
 """A first start makes a database; two cores that run other tests take their time."""
@@ -129,7 +130,7 @@ def _locked(path: Path, kind: int) -> Iterator[int]:
 def serving_on(folder: Path, more: dict[str, str]) -> Iterator[RunningPrefect]:
     """A server of one's own, with *more* in its environment."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     running = RunningPrefect(f"http://127.0.0.1:{port}/api", folder / "home")
     environment = os.environ | running.environment | more
     del environment["PREFECT_API_URL"]
@@ -155,16 +156,9 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def _start(folder: Path) -> None:
     """Start a server and a process that minds it, and wait until it answers."""
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     command = [sys.executable, "-m", "tests.support.prefect_server", str(folder), str(port)]
     minder = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)

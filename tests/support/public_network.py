@@ -10,12 +10,10 @@ import struct
 import sys
 from pathlib import Path
 
-from test_links import certificate
-
 from prefect_seedance.errors import DownloadFailed
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
-from tests.support.web_host import Host
+from tests.support.web_host import Host, certificate
 
 PUBLIC = "93.184.216.34"
 

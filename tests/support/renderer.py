@@ -34,7 +34,8 @@ from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
-from prefect_seedance.runpod.client import Answer, RunpodClient
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.runpod.responses import Answer
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Leftover, Store
 from tests.support.generating import generate, rendered
@@ -155,9 +156,9 @@ class HookedClient(RunpodClient):
         await self.moment("after status", job_id)
         return answer
 
-    async def download(self, link: str, path: Path) -> str:
+    async def download(self, link: str, path: Path, **within: Any) -> str:
         await self.moment("before download", link)
-        sha256 = await super().download(link, path)
+        sha256 = await super().download(link, path, **within)
         await self.moment("after download", link)
         return sha256
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import secrets
-import socket
 import subprocess
 import sys
 import threading
@@ -16,14 +15,14 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from tests.support.processes import free_port
+
 
 class RunningS3:
     """Empty at the start, gone at the end. Any keys are good."""
 
     def __init__(self) -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            self._port = listener.getsockname()[1]
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

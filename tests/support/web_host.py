@@ -1,28 +1,22 @@
-"""A web server on loopback with pictures, and what is said when one of them is refused."""
+"""A web server on loopback and its certificate, and what is said when one of them is refused."""
 
 from __future__ import annotations
 
+import datetime
 import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from prefect_seedance.errors import BadInput
 from prefect_seedance.sources.images import examine_picture
-
-
-def picture(width: int = 960, height: int = 640, kind: str = "PNG", mode: str = "RGB", **saved: Any) -> bytes:
-    """A picture whose left half is dark and whose right half is light."""
-    image = Image.new("L", (width, height), 40)
-    image.paste(200, (width // 2, 0, width, height))
-    target = BytesIO()
-    image.convert(mode).save(target, kind, **saved)
-    return target.getvalue()
 
 
 class Host:
@@ -30,7 +24,7 @@ class Host:
 
     def __init__(self, address: str = "127.0.0.1", port: int = 0) -> None:
         self.asked: list[tuple[str, str | None]] = []
-        self.served: dict[str, bytes | str | Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.served: dict[str, bytes | str | Callable[[BaseHTTPRequestHandler], object]] = {}
         host = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -38,14 +32,14 @@ class Host:
                 host.asked.append((self.path, self.headers["Host"]))
                 answer = host.served.get(self.path.partition("?")[0], b"")
                 if callable(answer):
-                    return answer(self)
+                    answer(self)
+                    return
                 self.send_response(302 if isinstance(answer, str) else 200 if answer else 404)
                 if isinstance(answer, str):
                     self.send_header("Location", answer)
                 self.end_headers()
                 if isinstance(answer, bytes):
                     self.wfile.write(answer)
-                return None
 
             def log_message(self, *_: object) -> None: ...
 
@@ -72,3 +66,23 @@ async def refusal(location: str, **where: Any) -> str:
     with pytest.raises(BadInput) as refused:
         await examine_picture(location, **{"folder": None} | where)
     return str(refused.value)
+
+
+def certificate(folder: Path, name: str) -> ssl.SSLContext:
+    """What speaks for *name*; whoever trusts `own.pem` in *folder* believes it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "own.pem").write_bytes(private + made.public_bytes(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "own.pem")
+    return context

@@ -345,7 +345,9 @@ async def test_a_report_counts_every_claim_of_a_stored_key(
     emulator.fault("run", "failed", error="worker exited", prompt=prompt, times=2)
     history = await generate(RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=2), small(prompt))
     assert history.state is Step.STORED
-    (day,) = [one.as_row() for one in await daily(Ledger(store))]
+    days, unreadable = await daily(Ledger(store))
+    (day,) = [one.as_row() for one in days]
+    assert unreadable == {}
     assert (day["claims"], day["failed"], day["stored"]) == (3, 2, 1)
     assert len(charged(emulator, prompt)) == 1
 

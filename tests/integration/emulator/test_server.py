@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import json
 import shutil
 import signal
@@ -19,11 +18,11 @@ from typing import Any
 import av
 import httpx
 import pytest
-from PIL import Image
 
 from prefect_seedance.video.clips import examine
 from tests.support.calling import LATENCY, SLUG, Caller
 from tests.support.emulating import RunningEmulator
+from tests.support.pictures import plain_picture
 
 # The process
 
@@ -300,17 +299,11 @@ def test_a_clip_can_be_had_in_pieces(caller: Caller) -> None:
     assert caller.http.get(link, headers={"Range": f"bytes={size}-"}).status_code == 416
 
 
-def picture(colour: tuple[int, int, int]) -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (400, 400), colour).save(file, "PNG")
-    return file.getvalue()
-
-
 def test_the_picture_is_seen_in_the_clip(tmp_path: Path) -> None:
-    (tmp_path / "red.png").write_bytes(picture((250, 20, 20)))
+    (tmp_path / "red.png").write_bytes(plain_picture((250, 20, 20)))
     with RunningEmulator.start(latency=LATENCY, serve=tmp_path) as emulator:
         caller = Caller(emulator)
-        inline = "data:image/png;base64," + base64.b64encode(picture((20, 20, 250))).decode()
+        inline = "data:image/png;base64," + base64.b64encode(plain_picture((20, 20, 250))).decode()
         for link, strongest in ((f"{emulator.public_base_url}/red.png", 0), (inline, 2)):
             with av.open(str(caller.clip(tmp_path / "clip.mp4", image=link))) as clip:
                 pixel = next(clip.decode(video=0)).to_image().getpixel((30, 120))

@@ -22,7 +22,7 @@ from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.generation.submit import new_claim, submit
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger, marker_path, record_path
-from prefect_seedance.ledger.record import Step
+from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import History, remedy
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
@@ -30,6 +30,7 @@ from prefect_seedance.runpod.responses import link_in
 from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
+from tests.support.one_clip import charges
 from tests.support.renderer import QUICK, HookedStore, age_the_notes, small
 
 
@@ -72,7 +73,7 @@ async def test_what_goes_wrong_with_one_clip_keeps_no_other_from_coming_home(run
             raise ZeroDivisionError("by nobody foreseen")
 
     broken = RenderSession(run.client, Ledger(HookedStore(run.ledger.store, break_down)), waiting=QUICK)
-    stored = []
+    stored: list[Record] = []
     while not stored:
         collected = await collect(broken, MonthlySpend(run.ledger.store))
         stored = collected.of(Step.STORED)
@@ -108,10 +109,6 @@ async def test_a_job_that_is_dated_in_the_future_and_unknown_to_the_api_is_lost_
         await wait(run, history, deadline=0)
     async with asyncio.timeout(30):
         assert (await wait(run, history)).state is Step.LOST
-
-
-def charges(emulator: RunningEmulator, prompt: str) -> int:
-    return sum(charge["prompt"] == prompt for charge in emulator.charges)
 
 
 async def test_a_job_is_lost_by_a_404_only_for_its_own_account_with_the_right_words_and_after_the_grace(
@@ -243,7 +240,7 @@ async def test_two_publishers_with_different_bytes_leave_two_whole_files_and_a_r
     completed = await wait(run, await submit(run, small(prompt)))
     other = (await wait(run, await submit(run, small(f"{prompt} other")))).last
     assert other is not None
-    assert other.answer is not None
+    other_link = str(link_in(other.answer or {}, http=True))
     published: list[History] = []
 
     async def meanwhile(moment: str, _: str) -> None:
@@ -251,8 +248,8 @@ async def test_two_publishers_with_different_bytes_leave_two_whole_files_and_a_r
             published.append(await persist(run, completed))
 
     class OtherBytes(RunpodClient):
-        async def download(self, _: str, path: Path) -> str:
-            return await super().download(str(link_in(other.answer or {}, http=True)), path)
+        async def download(self, link: str, path: Path, **within: Any) -> str:
+            return await super().download(other_link, path, **within)
 
     async with OtherBytes(client.account) as slower:
         history = await persist(RenderSession(slower, Ledger(HookedStore(store, meanwhile)), waiting=QUICK), completed)
@@ -300,9 +297,9 @@ async def test_what_has_ended_is_written_down_before_anything_is_downloaded(
     downloading: list[list[Step | None]] = []
 
     class Looking(RunpodClient):
-        async def download(self, link: str, path: Path) -> str:
+        async def download(self, link: str, path: Path, **within: Any) -> str:
             downloading.append([(await Ledger(store).load(job.key)).state for job in jobs])
-            return await super().download(link, path)
+            return await super().download(link, path, **within)
 
     await asyncio.sleep(1)
     async with Looking(run.client.account) as client, asyncio.timeout(60):

@@ -107,7 +107,7 @@ async def test_only_a_job_that_was_watched_near_its_end_teaches(
         else:
             emulator.advance(60)
         assert (await wait(run, submitted)).state is Step.COMPLETED
-        assert (run.turns.quickest(submitted.last) is not None) is watched
+        assert (run.polling.quickest(submitted.last) is not None) is watched
     assert len(emulator.charges) == 1
 
 

@@ -38,7 +38,7 @@ async def _submit_and_go_away(account: Account, store: Store, requests: list[Req
     """What a run leaves that is killed after its submits."""
     async with RunpodClient(account) as client:
         run = RenderSession(client, Ledger(store), waiting=QUICK)
-        await asyncio.gather(*map(run.submit, requests))
+        await asyncio.gather(*(submit(run, request) for request in requests))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_a_failure_with_a_cost_that_cannot_be_read_is_lost_and_never_tried
             self.posts += request.startswith(b"POST")
             return super().answer(request) | cost
 
-    async with Charging() as server, RunpodClient(Account("k", server.base_url)) as client:
+    async with (server := Charging()), RunpodClient(Account("k", server.base_url)) as client:
         for _ in range(2):
             run = RenderSession(client, Ledger(folder_store), waiting=QUICK, retry_failed=3)
             history = await generate(run, make_request())

@@ -183,7 +183,7 @@ async def test_a_lost_clip_whose_link_is_known_is_fetched_again_without_asking_t
     lost = completed
     for each in (run, RenderSession(run.client, run.ledger, waiting=QUICK)):
         with contextlib.suppress(DownloadFailed):
-            lost = await each.persist(completed)
+            lost = await persist(each, completed)
         age_the_notes(store, LOST_AFTER_SECONDS)
     assert lost.state is Step.LOST
     emulator.fault("status", "purged", prompt=prompt)

@@ -33,12 +33,9 @@ from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
+from tests.support.one_clip import charges
 from tests.support.raw_server import RawServer
 from tests.support.renderer import API_KEY, QUICK, HookedStore, budget_of, small
-
-
-def charges(emulator: RunningEmulator, prompt: str) -> int:
-    return sum(charge["prompt"] == prompt for charge in emulator.charges)
 
 
 async def let_the_marker_grow_old(store: Store) -> None:

@@ -20,8 +20,10 @@ from tests.support.commanding import Desk
 from tests.support.s3_server import RunningS3
 
 NOW = datetime.datetime(2026, 11, 25, 12, tzinfo=datetime.UTC)
-KEPT = ("clips/sd1-a-0.mp4", "clips/sd1-b-0.unreadable", "ledger/sd1-a/0001.json", "ledger-open/sd1-a-0001")
-KEPT += ("spending/2026-11/00001.json", "store.json", "stills/x.png", "productions/mine/notes/a.txt")
+KEPT = (
+    *("clips/sd1-a-0.mp4", "clips/sd1-b-0.unreadable", "ledger/sd1-a/0001.json", "ledger-open/sd1-a-0001"),
+    *("spending/2026-11/00001.json", "store.json", "stills/x.png", "productions/mine/notes/a.txt"),
+)
 
 
 def made(days_ago: float, title: str = "film") -> str:
@@ -108,13 +110,13 @@ async def test_what_a_killed_process_left_is_swept_and_what_a_living_one_needs_i
 
 async def test_what_nobody_can_tell_the_writer_of_goes_after_a_day(folder_store: Store) -> None:
     """Of another machine, of before the last start, or of an older version."""
-    paths = [f"{folder_store.url}/{name}" for name in (".scratch/1-2-0123456789ab/c", ".scratch/d", "clips/.ab.part")]
-    for path in map(Path, paths):
+    paths = [Path(folder_store.url) / name for name in (".scratch/1-2-0123456789ab/c", ".scratch/d", "clips/.ab.part")]
+    for path in paths:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     folder_store.scratch()
     assert (await untidy(folder_store, NOW)).leftovers == ()
-    for path in [*paths, f"{folder_store.url}/.scratch/1-2-0123456789ab"]:
+    for path in [*paths, paths[0].parent]:
         os.utime(path, (time.time() - 90_000, time.time() - 90_000))
     found = await untidy(folder_store, NOW)
     assert [one.name for one in found.leftovers] == [".scratch/1-2-0123456789ab", ".scratch/d", "clips/.ab.part"]

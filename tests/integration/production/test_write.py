@@ -5,6 +5,7 @@ import re
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import opentimelineio
 import pytest
@@ -98,7 +99,7 @@ async def test_rendering_again_what_has_not_changed_names_the_production_that_is
     arrival = await keep_clip(either_store, "arrival")
     first, folder = await leave(either_store, [arrival])
     again = [arrival.model_copy(update={"paid_this_run": False})]
-    money = {"estimated_usd": Decimal(0), "spent_usd": Decimal(0), "made": NOON + timedelta(hours=1)}
+    money: dict[str, Any] = {"estimated_usd": Decimal(0), "spent_usd": Decimal(0), "made": NOON + timedelta(hours=1)}
     same, same_folder = await leave(either_store, again, **money)
 
     assert same_folder == folder

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
@@ -12,15 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from prefect_seedance.errors import BadInput
 from prefect_seedance.sources import https
 from prefect_seedance.sources.images import examine_picture
 from prefect_seedance.sources.public_internet import is_public
-from tests.support.web_host import Host, picture, refusal
+from tests.support.pictures import picture
+from tests.support.web_host import Host, certificate, refusal
 
 
 @pytest.fixture
@@ -176,7 +172,7 @@ async def test_what_a_host_does_wrong_is_a_reason_and_not_a_crash(host: Host) ->
         handler.wfile.write(picture()[:100])
 
     host.served |= {"/endless": endless, "/announced": announced, "/breaks": breaks_off}
-    host.served["/garbage"] = lambda handler: handler.wfile.write(b"\0\0\0\0") and None
+    host.served["/garbage"] = lambda handler: handler.wfile.write(b"\0\0\0\0")
     for path, message in {
         "/endless": "it has more than 30 MB; make it smaller",
         "/announced": "it has more than 30 MB; make it smaller",
@@ -193,29 +189,10 @@ async def test_what_a_host_does_wrong_is_a_reason_and_not_a_crash(host: Host) ->
 
 async def test_a_host_that_never_answers_ends_the_wait_and_not_the_run(host: Host) -> None:
     over = threading.Event()
-    host.served["/slow"] = lambda handler: over.wait(60) and None
+    host.served["/slow"] = lambda _: over.wait(60)
     with pytest.raises(BadInput, match=r"it did not arrive within 0\.3 s"):
         await https.fetch(f"{host.url}/slow", most_bytes=10, seconds=0.3, allow_private=True)
     over.set()
-
-
-def certificate(folder: Path, name: str) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    (folder / "own.pem").write_bytes(private + made.public_bytes(pem))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "own.pem")
-    return context
 
 
 async def test_the_certificate_must_be_that_of_the_name_although_the_address_is_called(

@@ -23,8 +23,9 @@ from prefect_seedance.sources.folder import Folder
 from prefect_seedance.sources.images import PictureSource, crop_to, examine_picture
 from prefect_seedance.storage import open_store
 from prefect_seedance.storyboard.reading import Board, Defaults, ShotSpec, Storyboard, read_board, read_boards
+from tests.support.pictures import picture, shade_at
 from tests.support.s3_server import RunningS3
-from tests.support.web_host import Host, picture, refusal
+from tests.support.web_host import Host, refusal
 
 
 @pytest.fixture
@@ -239,7 +240,7 @@ async def test_a_photo_taken_upright_is_cropped_as_people_see_it(tmp_path: Path)
     assert (seen.width, seen.height) == (900, 1600)
     image = Image.open(BytesIO(crop_to(content, "640x640")))
     assert image.size == (900, 900)
-    assert [image.convert("L").getpixel(at) < 120 for at in ((10, 10), (890, 10), (10, 890))] == [True, True, False]
+    assert [shade_at(image, at) < 120 for at in ((10, 10), (890, 10), (10, 890))] == [True, True, False]
     assert image.getexif().get(0x0112, 1) == 1
 
 

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -167,7 +169,7 @@ async def test_a_bucket_that_hangs_is_told_of_within_seconds(hangs: str) -> None
     await store.link("warm", 60)
     begun = time.monotonic()
     async with asyncio.timeout(300):
-        asked = [store.read("a"), store.names("a")]
+        asked: list[Coroutine[Any, Any, object]] = [store.read("a"), store.names("a")]
         asked += [store.create("a", b""), store.delete("a"), store.exists("a")] if hangs == "at once" else []
         answers = await asyncio.gather(*asked, return_exceptions=True)
     assert [type(answer) for answer in answers] == [StoreUnavailable] * len(asked)

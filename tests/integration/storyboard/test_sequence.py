@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
 
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.models import Picture
@@ -19,14 +17,9 @@ from prefect_seedance.storyboard.reading import Board, Defaults
 from prefect_seedance.storyboard.sequence import read_sequence
 from prefect_seedance.storyboard.sequence_files import ids_of, natural
 from prefect_seedance.storyboard.texts import file_name, id_problem
+from tests.support.pictures import plain_picture
 from tests.support.places import EXAMPLES
 from tests.support.s3_server import RunningS3
-
-
-def picture(shade: int = 0, kind: str = "PNG") -> bytes:
-    target = BytesIO()
-    Image.new("L", (640, 480), shade % 256).save(target, kind)
-    return target.getvalue()
 
 
 @pytest.fixture
@@ -36,12 +29,12 @@ def frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in (1, 2, 10):
-        (folder / f"img{number}.png").write_bytes(picture(number))
+        (folder / f"img{number}.png").write_bytes(plain_picture(number))
     return folder
 
 
 async def read(location: str = "frames", *, model: str = "seedance-1-0-pro", **how: Any) -> Board:
-    usual = {"prompt": "Waves.", "defaults": Defaults(model=model), "catalog": KNOWN, "store": None}
+    usual: dict[str, Any] = {"prompt": "Waves.", "defaults": Defaults(model=model), "catalog": KNOWN, "store": None}
     return await read_sequence(location, **usual | how)
 
 
@@ -136,7 +129,7 @@ async def test_mistakes_in_a_list_have_their_lines(text: str, messages: list[str
 async def test_all_that_is_wrong_with_a_folder_is_told_at_once(frames: Path, tmp_path: Path) -> None:
     (frames / "img2.png").write_bytes(b"no picture")
     (frames / "img3.png").symlink_to(tmp_path / "secret.png")
-    (tmp_path / "secret.png").write_bytes(picture())
+    (tmp_path / "secret.png").write_bytes(plain_picture(0))
     (frames / "img1.txt").write_text("A boat. --dur 12")
     (frames / "img10.txt").write_bytes(b"ok\n\xff")
     expected = [
@@ -221,9 +214,9 @@ async def test_other_files_are_left_out_with_a_warning(frames: Path) -> None:
 
 
 async def test_pictures_of_one_name_get_ids_of_their_own(frames: Path) -> None:
-    (frames / "img1.jpg").write_bytes(picture(7, "JPEG"))
+    (frames / "img1.jpg").write_bytes(plain_picture(7, "JPEG"))
     (frames / "b").mkdir()
-    (frames / "b" / "img1.png").write_bytes(picture(8))
+    (frames / "b" / "img1.png").write_bytes(plain_picture(8))
     board = await read("frames/**/img1.*")
     assert (board.problems, [shot.id for shot in board.shots]) == ((), ["img1", "img1.jpg", "img1.png"])
 
@@ -258,9 +251,9 @@ async def test_pictures_on_s3_are_read_with_the_keys_of_the_store(s3_server: Run
     url = f"s3://{s3_server.new_bucket()}/some"
     store = open_store(url, key="k", secret="s", endpoint_url=s3_server.endpoint_url, region="us-east-1")
     for number in (1, 2, 10):
-        await store.write(f"frames/img{number}.png", picture(number))
+        await store.write(f"frames/img{number}.png", plain_picture(number))
     await store.write("frames/img2.txt", b"Fog.")
-    await store.write("frames/below/img3.png", picture(3))
+    await store.write("frames/below/img3.png", plain_picture(3))
     board = await read(f"{url}/frames{pattern}", store=store)
     assert (told(board), board.title) == ([], "frames")
     wanted = [("img1", "Waves."), ("img2", "Fog."), ("img10", "Waves.")]

@@ -8,9 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from prefect_seedance.emulator.testcard import Card, render
 from prefect_seedance.errors import ClipDamaged, DownloadFailed
 from prefect_seedance.models import Footage
 from prefect_seedance.video import clips, decoder
+from tests.support.processes import until
 
 
 @pytest.fixture
@@ -45,13 +45,6 @@ def ended(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except FileNotFoundError:
         return True
-
-
-def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_it_says_what_decoding_here_says(clip: Path, tmp_path: Path) -> None:
@@ -140,7 +133,7 @@ def test_a_decoder_that_ends_while_it_waits_is_replaced(clip: Path) -> None:
         list(threads.map(examine, [clip] * 16))
     for pid in decoders(os.getpid()):
         os.kill(pid, signal.SIGKILL)
-        until(lambda pid=pid: ended(pid))
+        until(partial(ended, pid))
     assert examine(clip).frames == 24
 
 

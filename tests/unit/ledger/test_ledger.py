@@ -126,7 +126,7 @@ async def test_a_writer_whose_claim_is_no_longer_current_writes_nothing_but_a_jo
     assert (await ledger.append_until_in(after(new, Step.ACCEPTED, job_id="job"))).state is Step.ACCEPTED
 
 
-OUT_OF_LOST = {
+OUT_OF_LOST: dict[str, tuple[Step, dict[str, Any]]] = {
     "job id": (Step.ACCEPTED, {"job_id": "job"}),
     "final answer": (Step.COMPLETED, {"job_id": "job", "answer": {"status": "COMPLETED"}}),
     "verified file": (Step.STORED, {"job_id": "job", "clip": "clips/a.mp4", "sha256": "0", "bytes": 1}),

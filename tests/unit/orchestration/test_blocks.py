@@ -7,14 +7,14 @@ from urllib.parse import urlsplit
 import pytest
 from PIL import Image
 from prefect.blocks.core import Block
-from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from prefect.testing.standard_test_suites.blocks import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
 from prefect_seedance.errors import BadInput
 from prefect_seedance.orchestration import blocks
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 
-ALL = [RunpodCredentials, SpendingLimits, VideoStore]
+ALL: list[type[Block]] = [RunpodCredentials, SpendingLimits, VideoStore]
 
 
 @pytest.mark.parametrize("block", ALL)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from prefect_seedance.production import review
-from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.manifest import Manifest, ShotStatus
 from tests.support.boards import without_clip
 
-MISSING = ("running", "failed", "refused", "unclear", "lost", "blocked")
+MISSING: tuple[ShotStatus, ...] = ("running", "failed", "refused", "unclear", "lost", "blocked")
 
 
 class Elements(HTMLParser):
