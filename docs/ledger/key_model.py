@@ -66,8 +66,9 @@ class KeyModel:
 
     def _in_order(self, w: World) -> World:
         """Processes of one role in any fixed order: states that differ by their order alone are one."""
-        ordered = sorted(zip(self.troubles.roles, map(hash, w.processes), w.processes, strict=True))
-        return w._replace(processes=tuple(process for *_, process in ordered))
+        roles = self.troubles.roles  # those of one role stand together, as in "RRC"
+        order = sorted(range(len(roles)), key=lambda i: (roles.index(roles[i]), hash(w.processes[i])))
+        return w._replace(processes=tuple(w.processes[i] for i in order))
 
     def _is_nowhere(self, w: World, number: int) -> bool:
         job, last = w.jobs[number], w.last

@@ -29,6 +29,11 @@ def _money(rules: MoneyRules = ALL_MONEY_RULES, **troubles: Any) -> MoneyModel:
     return MoneyModel(rules, MoneyTroubles(**troubles))
 
 
+SMALL: dict[str, Any] = {"roles": "RR", "kills": 1, "looks": 1, "slow": True, "link_dies": True}
+PUTS: dict[str, Any] = {"roles": "RR", "unknown": 1}
+MEDIA: dict[str, Any] = {"roles": "RC", "link_dies": True}
+SEVERAL: dict[str, Any] = {"runs": ((0, 1), (2,)), "limit": 2}
+
 HOLDS: dict[str, Model[Any]] = {
     "key: 2 writers, kill, person, clocks without bound, false 404": _key(
         roles="RR", alike=True, kills=1, looks=1, any_age=True, false_404=True
@@ -54,17 +59,13 @@ HOLDS: dict[str, Model[Any]] = {
     "money: reservations made anew": _money(runs=((0, 1),), limit=2, ends_pass=True, reservations=2),
     "money: cancelled runs of several shots": _money(runs=((0, 1), (2,)), limit=2, cancels=True),
     "money: person, kill, cancelled": _money(kills=1, looks=1, cancels=True),
+    "money: person, while the run goes on": _money(**SEVERAL, looks=1),
     "money: unknown PUT, kill, 2 claims": _money(late_puts=1, kills=1, claims=2),
     "money: 2 runs with the same key": _money(runs=((0,), (0,)), limit=2, kills=1, cancels=True),
     "money: a resumed job that may be tried again": _money(runs=((0, 1), (2,)), limit=2, resumed=True),
     "publish: 3 processes, different bytes, kill": PublishModel(publishers=3),
 }
 """Every line has to hold."""
-
-SMALL: dict[str, Any] = {"roles": "RR", "kills": 1, "looks": 1, "slow": True, "link_dies": True}
-PUTS: dict[str, Any] = {"roles": "RR", "unknown": 1}
-MEDIA: dict[str, Any] = {"roles": "RC", "link_dies": True}
-SEVERAL: dict[str, Any] = {"runs": ((0, 1), (2,)), "limit": 2}
 
 WITHOUT: dict[str, tuple[Model[Any], str | None]] = {
     "own claim not recognised": (_key(Rules(own=None), **PUTS), "c"),
@@ -109,6 +110,7 @@ WITHOUT: dict[str, tuple[Model[Any], str | None]] = {
         _money(MoneyRules(renewed_as_new=False), ends_pass=True, reservations=2),
         "d",
     ),
+    "money: settle reconciles a run that goes on": (_money(MoneyRules(left_to_the_run=False), **SEVERAL, looks=1), "e"),
     "money: not-charged returns nothing": (_money(MoneyRules(corrects=False), looks=1), "c"),
     "publish: overwritten": (PublishModel("overwrite"), "b"),
     "(as good) publish: created exclusively": (PublishModel("exclusive", 3), None),

@@ -265,8 +265,9 @@ class MoneyModel:
     def _reconcile(self, m: Money, turn: Reconciler, who: str) -> Iterator[tuple[str, Money, Reconciler]]:
         r, found = turn.reservation, turn.found
         if turn.at == "load":
-            entry = self._charges_of(m, r)
-            if m.entries[r] == entry:
+            entry, before = self._charges_of(m, r), m.entries[r]
+            goes_on = before is not None and before.is_open and not self._is_over(m, r)
+            if before == entry or (goes_on and self.rules.left_to_the_run):
                 yield f"{who} finds nothing to write", m, Reconciler()
             else:
                 yield f"{who} reads the keys of {r}", m, turn._replace(at="write", found=entry)
@@ -289,7 +290,9 @@ class MoneyModel:
                 if claims[-1].billed:
                     continue
                 reservation = claims[-1].reservation
-                settled = self._learned(m, key, "settled", billed=False)._replace(looks=m.looks - 1)
+                # Of a run that is about to reconcile the answer may come a moment too late: it stays counted.
+                step = "settled" if self._is_over(m, reservation) else "free"
+                settled = self._learned(m, key, step, billed=False)._replace(looks=m.looks - 1)
                 if self.rules.corrects:
                     settled = settled._replace(person=Reconciler("load", reservation, fresh=True))
                 yield f"a person settles key {key} as not charged", settled

@@ -40,6 +40,8 @@ class MoneyRules:
     """A reservation that has ended is made anew by the rules of a new one; False: without looking at the limit."""
     released: bool = True
     """The collector gives back what a dead or ended run had reserved."""
+    left_to_the_run: bool = True
+    """While a reservation is open and has not ended, what a person settles is left to its run to bring in."""
     corrects: bool = True
     """What a person settles as not charged returns to the month."""
 
