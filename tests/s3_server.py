@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import secrets
@@ -107,9 +108,13 @@ class Line:
                 return self.give(answer.status, body, answer.getheaders())
 
             def give(self, status: int, body: bytes, headers: list[tuple[str, str]] | None = None) -> None:
+                with contextlib.suppress(ConnectionError):  # who asked may have been killed
+                    self.answer(status, body, headers or [])
+
+            def answer(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
                 self.send_response_only(status)
                 own = ("content-length", "connection", "transfer-encoding")
-                for name, value in headers or ():
+                for name, value in headers:
                     if name.lower() not in own:
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
