@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.torture.books import Files, judge
 
 ROOT = Path(__file__).parent.parent
