@@ -87,6 +87,10 @@ class Line:
         class Passing(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # who asked may have been killed
+                    super().handle()
+
             def pass_on(self) -> None:
                 sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 line.on_request(self.command, self.path)
@@ -108,13 +112,9 @@ class Line:
                 return self.give(answer.status, body, answer.getheaders())
 
             def give(self, status: int, body: bytes, headers: list[tuple[str, str]] | None = None) -> None:
-                with contextlib.suppress(ConnectionError):  # who asked may have been killed
-                    self.answer(status, body, headers or [])
-
-            def answer(self, status: int, body: bytes, headers: list[tuple[str, str]]) -> None:
                 self.send_response_only(status)
                 own = ("content-length", "connection", "transfer-encoding")
-                for name, value in headers:
+                for name, value in headers or ():
                     if name.lower() not in own:
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))

@@ -26,7 +26,7 @@ from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 from tests.emulating import RunningEmulator
 from tests.s3_server import RunningS3
-from tests.torture.books import Files, Verdict, judge
+from tests.torture.books import Fields, Files, Verdict, judge
 from tests.torture.peace import left_by_the_dead, make_peace
 from tests.torture.storm import Counts, storm
 from tests.torture.trouble import ApiTrouble, BadLine
@@ -50,6 +50,8 @@ COLUMNS = (
     "late",
     "strays",
 )
+
+TOLD = ("number", "step", "at", "claim_id", "job_id", "kind", "reason", "by", "cost_usd", "reservation", "attempt")
 
 
 class Torture:
@@ -142,7 +144,7 @@ class Torture:
             _say(f"  BROKEN, seed {self.words.seed}, round {number}: {rule}: {where}: {why}")
             for key, records in files.keys.items():
                 if where in (key, records[0]["request"]["prompt"]):
-                    _say("\n".join(f"    {json.dumps(record, default=str)}" for record in records))
+                    _say("\n".join(f"    {_short(record)}" for record in records))
 
     def row(self, rounds: int) -> str:
         """The figures of all rounds as a row of docs/ledger/torture.md."""
@@ -154,6 +156,11 @@ class Torture:
         figures += [self.figures["marker wrong"] + self.figures["month wrong"]]
         figures += [sum(self.figures[name] for name in WRONG[6:])]
         return f"| {' | '.join(map(str, figures))} |"
+
+
+def _short(record: Fields) -> str:
+    told = {name: record[name] for name in TOLD if record[name] is not None}
+    return json.dumps(told | {"pid": record["writer"]["pid"]}, default=str)
 
 
 async def _read(store: Store) -> Files:

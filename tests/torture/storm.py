@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 
@@ -80,7 +81,8 @@ class Life:
 
     def signal(self, number: signal.Signals) -> None:
         if self.process.is_alive() and self.process.pid is not None:
-            os.kill(self.process.pid, number)
+            with suppress(ProcessLookupError):  # it has ended a moment ago
+                os.kill(self.process.pid, number)
 
     def kill(self) -> None:
         self.was_killed = True

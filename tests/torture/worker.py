@@ -49,7 +49,7 @@ from prefect_seedance.storyboard.reading import Storyboard, read_board
 API_KEY = "key-of-the-torture"
 SCALED = Waiting(first=0.05, pause=0.1, longest=0.5, grace=1.5, deadline=15)
 ANSWER_SECONDS = 2.0
-RESERVED_FOR_SECONDS = 6.0
+RESERVED_FOR_SECONDS = 4.0
 UNFORESEEN = 3
 """The exit code of a process that met an error which is none of ours."""
 
