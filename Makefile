@@ -1,9 +1,10 @@
 # For a fresh machine with Python 3.11+ and make: `make demo` to see it, `make test` for everything, `make lint` and
-# `make unit` while working. All but `make test` need no system package.
+# `make unit` while working, `make torture` to kill its processes at random for some minutes and do the books. All but
+# `make test` need no system package.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint unit model format benchmarks clean
+.PHONY: demo test lint unit model format benchmarks torture clean
 
 demo: .venv/runtime
 	$(BIN)/prefect-seedance demo
@@ -27,6 +28,10 @@ model:
 
 benchmarks: .venv/tests
 	$(BIN)/python -m tests.benchmarks
+
+# Other rounds: make torture TORTURE="--rounds 12 --seed 5 --store badline"; see docs/ledger/torture.md.
+torture: .venv/tests
+	$(BIN)/python -m tests.torture $(TORTURE)
 
 format: .venv/tests
 	$(BIN)/ruff check --fix .

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import secrets
@@ -84,6 +85,10 @@ class Line:
 
         class Passing(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):  # who asked may have been killed
+                    super().handle()
 
             def pass_on(self) -> None:
                 sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
