@@ -87,3 +87,6 @@ def uses_prefect(place: Place, *, wanted: bool) -> bool:
     """Whether a command runs as a flow: where that is wanted, an API is configured, or blocks have to be loaded."""
     blocks = place.store.startswith("block:") or place.account is not None
     return wanted or blocks or prefect_api.is_configured()
+
+
+Json = Annotated[bool, Parameter(help="One JSON document on stdout, everything else on stderr.", negative="")]

@@ -1,0 +1,162 @@
+"""plan, render and animate: what a board costs, and its clips."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from prefect_seedance.catalog.loading import load_catalog
+from prefect_seedance.cli import terminal
+from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
+from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, WithPrefect, uses_prefect
+from prefect_seedance.errors import (
+    SeedanceError,
+)
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.rendering.plan import Planned, make_plan
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage.store import Store, refuse_other_kind
+from prefect_seedance.storyboard.reading import Board, Defaults, read_board
+
+if TYPE_CHECKING:
+    from prefect_seedance.cli.run_direct import Read
+    from prefect_seedance.production.manifest import Manifest
+
+
+def plan(board: str, place: Place, *, json: Json = False) -> int:
+    """Say what a render would do and cost. Spends nothing and needs no server."""
+
+    async def look() -> Planned:
+        store, who = place.open(), place.who()
+        read = await read_board(board, catalog=load_catalog(), store=store, allow_private=who.kind == "pretend")
+        return await _planned(read, store, who)
+
+    planned = asyncio.run(look())
+    terminal.show_plan(planned, as_json=json)
+    return REFUSED if planned.plan.problems else DONE
+
+
+async def _planned(board: Board, store: Store, who: Account, retry_failed: int = 0) -> Planned:
+    try:
+        await refuse_other_kind(store, who.kind)
+        return await make_plan(board, Ledger(store), account=who, catalog=load_catalog(), retry_failed=retry_failed)
+    finally:
+        await store.aclose()
+
+
+def render(
+    board: str, place: Place, money: Money = UNLIMITED, *, prefect: WithPrefect = False, json: Json = False
+) -> int:
+    """Turn a storyboard into clips, a film, a timeline and a review page. The same work is never paid twice."""
+
+    async def read(store: Store, *, pretend: bool) -> Board:
+        return await read_board(board, catalog=load_catalog(), store=store, allow_private=pretend)
+
+    where = board if "://" in board else str(Path(board).absolute())
+    return _render(read, place, money, "storyboard_to_shots", {"storyboard": where}, prefect=prefect, as_json=json)
+
+
+def animate(
+    images: str,
+    place: Place,
+    money: Money = UNLIMITED,
+    *,
+    prompt: Annotated[str, Parameter(help="What happens in every picture; name.txt beside a picture replaces it.")],
+    title: str | None = None,
+    style: str = "",
+    model: str = "seedance-1-0-pro",
+    size: str | None = None,
+    duration: Annotated[int | None, Parameter(help="Seconds per clip.")] = None,
+    crop: Annotated[bool, Parameter(help="Crop pictures to the ratio of the clips.", negative="")] = False,
+    between: Annotated[bool, Parameter(help="From each picture to the next.", negative="")] = False,
+    prefect: WithPrefect = False,
+    json: Json = False,
+) -> int:
+    """Turn a folder, a glob, an s3:// prefix or a CSV of pictures into one clip each, joined in order."""
+    from prefect_seedance.storyboard.sequence import read_sequence
+
+    defaults = Defaults(model=model, size=size, duration=duration, crop=crop)
+    where = images if "://" in images else str(Path(images).absolute())
+
+    async def read(store: Store, *, pretend: bool) -> Board:
+        return await read_sequence(
+            where,
+            prompt=prompt,
+            defaults=defaults,
+            catalog=load_catalog(),
+            store=store,
+            between=between,
+            allow_private=pretend,
+            title=title,
+            style=style,
+        )
+
+    parameters = {"images": where, "prompt": prompt, "defaults": defaults, "between": between}
+    parameters |= {"title": title, "style": style}
+    return _render(read, place, money, "image_sequence_animation", parameters, prefect=prefect, as_json=json)
+
+
+def _render(
+    read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], *, prefect: bool, as_json: bool
+) -> int:
+    way = _render_as_flow if uses_prefect(place, wanted=prefect) else _render_directly
+    manifest = way(read, place, money, flow, parameters, as_json)
+    if manifest is None:
+        return REFUSED
+    terminal.show_manifest(manifest, place.store, as_json=as_json)
+    return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
+
+
+def _render_directly(
+    read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], as_json: bool
+) -> Manifest | None:
+    """The manifest of a run without Prefect; None when the board has problems, which the plan has told."""
+    from prefect_seedance.cli.run_direct import TerminalHost, render
+
+    host = TerminalHost()
+    try:
+        return render(read, place, money.options(), host)
+    except SeedanceError:
+        if host.planned is not None:
+            if as_json:
+                terminal.document(host.planned.plan)
+            if host.planned.plan.problems:
+                return None
+        raise
+
+
+def _render_as_flow(
+    read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], as_json: bool
+) -> Manifest | None:
+    """Plan first, without Prefect, so that a mistake is told in a second; then run the flow."""
+    who, store = place.who(), place.open()
+
+    async def look() -> Planned:
+        return await _planned(await read(store, pretend=who.kind == "pretend"), store, who, money.retry_failed)
+
+    planned = asyncio.run(look())
+    if planned.plan.problems:
+        terminal.show_plan(planned, as_json=as_json)
+        return None
+    try:
+        who.check()
+        asyncio.run(_ask_api(who, planned))
+        terminal.show_plan(planned, as_json=False)
+        from prefect_seedance.cli.run_flows import render_with
+
+        return render_with(flow, parameters, place, money)
+    except SeedanceError:
+        if as_json:
+            terminal.document(planned.plan)
+        raise
+
+
+async def _ask_api(who: Account, planned: Planned) -> None:
+    """A wrong key, a withdrawn endpoint and an unreachable API are told before anything else is started."""
+    async with RunpodClient(who) as client:
+        for model in sorted(planned.models):
+            await client.check(model)
