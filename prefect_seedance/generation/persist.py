@@ -15,7 +15,7 @@ from prefect_seedance.ledger import durable
 from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.models import Footage
-from prefect_seedance.runpod.client import DOWNLOAD_SECONDS
+from prefect_seedance.runpod.download import DOWNLOAD_SECONDS
 from prefect_seedance.runpod.responses import link_in
 from prefect_seedance.video import decoder
 

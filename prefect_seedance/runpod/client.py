@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
 from prefect_seedance.errors import (
     ApiUnreachable,
     BadInput,
-    DownloadFailed,
     JobGone,
-    LinkDead,
     NeedsAttention,
     Refused,
     SubmissionUnclear,
@@ -28,15 +25,14 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.connections import Connections, certificates
+from prefect_seedance.runpod.download import DOWNLOAD_SECONDS, LARGEST_CLIP, MediaHost
 from prefect_seedance.runpod.rate_limit import Quota
 from prefect_seedance.runpod.responses import (
     Answer,
     classify,
-    continues,
     json_of,
     message_of,
     retry_after,
-    strong_tag,
     whole,
     without_input,
 )
@@ -45,9 +41,6 @@ log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 30.0
 """How long the answer to a POST may take; /run usually answers within one or two."""
-LARGEST_CLIP = 4 * 2**30
-"""Bytes; twelve seconds of 1080p take some thirty million."""
-DOWNLOAD_SECONDS = 1800.0
 STATUS_PER_SECOND = 90.0
 """Of one process, and ten seconds' worth at once: Runpod takes 2000 in 10 s per user and endpoint (send-requests)."""
 
@@ -79,14 +72,7 @@ class RunpodClient:
 
     async def __aenter__(self) -> RunpodClient:
         self._api = Connections(20, timeout=15.0, headers=self._headers)
-        # Clients of its own, so that neither the key nor a cookie can reach the media host.
-        self._media = Connections(
-            10,
-            public_only=self.account.kind == "real",
-            timeout=30.0,
-            follow_redirects=True,
-            headers={"Accept-Encoding": "identity"},  # the length and the rest of a file are counted in its own bytes
-        )
+        self._media = MediaHost(public_only=self.account.kind == "real")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -217,59 +203,8 @@ class RunpodClient:
     async def download(
         self, link: str, path: Path, *, at_most: int = LARGEST_CLIP, within: float = DOWNLOAD_SECONDS
     ) -> str:
-        """Stream the clip at *link* to *path* and return its sha256, resuming where the host allows it.
-
-        Raises `LinkDead` when the host has it no longer and `DownloadFailed` when it could not be had this time: not
-        whole, larger than *at_most* bytes, not *within* so many seconds, or for want of room on this disk. Memory does
-        not grow with the file. The API key is never sent there.
-        """
-        try:
-            async with asyncio.timeout(within):
-                return await self._download(link, path, at_most)
-        except TimeoutError as error:
-            raise DownloadFailed(f"the clip was not here within {within:.0f} s; it is fetched again later") from error
-        except OSError as error:
-            raise DownloadFailed(
-                f"the clip can't be written to {path.parent} ({error.strerror}); nothing is lost: make room there, "
-                "then render again or collect"
-            ) from error
-
-    async def _download(self, link: str, path: Path, at_most: int) -> str:
-        digest, tag, have = hashlib.sha256(), None, 0
-        with path.open("wb") as file:
-            for _ in range(5):
-                # If-Range: the rest only of the very same file, otherwise all of it again.
-                resume: dict[str, str] = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
-                try:
-                    async with self._media.one() as media, media.stream("GET", link, headers=resume) as response:
-                        if response.status_code in (403, 404, 410):
-                            raise LinkDead(f"The media host answers {response.status_code}.")
-                        whole = response.status_code == 200
-                        if not whole and not continues(response, have):
-                            tag = None
-                            await asyncio.sleep(min(retry_after(response) or 1.0, 10.0))
-                            continue
-                        if whole and have:
-                            file.seek(0)
-                            file.truncate()
-                            digest, have = hashlib.sha256(), 0
-                        tag = strong_tag(response)
-                        async for piece in response.aiter_bytes(256 * 1024):
-                            await asyncio.to_thread(file.write, piece)
-                            digest.update(piece)
-                            have += len(piece)
-                            if have > at_most:
-                                raise DownloadFailed(f"what comes instead of the clip has no end ({have:,} bytes)")
-                except httpx.InvalidURL as error:
-                    raise LinkDead(f"The answer holds no usable link ({error}).") from error
-                except httpx.HTTPError:
-                    await asyncio.sleep(0.5)
-                    continue
-                if have:
-                    return digest.hexdigest()
-        raise DownloadFailed(
-            f"the clip could not be fetched whole from {urlsplit(link).hostname}; it is fetched again later"
-        )
+        """Stream the clip at *link* to *path* and return its sha256; see `MediaHost.fetch`. The key is never sent."""
+        return await self._media.fetch(link, path, at_most=at_most, within=within)
 
 
 def _submitted(response: httpx.Response) -> Answer:

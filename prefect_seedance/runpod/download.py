@@ -1,0 +1,91 @@
+"""Fetching clips from the media host: streamed, bounded, resumed where the host allows it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+
+from prefect_seedance.errors import DownloadFailed, LinkDead
+from prefect_seedance.runpod.connections import Connections
+from prefect_seedance.runpod.responses import continues, retry_after, strong_tag
+
+LARGEST_CLIP = 4 * 2**30
+"""Bytes; twelve seconds of 1080p take some thirty million."""
+DOWNLOAD_SECONDS = 1800.0
+
+
+class MediaHost:
+    """Wherever the links of final answers lead. With clients of its own, so that neither key nor cookie gets there."""
+
+    def __init__(self, *, public_only: bool) -> None:
+        self._connections = Connections(
+            10,
+            public_only=public_only,
+            timeout=30.0,
+            follow_redirects=True,
+            headers={"Accept-Encoding": "identity"},  # the length and the rest of a file are counted in its own bytes
+        )
+
+    async def aclose(self) -> None:
+        await self._connections.aclose()
+
+    async def fetch(
+        self, link: str, path: Path, *, at_most: int = LARGEST_CLIP, within: float = DOWNLOAD_SECONDS
+    ) -> str:
+        """Stream the clip at *link* to *path* and return its sha256, resuming where the host allows it.
+
+        Raises `LinkDead` when the host has it no longer and `DownloadFailed` when it could not be had this time: not
+        whole, larger than *at_most* bytes, not *within* so many seconds, or for want of room on this disk. Memory does
+        not grow with the file. The API key is never sent there.
+        """
+        try:
+            async with asyncio.timeout(within):
+                return await self._fetch(link, path, at_most)
+        except TimeoutError as error:
+            raise DownloadFailed(f"the clip was not here within {within:.0f} s; it is fetched again later") from error
+        except OSError as error:
+            raise DownloadFailed(
+                f"the clip can't be written to {path.parent} ({error.strerror}); nothing is lost: make room there, "
+                "then render again or collect"
+            ) from error
+
+    async def _fetch(self, link: str, path: Path, at_most: int) -> str:
+        digest, tag, have = hashlib.sha256(), None, 0
+        with path.open("wb") as file:
+            for _ in range(5):
+                # If-Range: the rest only of the very same file, otherwise all of it again.
+                resume: dict[str, str] = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
+                try:
+                    async with self._connections.one() as media, media.stream("GET", link, headers=resume) as response:
+                        if response.status_code in (403, 404, 410):
+                            raise LinkDead(f"The media host answers {response.status_code}.")
+                        whole = response.status_code == 200
+                        if not whole and not continues(response, have):
+                            tag = None
+                            await asyncio.sleep(min(retry_after(response) or 1.0, 10.0))
+                            continue
+                        if whole and have:
+                            file.seek(0)
+                            file.truncate()
+                            digest, have = hashlib.sha256(), 0
+                        tag = strong_tag(response)
+                        async for piece in response.aiter_bytes(256 * 1024):
+                            await asyncio.to_thread(file.write, piece)
+                            digest.update(piece)
+                            have += len(piece)
+                            if have > at_most:
+                                raise DownloadFailed(f"what comes instead of the clip has no end ({have:,} bytes)")
+                except httpx.InvalidURL as error:
+                    raise LinkDead(f"The answer holds no usable link ({error}).") from error
+                except httpx.HTTPError:
+                    await asyncio.sleep(0.5)
+                    continue
+                if have:
+                    return digest.hexdigest()
+        raise DownloadFailed(
+            f"the clip could not be fetched whole from {urlsplit(link).hostname}; it is fetched again later"
+        )
