@@ -14,7 +14,7 @@ test: .venv/tests
 	tests/install_servers
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
-# The payment protocol, searched for the shortest way to break a promise: standard library only, about four minutes.
+# The payment protocol, searched for the shortest way to break a promise: standard library only, two minutes on a free core.
 model:
 	$(PYTHON) -m docs.ledger.model
 
