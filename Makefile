@@ -22,7 +22,7 @@ test: lint
 	tests/install_servers
 	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
-# The payment protocol, searched for the shortest way to break a promise: standard library only, about four minutes.
+# The payment protocol, searched for the shortest way to break a promise: standard library only, two minutes on a free core.
 model:
 	$(PYTHON) -m docs.ledger.model
 

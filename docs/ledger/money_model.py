@@ -267,7 +267,7 @@ class MoneyModel:
         if turn.at == "load":
             entry, before = self._charges_of(m, r), m.entries[r]
             goes_on = before is not None and before.is_open and not self._is_over(m, r)
-            if before == entry or (goes_on and self.rules.left_to_the_run):
+            if before == entry or (goes_on and self.rules.left_to_the_run and who == "settle"):
                 yield f"{who} finds nothing to write", m, Reconciler()
             else:
                 yield f"{who} reads the keys of {r}", m, turn._replace(at="write", found=entry)
