@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import json
-import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
+from itertools import islice
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -28,9 +27,16 @@ from prefect_seedance.budget.records import (
     Reservation,
     Totals,
     Usage,
+    bytes_of,
     charges_of,
+    day_of,
+    keys_path,
+    month_of,
+    next_record,
+    record_path,
 )
 from prefect_seedance.errors import LedgerUnreadable, Missing, OverBudget, StoreUnavailable, Taken
+from prefect_seedance.ledger.pauses import pauses
 from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import is_gone
@@ -62,8 +68,8 @@ class MonthlySpend:
 
     async def usage(self, now: datetime.datetime) -> Usage:
         """What was spent and is reserved today and this month (UTC)."""
-        last = await self.last(_month(now))
-        return Usage(last.days.get(_day(now), Totals()), last.total) if last else Usage(Totals(), Totals())
+        last = await self.last(month_of(now))
+        return Usage(last.days.get(day_of(now), Totals()), last.total) if last else Usage(Totals(), Totals())
 
     async def reserve(
         self, keys: Mapping[str, Decimal], limits: Limits, writer: Writer, now: datetime.datetime
@@ -71,8 +77,8 @@ class MonthlySpend:
         """Set aside the upper price of all *keys*, or raise `OverBudget` having set aside nothing."""
         new = Reservation(
             id=secrets.token_hex(8),
-            month=_month(now),
-            day=_day(now),
+            month=month_of(now),
+            day=day_of(now),
             at=now,
             writer=writer,
             keys=dict(keys) if limits.reserve else dict.fromkeys(keys, ZERO),
@@ -83,7 +89,7 @@ class MonthlySpend:
                 return None  # an earlier try, given up as lost, has landed
             _refuse_above(limits, new, last)
             opened = self._opened(new, last)
-            return _next(last, "reserved", opened, now, before=opened.model_copy(update={"reserved_usd": ZERO}))
+            return next_record(last, "reserved", opened, now, before=opened.model_copy(update={"reserved_usd": ZERO}))
 
         _refuse_above(limits, new, await self.last(new.month))
         await self._write_keys(new)
@@ -103,15 +109,12 @@ class MonthlySpend:
         )
 
     async def _write_keys(self, reservation: Reservation) -> None:
-        for silences in range(SILENCES):
-            try:
-                await self.store.create(_keys_path(reservation.id), _bytes_of(reservation))
-            except StoreUnavailable:
-                if silences == SILENCES - 1:
-                    raise
-                await _pause(silences)
-            else:
+        for pause in islice(pauses(0.01, 2.0), SILENCES - 1):
+            with contextlib.suppress(StoreUnavailable):
+                await self.store.create(keys_path(reservation.id), bytes_of(reservation))
                 return
+            await asyncio.sleep(pause)
+        await self.store.create(keys_path(reservation.id), bytes_of(reservation))
 
     async def extend(self, reservation: Reservation, now: datetime.datetime) -> bool:
         """Give a long run more time, and no more money; False if the reservation is no longer open."""
@@ -122,20 +125,25 @@ class MonthlySpend:
                 return None
             until = now + datetime.timedelta(seconds=self.reserved_for_seconds)
             longer = {"until": until, "since": last.number + 1, "seconds": self.reserved_for_seconds}
-            return _next(last, "extended", current.model_copy(update=longer), now, before=current)
+            return next_record(last, "extended", current.model_copy(update=longer), now, before=current)
 
         return await self._append(reservation.month, step) is not None
 
-    async def reconcile(self, reservation: Reservation, load: Load, now: datetime.datetime) -> None:
+    async def reconcile(
+        self, reservation: Reservation, load: Load, now: datetime.datetime, *, by_its_run: bool = False
+    ) -> None:
         """Replace what *reservation* set aside by what its claims have cost. Repeating it changes nothing.
 
         What is still out stays reserved. *load* reads whole histories; they are read after the month's newest record,
-        so that of two who reconcile the one who knows less loses the number.
+        so that of two who reconcile the one who knows less loses the number. Anybody but its own run leaves alone what
+        has not ended: the run may still spend it, and reconciles when it closes.
         """
 
         async def step(last: MonthRecord | None) -> MonthRecord | None:
             before = await self._standing(last, reservation.id)
             if last is None or before is None:
+                return None
+            if not by_its_run and reservation.id in last.open and not await self.has_ended(before):
                 return None
             spent, reserved, any_out = charges_of(reservation, await _all_of(reservation, load))
             was_open = reservation.id in last.open
@@ -143,7 +151,7 @@ class MonthlySpend:
                 return None
             kind: MonthStep = "settled" if was_open and spent >= before.spent_usd else "corrected"
             after = before.model_copy(update={"spent_usd": spent, "reserved_usd": reserved})
-            return _next(last, kind, after, now, before=before, stays_open=any_out)
+            return next_record(last, kind, after, now, before=before, stays_open=any_out)
 
         await self._append(reservation.month, step)
 
@@ -166,7 +174,7 @@ class MonthlySpend:
 
     async def open(self, now: datetime.datetime) -> list[OpenReservation]:
         """The reservations of this month and the last that are not reconciled."""
-        months = {_month(now), _month(now.replace(day=1) - datetime.timedelta(days=1))}
+        months = {month_of(now), month_of(now.replace(day=1) - datetime.timedelta(days=1))}
         records = [await self.last(month) for month in sorted(months)]
         return [entry for record in records if record for entry in record.open.values()]
 
@@ -176,27 +184,27 @@ class MonthlySpend:
             return True
         if entry.since is None:
             return _now() >= entry.until
-        return await self.store.age(_path(entry.month, entry.since)) >= entry.seconds + OBSERVERS_WAIT_SECONDS
+        return await self.store.age(record_path(entry.month, entry.since)) >= entry.seconds + OBSERVERS_WAIT_SECONDS
 
     async def last(self, month: str) -> MonthRecord | None:
         """The newest record of *month*, found by doubling steps and halving, not by listing."""
         low = self._known.get(month, 0)
         step = 1
-        while await self.store.exists(_path(month, low + step)):
+        while await self.store.exists(record_path(month, low + step)):
             low, step = low + step, step * 2
         high = low + step
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if await self.store.exists(_path(month, middle)) else (low, middle)
+            low, high = (middle, high) if await self.store.exists(record_path(month, middle)) else (low, middle)
         self._known[month] = low
-        return await self._read(MonthRecord, _path(month, low)) if low else None
+        return await self._read(MonthRecord, record_path(month, low)) if low else None
 
     async def _standing(self, last: MonthRecord | None, name: str) -> OpenReservation | None:
         """Where the reservation *name* stands; of one that is closed by its last step, found by going back."""
         if last is None or name in last.open:
             return last.open[name] if last else None
         for number in range(last.number, 0, -1):
-            record = last if number == last.number else await self._read(MonthRecord, _path(last.month, number))
+            record = last if number == last.number else await self._read(MonthRecord, record_path(last.month, number))
             if record.reservation == name:
                 break
         else:
@@ -215,7 +223,7 @@ class MonthlySpend:
         )
 
     async def _keys_of(self, name: str) -> Reservation:
-        return await self._read(Reservation, _keys_path(name))
+        return await self._read(Reservation, keys_path(name))
 
     async def _read(self, kind: type[Read], path: str) -> Read:
         try:
@@ -225,25 +233,20 @@ class MonthlySpend:
 
     async def _append(self, month: str, step: NextStep) -> MonthRecord | None:
         """Append what *step* makes of the newest record, adding up again whenever another writer was first."""
-        silences = 0
-        for tries in range(TRIES):
+        silences, lost = 0, pauses(0.01, 2.0)
+        for _ in range(TRIES):
             record = await step(await self.last(month))
             if record is None:
                 return None
             try:
-                await self.store.create(_path(month, record.number), _bytes_of(record))
+                await self.store.create(record_path(month, record.number), bytes_of(record))
                 return record
             except (Taken, StoreUnavailable) as error:
                 silences = silences + 1 if isinstance(error, StoreUnavailable) else 0
                 if silences == SILENCES:
                     raise
-            await _pause(tries)
+            await asyncio.sleep(next(lost))
         raise StoreUnavailable(f"spending/{month} could not be appended to in {TRIES} tries; nothing was submitted.")
-
-
-async def _pause(tries: int) -> None:
-    """A random pause that doubles, so that many who lose the same number don't meet again."""
-    await asyncio.sleep(random.uniform(0, min(2.0, 0.01 * 2**tries)))
 
 
 async def _all_of(reservation: Reservation, load: Load) -> list[History]:
@@ -267,55 +270,6 @@ def _refuse_above(limits: Limits, new: Reservation, last: MonthRecord | None) ->
                 f"This run may cost {dollars(new.reserved_usd)}, more than is left of the limit per {span}: "
                 f"{totals.line(limit)}; nothing was submitted; render fewer shots, wait, or raise the limit."
             )
-
-
-def _next(
-    last: MonthRecord | None,
-    step: MonthStep,
-    after: OpenReservation,
-    now: datetime.datetime,
-    *,
-    before: OpenReservation,
-    stays_open: bool = True,
-) -> MonthRecord:
-    """The record that takes one reservation from *before* to *after*, and all totals with it."""
-    spent, reserved = after.spent_usd - before.spent_usd, after.reserved_usd - before.reserved_usd
-    days = dict(last.days) if last else {}
-    days[after.day] = days.get(after.day, Totals()).plus(spent, reserved)
-    others = {name: value for name, value in (last.open if last else {}).items() if name != after.id}
-    return MonthRecord(
-        month=after.month,
-        number=last.number + 1 if last else 1,
-        step=step,
-        nonce=secrets.token_hex(8),
-        at=now,
-        reservation=after.id,
-        reserved_usd=after.reserved_usd,
-        spent_usd=after.spent_usd,
-        total=(last.total if last else Totals()).plus(spent, reserved),
-        days=days,
-        open=others | ({after.id: after} if stays_open else {}),
-    )
-
-
-def _path(month: str, number: int) -> str:
-    return f"spending/{month}/{number:05d}.json"
-
-
-def _keys_path(reservation: str) -> str:
-    return f"spending/reservations/{reservation}.json"
-
-
-def _bytes_of(record: Frozen) -> bytes:
-    return json.dumps(record.model_dump(mode="json"), indent=1).encode()
-
-
-def _month(now: datetime.datetime) -> str:
-    return now.astimezone(datetime.UTC).strftime("%Y-%m")
-
-
-def _day(now: datetime.datetime) -> str:
-    return now.astimezone(datetime.UTC).strftime("%Y-%m-%d")
 
 
 def _now() -> datetime.datetime:

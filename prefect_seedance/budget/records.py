@@ -7,6 +7,8 @@ spending/reservations/<id>.json    the keys and prices of one reservation, writt
 from __future__ import annotations
 
 import datetime
+import json
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -139,3 +141,52 @@ def charges_of(reservation: Reservation, histories: Iterable[History]) -> tuple[
         if out:
             reserved, any_out = reserved + reservation.keys[history.key], True
     return spent, reserved, any_out
+
+
+def next_record(
+    last: MonthRecord | None,
+    step: MonthStep,
+    after: OpenReservation,
+    now: datetime.datetime,
+    *,
+    before: OpenReservation,
+    stays_open: bool = True,
+) -> MonthRecord:
+    """The record that takes one reservation from *before* to *after*, and all totals with it."""
+    spent, reserved = after.spent_usd - before.spent_usd, after.reserved_usd - before.reserved_usd
+    days = dict(last.days) if last else {}
+    days[after.day] = days.get(after.day, Totals()).plus(spent, reserved)
+    others = {name: value for name, value in (last.open if last else {}).items() if name != after.id}
+    return MonthRecord(
+        month=after.month,
+        number=last.number + 1 if last else 1,
+        step=step,
+        nonce=secrets.token_hex(8),
+        at=now,
+        reservation=after.id,
+        reserved_usd=after.reserved_usd,
+        spent_usd=after.spent_usd,
+        total=(last.total if last else Totals()).plus(spent, reserved),
+        days=days,
+        open=others | ({after.id: after} if stays_open else {}),
+    )
+
+
+def record_path(month: str, number: int) -> str:
+    return f"spending/{month}/{number:05d}.json"
+
+
+def keys_path(reservation: str) -> str:
+    return f"spending/reservations/{reservation}.json"
+
+
+def bytes_of(record: Frozen) -> bytes:
+    return json.dumps(record.model_dump(mode="json"), indent=1).encode()
+
+
+def month_of(now: datetime.datetime) -> str:
+    return now.astimezone(datetime.UTC).strftime("%Y-%m")
+
+
+def day_of(now: datetime.datetime) -> str:
+    return now.astimezone(datetime.UTC).strftime("%Y-%m-%d")

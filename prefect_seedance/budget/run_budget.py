@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -14,6 +13,7 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import Load, MonthlySpend
 from prefect_seedance.budget.records import ZERO, Reservation, Totals
 from prefect_seedance.errors import LostRace, OverBudget, SeedanceError
+from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.record import Record, Writer
 
 NO_LIMITS = Limits()
@@ -23,15 +23,14 @@ EXTEND_AT = 0.25
 
 @dataclass
 class Term:
-    """How long something lasts, by two clocks: one can be set back, the other stops while a machine sleeps."""
+    """How long something lasts from now on."""
 
     seconds: float
-    wall: float = field(default_factory=time.time)
-    monotonic: float = field(default_factory=time.monotonic)
+    elapsed: Elapsed = field(default_factory=Elapsed)
 
     @property
     def left(self) -> float:
-        return self.seconds - max(time.time() - self.wall, time.monotonic() - self.monotonic)
+        return self.seconds - self.elapsed.seconds
 
 
 @dataclass
@@ -119,7 +118,7 @@ class RunBudget:
     async def _anew(self, priced: Priced, key: str) -> Reservation:
         """A reservation for what has lost its own, by the rules of a new one; at least for *key*."""
         for reservation in self._ended:
-            await priced.spend.reconcile(reservation, priced.load, _now())
+            await priced.spend.reconcile(reservation, priced.load, _now(), by_its_run=True)
         held = {name for reservation, _ in self._held for name in reservation.keys}
         wanted = priced.prices.keys() - held - self._claimed | {key}
         try:
@@ -184,7 +183,7 @@ class RunBudget:
         self._held, self._ended = [], []
         for reservation in reservations:
             try:
-                await self.priced.spend.reconcile(reservation, self.priced.load, _now())
+                await self.priced.spend.reconcile(reservation, self.priced.load, _now(), by_its_run=True)
             except SeedanceError as error:
                 return [
                     "What this run has cost could not be entered into the month's spending; it stays reserved until "

@@ -12,6 +12,7 @@ from prefect_seedance.errors import ClipDamaged, DownloadFailed, JobGone, LinkDe
 from prefect_seedance.generation.poll import refuse_foreign
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger import durable
+from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.models import Footage
@@ -66,6 +67,7 @@ class _Persisting:
         before = None
         try:
             for tried in range(1, TRIES + 1):
+                look = Elapsed()
                 came = await self._try(history, record, link, scratch)
                 if isinstance(came, History):
                     return came
@@ -74,7 +76,9 @@ class _Persisting:
                     break
                 before = trouble.what
                 await asyncio.sleep(tried)
-            return await self._lost_or_later(history, record, trouble, scratch, alike=trouble.what == before)
+            if trouble.what == before and await self._was_seen_before(record, trouble, look):
+                return await self._lose(history, record, trouble, scratch)
+            raise DownloadFailed(f"{trouble.why}; {LATER}")
         finally:
             scratch.unlink(missing_ok=True)
 
@@ -97,14 +101,12 @@ class _Persisting:
         except DownloadFailed as error:
             return Trouble(str(error)), link
 
-    async def _lost_or_later(
-        self, history: History, record: Record, trouble: Trouble, scratch: Path, *, alike: bool
-    ) -> History:
-        held = alike and trouble.what is not None
-        if not held or not await self.notes.seen_again(
-            record, trouble.what or "", after=LOST_AFTER_SECONDS, by_another=True
-        ):
-            raise DownloadFailed(f"{trouble.why}; {LATER}")
+    async def _was_seen_before(self, record: Record, trouble: Trouble, look: Elapsed) -> bool:
+        if trouble.what is None:
+            return False
+        return await self.notes.seen_again(record, trouble.what, look=look, after=LOST_AFTER_SECONDS, by_another=True)
+
+    async def _lose(self, history: History, record: Record, trouble: Trouble, scratch: Path) -> History:
         if trouble.sha256 is not None:
             return await self._keep_unreadable(history, record, scratch, trouble.sha256, trouble.why)
         reason = f"{trouble.why}, as another run saw hours before"

@@ -9,6 +9,7 @@ from prefect_seedance.errors import JobGone, NeedsAttention, StillRunning
 from prefect_seedance.generation.ends import ended
 from prefect_seedance.generation.poll_times import Watch
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.runpod.client import RunpodClient
@@ -27,6 +28,7 @@ async def wait(session: RenderSession, history: History, *, deadline: float | No
     until, watch = time.monotonic() + patience, Watch(record, session.notes, session.waiting)
     usual = session.catalog[record.request.model].usual_seconds if record.request.model in session.catalog else 90
     async for _ in session.polling.poll_times(record, usual, at_once=deadline == 0, until=until):
+        look = Elapsed()
         try:
             answer = await session.client.status(record.request.model, record.job_id or "")
         except JobGone:
@@ -34,7 +36,7 @@ async def wait(session: RenderSession, history: History, *, deadline: float | No
             if known.last is None or known.last.claim_id != record.claim_id or known.state is not Step.ACCEPTED:
                 return known
             refuse_foreign(record, session.client)
-            if await watch.gone_for_good():
+            if await watch.gone_for_good(look):
                 return await session.append(
                     next_step(record, Step.LOST, reason="the API no longer knows the job (404)")
                 )

@@ -15,6 +15,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from prefect_seedance.ledger import rules
+from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.notes import Notes
 from prefect_seedance.ledger.record import Record
 
@@ -126,7 +127,7 @@ class Watch:
             await self.notes.forget(self.record, "gone")
         self._known_at, self._gone_at = time.monotonic(), None
 
-    async def gone_for_good(self) -> bool:
+    async def gone_for_good(self, look: Elapsed) -> bool:
         """Has the API not known the job for the whole grace, by the store's clock? A job's first 404 only begins it.
 
         The note is about the record of acceptance and younger than it, so that the grace since acceptance has passed.
@@ -137,7 +138,7 @@ class Watch:
         elif self._gone_at is not None and now - self._gone_at < self.waiting.grace:
             return False
         self._gone_at = now if self._gone_at is None else self._gone_at
-        return await self.notes.seen_again(self.record, "gone", after=self.waiting.grace)
+        return await self.notes.seen_again(self.record, "gone", look=look, after=self.waiting.grace)
 
 
 def _kind(record: Record) -> tuple[str, str, int]:

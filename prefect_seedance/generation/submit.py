@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import datetime
 import random
-import time
 from typing import Any
 
 from prefect_seedance.catalog.endpoints import input_of
@@ -30,6 +29,7 @@ from prefect_seedance.generation.ends import ended
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger import rules
+from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.durable import run_to_completion
 from prefect_seedance.ledger.pauses import pauses
 from prefect_seedance.ledger.record import Record, RefusalReason, Step, next_step
@@ -121,13 +121,11 @@ def new_claim(session: RenderSession, history: History, request: Request) -> Rec
 
 async def _pay(session: RenderSession, history: History, claim: Record, fields: dict[str, Any]) -> History:
     """Write it down, pay, write it down. Runs in a sender thread, on a loop of its own."""
-    wall, monotonic = time.time(), time.monotonic()
+    since = Elapsed()
     claim = claim.model_copy(update={"at": _now(), "claimed_at": _now()})  # it may have queued for this thread
 
     def late() -> bool:
-        # Two clocks: the monotonic one stands still while a machine sleeps, the other can be set back.
-        aged = max(time.time() - wall, time.monotonic() - monotonic)
-        return aged >= SEND_WITHIN or session.budget.has_ended(claim)
+        return since.seconds >= SEND_WITHIN or session.budget.has_ended(claim)
 
     async def outcome(step: Step, **facts: Any) -> History:
         return await session.ledger.append_until_in(next_step(claim, step, **facts), history)

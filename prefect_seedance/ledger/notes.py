@@ -14,6 +14,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
+from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.models import Frozen
 from prefect_seedance.storage.store import Store
@@ -42,14 +43,19 @@ class Notes:
         self.store = store
         self.run = run
 
-    async def seen_again(self, record: Record, what: str, *, after: float, by_another: bool = False) -> bool:
-        """Was *what* noted about *record* at least *after* seconds ago, and by another run? Else it is noted now."""
+    async def seen_again(
+        self, record: Record, what: str, *, look: Elapsed, after: float, by_another: bool = False
+    ) -> bool:
+        """Had *what* been noted about *record* *after* seconds before *look* began, and by another run? Else it is now.
+
+        A machine that sleeps within a look makes no old note of a young one.
+        """
         try:
             if not await self.store.exists(path := note_path(record, what)):
                 await self._write(record, what)
                 return False
             note = Note.model_validate_json(await self.store.read(path))
-            return (not by_another or note.run != self.run) and await self.store.age(path) >= after
+            return (not by_another or note.run != self.run) and await self.store.age(path) - look.seconds >= after
         except ValidationError:
             await self.forget(record, what)  # whose it was is not known: it begins anew
             return False

@@ -197,6 +197,40 @@ async def test_an_observer_whose_clock_is_ahead_gives_no_money_away(store: Store
     assert await spend.open(long_ago) == []
 
 
+async def test_a_persons_answer_gives_back_nothing_that_its_run_can_still_spend(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    one, two = small(f"{prompt} one"), small(f"{prompt} two")
+    budget = budget_of(store, one, two, limits=A_DAY)
+    await budget.reserve()
+    emulator.fault("run", "drop", prompt=one.prompt)
+    run = RenderSession(client, Ledger(store), waiting=QUICK, budget=budget)
+    unclear = await submit(run, one)
+    await MonthlySpend(store).correct(unclear, Ledger(store).load_whole)
+    assert await day_of(store) == Totals(reserved_usd=2 * PRICE)
+    assert (await generate(run, two)).state is Step.STORED
+    assert await budget.close() == []
+    assert (await day_of(store)).reserved_usd == 0
+    assert len(charged(emulator, prompt)) == 1
+
+
+async def test_an_end_that_is_put_off_while_it_is_judged_is_none(store: Store, prompt: str) -> None:
+    elsewhere = this_writer().model_copy(update={"boot": "another"})
+    spend, now = MonthlySpend(store, reserved_for_seconds=0.1), datetime.datetime.now(datetime.UTC)
+    reservation = await spend.reserve({key_of(small(prompt)): PRICE}, A_DAY, elsewhere, now)
+    make_older(store, 0.1)
+    put_off: list[bool] = []
+
+    async def meanwhile(moment: str, path: str) -> None:
+        if moment == "before create" and path.endswith("/00002.json") and not put_off:
+            put_off.append(True)
+            assert await MonthlySpend(store).extend(reservation, now)
+
+    await MonthlySpend(HookedStore(store, meanwhile)).release_ended(Ledger(store).load_whole)
+    assert put_off == [True]
+    assert [entry.reserved_usd for entry in await spend.open(now)] == [PRICE]
+
+
 def make_older(store: Store, seconds: float) -> None:
     """The first record of the month, so that a reservation of *seconds* has ended for everybody."""
     (record,) = Path(store.url).glob("spending/2*/00001.json")
