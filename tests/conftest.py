@@ -48,17 +48,17 @@ def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 
 
-@pytest.fixture(scope="session")
-def shared_emulator() -> Iterator[RunningEmulator]:
-    with RunningEmulator.start(latency=0.3) as emulator:
-        yield emulator
+@pytest.fixture
+def own_emulator() -> Iterator[RunningEmulator]:
+    """A pretend Runpod of this test alone: its bill begins at zero and its clock is its own."""
+    with RunningEmulator.start(latency=0.3) as running:
+        yield running
 
 
 @pytest.fixture
-def emulator() -> Iterator[RunningEmulator]:
-    """A pretend Runpod of this test alone: its bill begins at zero."""
-    with RunningEmulator.start(latency=0.3) as running:
-        yield running
+def emulator(own_emulator: RunningEmulator) -> RunningEmulator:
+    """What a test calls; a folder may have one that its tests share."""
+    return own_emulator
 
 
 @pytest.fixture

@@ -30,6 +30,11 @@ from tests.support.renderer import QUICK, accepted
 WAITS = 20
 
 
+@pytest.fixture
+def emulator(own_emulator: RunningEmulator) -> RunningEmulator:
+    return own_emulator
+
+
 async def second_look(turns: SharedPolling, record: Record) -> float:
     looks = turns.poll_times(record, 0, at_once=False)
     await anext(looks)

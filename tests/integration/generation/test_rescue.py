@@ -34,6 +34,11 @@ from tests.support.raw_server import RawServer
 from tests.support.renderer import QUICK, HookedStore, age_the_notes
 
 
+@pytest.fixture
+def emulator(own_emulator: RunningEmulator) -> RunningEmulator:
+    return own_emulator
+
+
 async def _submit_and_go_away(account: Account, store: Store, requests: list[Request]) -> None:
     """What a run leaves that is killed after its submits."""
     async with RunpodClient(account) as client:
