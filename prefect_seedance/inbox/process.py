@@ -9,67 +9,22 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import PurePosixPath
-from typing import Any, Literal, Protocol
-
-from pydantic import ConfigDict, Field
+from typing import Any, Protocol
 
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import Missing, NotApproved, OverBudget, SeedanceError, summary
 from prefect_seedance.inbox.folder import Delivery, Inbox
+from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
-from prefect_seedance.models import Frozen, Usd
 from prefect_seedance.production.manifest import Manifest
-from prefect_seedance.production.write import slug
+from prefect_seedance.production.names import slug
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.storyboard.reading import Board, read_boards
 from prefect_seedance.text import dollars, printable
-
-Status = Literal["complete", "partial", "nothing", "rejected", "over_budget", "skipped"]
-ZERO = Decimal(0)
-
-
-class Outcome(Frozen):
-    """What became of a storyboard; of one with rows, of each production."""
-
-    file: str
-    title: str | None = None
-    status: Status
-    production: str | None = None
-    manifest: str | None = None
-    error: str | None = None
-    spent_usd: Usd = ZERO
-
-
-class Report(Frozen):
-    """What a run over an inbox did (schema `prefect-seedance/inbox/1`). Paths are relative to the store."""
-
-    schema_: Literal["prefect-seedance/inbox/1"] = Field("prefect-seedance/inbox/1", alias="schema")
-    boards: tuple[Outcome, ...]
-    spent_usd: Usd
-    exit_code: int
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
-
-    @classmethod
-    def on(cls, outcomes: Sequence[Outcome]) -> Report:
-        spent = sum((outcome.spent_usd for outcome in outcomes), ZERO)
-        return cls(boards=tuple(outcomes), spent_usd=spent, exit_code=_exit_code(outcomes))
-
-
-def _exit_code(outcomes: Sequence[Outcome]) -> int:
-    """That of the command line: 0 all done, 1 nothing stored, 2 all broken, 3 some of it, 4 not allowed to spend."""
-    statuses = {outcome.status for outcome in outcomes} - {"skipped"}
-    if statuses <= {"complete"}:
-        return 0
-    if statuses & {"complete", "partial"}:
-        return 3
-    if "nothing" in statuses:
-        return 1
-    return 4 if "over_budget" in statuses else 2
 
 
 @dataclass
@@ -220,7 +175,7 @@ class InboxRun:
             )
             for path, summary in problems.items()
         ]
-        documents = {"problems.txt": "\n".join([head, "", *lines, ""]), "report.json": _json(Report.on(outcomes))}
+        documents = {"problems.txt": "\n".join([head, "", *lines, ""]), "report.json": Report.on(outcomes).as_json()}
         await self.inbox.archive(delivery, "rejected", documents)
         self.outcomes += outcomes
 
@@ -248,7 +203,7 @@ class InboxRun:
         outcomes = [production.outcome for production in work if production.outcome]
         if not any(production.stays for production in work):
             try:
-                await self.inbox.archive(delivery, "done", {"report.json": _json(Report.on(outcomes))})
+                await self.inbox.archive(delivery, "done", {"report.json": Report.on(outcomes).as_json()})
             except SeedanceError as error:  # the clips are home; the other deliveries go on
                 stays = f"It could not be put away and stays in the inbox, to be done again for nothing: {error}"
                 outcomes = [one.model_copy(update={"error": f"{one.error or ''} {stays}".strip()}) for one in outcomes]
@@ -301,7 +256,3 @@ class InboxRun:
             }
         )
         return await self.renderer.render(production.file, production.board, options)
-
-
-def _json(report: Report) -> str:
-    return json.dumps(report.model_dump(mode="json"), indent=1, ensure_ascii=False)

@@ -31,8 +31,8 @@ from prefect_seedance.ledger.record import Record
 from prefect_seedance.models import Footage, Request
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.pictures import assemble_film as assemble
 from prefect_seedance.production.write import Content
-from prefect_seedance.production.write import assemble_film as assemble
 from prefect_seedance.production.write import write_production as write
 from prefect_seedance.rendering.steps import DirectSteps
 from prefect_seedance.runpod.client import open_client

@@ -7,48 +7,27 @@ the page then says why, and the manifest still comes out.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import logging
-import re
 import secrets
-import unicodedata
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from prefect_seedance.errors import Missing
-from prefect_seedance.models import Footage
 from prefect_seedance.production import review, timeline
 from prefect_seedance.production.manifest import Manifest, ShotResult
+from prefect_seedance.production.names import shot_names, slug
+from prefect_seedance.production.pictures import copy_shots, in_a_bucket, make_pictures
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video import clips
 
 LATEST_SCHEMA = "prefect-seedance/latest/1"
 
-AT_ONCE = 8
-"""Copies, downloads and posters in flight."""
-
 LINK_SECONDS = 7 * 24 * 3600
 """The longest that a presigned link may live."""
-
-LONGEST_SLUG = 48
-
-logger = logging.getLogger(__name__)
-
-
-class Clip(NamedTuple):
-    """A clip of the store that this production shows."""
-
-    path: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -93,8 +72,8 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     names = shot_names(shots)
     notes = list(content.notes)
 
-    clips = await _copy_shots(store, folder, dict(zip(names, shots, strict=True)), notes)
-    posters, film = await _make_pictures(store, folder, clips, notes)
+    clips = await copy_shots(store, folder, dict(zip(names, shots, strict=True)), notes)
+    posters, film = await make_pictures(store, folder, clips, notes)
     urls = [f"shots/{name}.mp4" if name in clips else None for name in names]
     rate = _common_rate(shots)
     wanted, models = content.wanted_seconds, content.models
@@ -135,7 +114,7 @@ async def _newest_if_same(store: Store, home: str, content: Content) -> tuple[Ma
     try:
         latest = json.loads(await store.read(f"{home}/latest.json"))
         age = content.made - datetime.fromisoformat(latest["made"])
-        if latest["shows"] != content.shows or (_in_a_bucket(store) and age.total_seconds() > LINK_SECONDS / 2):
+        if latest["shows"] != content.shows or (in_a_bucket(store) and age.total_seconds() > LINK_SECONDS / 2):
             return None
         there = Manifest.model_validate_json(await store.read(latest["manifest"]))
     except (Missing, KeyError, TypeError, ValueError):
@@ -159,32 +138,6 @@ def manifest_of(content: Content) -> Manifest:
     )
 
 
-async def assemble_film(store: Store, clips: Sequence[str], target: str) -> Footage:
-    """Join the *clips* of the store, in this order, into one film at *target*, all or nothing."""
-    async with _at_hand(store, clips) as files:
-        return await _join(store, [files[clip] for clip in clips], target)
-
-
-def slug(text: str) -> str:
-    """A safe, short, never empty name for a file or folder: "Über den Wolken!" becomes uber-den-wolken.
-
-    Where letters were lost, a piece of a hash keeps names apart that would otherwise become one.
-    """
-    folded = unicodedata.normalize("NFKD", text.casefold())
-    kept = "-".join(re.findall("[a-z0-9]+", folded.encode("ascii", "ignore").decode()))
-    lost = any(mark.isalnum() and not mark.isascii() for mark in folded)
-    if kept and not lost and len(kept) <= LONGEST_SLUG:
-        return kept
-    digest = hashlib.sha256(text.encode()).hexdigest()[:6]
-    return f"{kept[: LONGEST_SLUG - 7].strip('-') or 'untitled'}-{digest}"
-
-
-def shot_names(shots: Sequence[ShotResult]) -> list[str]:
-    """The file names of *shots*, without an ending: place in the board and id, such as 01-arrival."""
-    digits = max(2, len(str(len(shots))))
-    return [f"{number:0{digits}d}-{slug(shot.id)}" for number, shot in enumerate(shots, start=1)]
-
-
 def status_of(shots: Sequence[ShotResult]) -> Literal["complete", "partial", "nothing"]:
     """What a production of *shots* amounts to."""
     stored = sum(shot.status == "stored" for shot in shots)
@@ -193,107 +146,10 @@ def status_of(shots: Sequence[ShotResult]) -> Literal["complete", "partial", "no
     return "complete" if stored == len(shots) else "partial"
 
 
-async def _copy_shots(store: Store, folder: str, shots: Mapping[str, ShotResult], notes: list[str]) -> dict[str, Clip]:
-    """Copy the stored clips to `shots/`; returns those that are there now, by name and in board order."""
-    copied = {}
-
-    async def copy(name: str) -> None:
-        shot = shots[name]
-        if shot.status == "stored" and shot.clip and shot.sha256:
-            with _optional(notes, f"The clip of {shot.id} could not be copied into this production"):
-                await store.copy(shot.clip, f"{folder}/shots/{name}.mp4")
-                copied[name] = Clip(shot.clip, shot.sha256)
-
-    await _each(copy, shots)
-    return {name: copied[name] for name in shots if name in copied}
-
-
-async def _make_pictures(
-    store: Store, folder: str, clips: Mapping[str, Clip], notes: list[str]
-) -> tuple[list[str], str | None]:
-    """A poster for each clip, and the film of them all; returns the names that have a poster, and the film's path."""
-    posters: list[str] = []
-    film = None
-    if not clips:
-        return posters, film
-    with _optional(notes, "Film and posters could not be made"):
-        async with _at_hand(store, [clip.path for clip in clips.values()]) as files:
-
-            async def make(name: str) -> None:
-                with _optional(notes, f"The poster of {name} could not be made"):
-                    await _poster(store, clips[name], files[clips[name].path], f"{folder}/posters/{name}.jpg")
-                    posters.append(name)
-
-            await _each(make, clips)
-            with _optional(notes, "The film could not be joined"):
-                await _join(store, [files[clip.path] for clip in clips.values()], f"{folder}/film.mp4")
-                film = f"{folder}/film.mp4"
-    return posters, film
-
-
-async def _poster(store: Store, clip: Clip, file: Path, target: str) -> None:
-    """Put the poster of *clip* at *target*, decoding it only if no production has shown this clip before."""
-    kept = f"posters/{clip.sha256[:16]}.jpg"
-    if not await store.exists(kept):
-        with TemporaryDirectory(dir=store.scratch()) as scratch:
-            picture = Path(scratch) / "poster.jpg"
-            await asyncio.to_thread(clips.poster, file, picture)
-            await store.put(picture, kept, "image/jpeg")
-    await store.copy(kept, target)
-
-
-async def _join(store: Store, files: Sequence[Path], target: str) -> Footage:
-    with TemporaryDirectory(dir=store.scratch()) as scratch:
-        film = Path(scratch) / "film.mp4"
-        footage = await asyncio.to_thread(clips.join, files, film)
-        await store.put(film, target, "video/mp4")
-    return footage
-
-
-@asynccontextmanager
-async def _at_hand(store: Store, clips: Iterable[str]) -> AsyncIterator[dict[str, Path]]:
-    """The *clips* as local files: where they are on disk, fetched once from a bucket and gone afterwards."""
-    wanted = list(dict.fromkeys(clips))
-    if not _in_a_bucket(store):
-        yield {clip: Path(store.url) / clip for clip in wanted}
-        return
-    with TemporaryDirectory(dir=store.scratch()) as scratch:
-        files = {clip: Path(scratch) / f"{number}.mp4" for number, clip in enumerate(wanted)}
-        await _each(lambda clip: store.fetch(clip, files[clip]), wanted)
-        yield files
-
-
 async def _address(store: Store, folder: str, name: str) -> str:
     """Where the page finds *name*: a link for a bucket; relative on disk, so that the folder can be moved or sent."""
-    link = await store.link(f"{folder}/{name}", LINK_SECONDS) if _in_a_bucket(store) else None
+    link = await store.link(f"{folder}/{name}", LINK_SECONDS) if in_a_bucket(store) else None
     return link or name
-
-
-def _in_a_bucket(store: Store) -> bool:
-    return store.url.startswith("s3://")
-
-
-async def _each(work: Callable[[str], Awaitable[None]], names: Iterable[str]) -> None:
-    """Do *work* for all *names*, a few at once; the first error comes when all have ended."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(name: str) -> None:
-        async with gate:
-            await work(name)
-
-    for outcome in await asyncio.gather(*map(one, names), return_exceptions=True):
-        if outcome is not None:
-            raise outcome
-
-
-@contextmanager
-def _optional(notes: list[str], sentence: str) -> Iterator[None]:
-    """Turn any failure inside into a note on the page: what is paid for and recorded outweighs what is nice to have."""
-    try:
-        yield
-    except Exception as error:
-        logger.warning("%s: %s", sentence, error)
-        notes.append(f"{sentence}: {error}")
 
 
 def _common_rate(shots: Iterable[ShotResult]) -> float:

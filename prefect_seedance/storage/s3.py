@@ -14,19 +14,11 @@ from typing import Any, TypeVar
 
 import aiohttp
 import s3fs
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-    SSOError,
-    TokenRetrievalError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
-from prefect_seedance.errors import BadStore, Missing, SeedanceError, StoreUnavailable, Taken
+from prefect_seedance.errors import BadStore, Missing, StoreUnavailable
 from prefect_seedance.storage.processes import own_folder
+from prefect_seedance.storage.s3_errors import NOT_ASKED, meaning, unavailable, unusable
 from prefect_seedance.storage.store import ABANDONED_SECONDS, Leftover, Store, checked, kept_if_whole, public_link
 from prefect_seedance.storage.uploads import (
     CONNECT_SECONDS,
@@ -46,17 +38,6 @@ T = TypeVar("T")
 
 UPLOADS_AT_ONCE = 4  # each holds one part
 SMALL_AT_ONCE = 64
-
-MISSING = {"NoSuchKey", "NoSuchUpload", "404"}
-TO_BE_CORRECTED = {
-    *("301", "400", "401", "403", "AccessDenied", "AllAccessDisabled", "InvalidAccessKeyId", "SignatureDoesNotMatch"),
-    *("ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "AuthorizationHeaderMalformed", "PermanentRedirect"),
-    *("IllegalLocationConstraintException", "InvalidBucketName"),
-}
-NOT_ASKED = (
-    *(NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, SSOError, TokenRetrievalError),
-    ParamValidationError,
-)
 
 
 class S3Store(Store):
@@ -264,46 +245,17 @@ class S3Store(Store):
         try:
             s3 = await self._s3fs.set_session()
         except (BotoCoreError, ValueError) as error:
-            raise self._unusable(error) from error
+            raise unusable(self.url, error) from error
         try:
             return await work(s3)
         except ClientError as error:
-            raise self._meaning(path, error) from error
+            raise meaning(self.url, path, error) from error
         except NOT_ASKED as error:
-            raise self._unusable(error) from error
+            raise unusable(self.url, error) from error
         except FileNotFoundError as error:
             raise Missing(f"There is no file {error.filename}.") from error
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
-            raise self._unavailable(path, str(error) or type(error).__name__) from error
-
-    def _meaning(self, path: str, error: ClientError) -> SeedanceError:
-        """Which of our errors S3's answer is: to be corrected by a person, an answer in itself, or passing trouble."""
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-        if code in MISSING:
-            return Missing(f"There is no object {self.url}/{path}.")
-        if status == 412:
-            return Taken(f"{self.url}/{path} exists already.")
-        if code == "NoSuchBucket":
-            return BadStore(f"The bucket {self._bucket} does not exist; create it or correct the address of the store.")
-        if code in ("NotImplemented", "501"):
-            return BadStore(f"The server of {self.url} does not know what is asked of it ({error}); use another store.")
-        if code in TO_BE_CORRECTED:
-            return BadStore(
-                f"S3 refused {error.operation_name} in {self.url} ({code}); check keys, region and the rights to "
-                "list, get, put and delete, then try again."
-            )
-        return self._unavailable(path, f"{code or status} to {error.operation_name}")
-
-    def _unusable(self, error: Exception) -> BadStore:
-        reason = " ".join(str(error).split())
-        return BadStore(f"S3 can't be asked for {self.url} ({reason}); correct the address or the AWS keys.")
-
-    def _unavailable(self, path: str, reason: str) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"The store failed at {self.url}/{path} ({reason}); "
-            "what was asked may or may not have happened, so read it before trying again."
-        )
+            raise unavailable(self.url, path, str(error) or type(error).__name__) from error
 
 
 def connection(endpoint_url: str | None) -> dict[str, Any]:

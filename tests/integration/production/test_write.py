@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from prefect_seedance.errors import StoreUnavailable
 from prefect_seedance.production.manifest import Manifest
-from prefect_seedance.production.write import assemble_film, shot_names, slug
+from prefect_seedance.production.names import shot_names, slug
+from prefect_seedance.production.pictures import assemble_film
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.local import LocalStore
 from prefect_seedance.storage.store import Store

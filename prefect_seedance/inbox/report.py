@@ -1,0 +1,58 @@
+"""What a run over an inbox says of each storyboard, and the exit code that follows from it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from prefect_seedance.models import Frozen, Usd
+
+Status = Literal["complete", "partial", "nothing", "rejected", "over_budget", "skipped"]
+ZERO = Decimal(0)
+
+
+class Outcome(Frozen):
+    """What became of a storyboard; of one with rows, of each production."""
+
+    file: str
+    title: str | None = None
+    status: Status
+    production: str | None = None
+    manifest: str | None = None
+    error: str | None = None
+    spent_usd: Usd = ZERO
+
+
+class Report(Frozen):
+    """What a run over an inbox did (schema `prefect-seedance/inbox/1`). Paths are relative to the store."""
+
+    schema_: Literal["prefect-seedance/inbox/1"] = Field("prefect-seedance/inbox/1", alias="schema")
+    boards: tuple[Outcome, ...]
+    spent_usd: Usd
+    exit_code: int
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @classmethod
+    def on(cls, outcomes: Sequence[Outcome]) -> Report:
+        spent = sum((outcome.spent_usd for outcome in outcomes), ZERO)
+        return cls(boards=tuple(outcomes), spent_usd=spent, exit_code=_exit_code(outcomes))
+
+    def as_json(self) -> str:
+        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
+
+
+def _exit_code(outcomes: Sequence[Outcome]) -> int:
+    """That of the command line: 0 all done, 1 nothing stored, 2 all broken, 3 some of it, 4 not allowed to spend."""
+    statuses = {outcome.status for outcome in outcomes} - {"skipped"}
+    if statuses <= {"complete"}:
+        return 0
+    if statuses & {"complete", "partial"}:
+        return 3
+    if "nothing" in statuses:
+        return 1
+    return 4 if "over_budget" in statuses else 2
