@@ -13,7 +13,7 @@ PROGRAMS = {
     "Prefect": PREFECT,
     "Prefect and prefect_seedance": f"import prefect_seedance; {PREFECT}",
     "prefect_seedance.blocks": "import prefect_seedance.blocks",
-    "prefect_seedance.cli": "import prefect_seedance.cli",
+    "prefect_seedance.cli.app": "import prefect_seedance.cli.app",
 }
 
 

@@ -6,9 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -17,11 +15,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from prefect_seedance.production import review
-from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
-from tests.support.boards import NOON, keep_clip, key_for, leave, without_clip
+from tests.support.boards import keep_clip, key_for, leave, without_clip
 from tests.support.s3_server import RunningS3
 
 EVIL = """<script>document.title = "owned"</script> "'><img src=x onerror="document.title='owned'"> {{ 7 * 7 }} </p>"""
@@ -97,7 +93,7 @@ async def leave_partial(store: Store) -> str:
         await keep_clip(store, "lamp", size=(72, 128)),
     ]
     prompts = {"arrival": LONG, "fog": EVIL, "horn": "A horn.\nFar off.", "lamp": "The lamp turns."}
-    _, folder = await leave(store, shots, title=EVIL, prompts=prompts, warnings=[EVIL])
+    _, folder = await leave(store, shots, title=EVIL, prompts=prompts, notes=[EVIL])
     return folder
 
 
@@ -257,56 +253,3 @@ def test_a_page_on_disk_links_only_beside_itself(browser: webdriver.Chrome, on_d
         *("film.mp4", "timeline.otio", "timeline.edl", "manifest.json"),
     }
     assert "links of this page live" not in words(browser)
-
-
-def test_it_says_when_temporary_credentials_may_end_the_links_sooner() -> None:
-    link = "https://host/film.mp4?X-Amz-Date=20261123T141530Z&X-Amz-Expires=604800&X-Amz-Security-Token=t"
-    assert review.links_until([link, "shots/01.mp4"]) == datetime(2026, 11, 30, 14, 15, 30, tzinfo=UTC)
-    assert "or until the temporary credentials" in page_with(film=link)
-    assert "or until the temporary credentials" not in page_with(film=link.removesuffix("&X-Amz-Security-Token=t"))
-
-
-def test_an_empty_board_and_one_of_a_thousand_shots_have_a_page() -> None:
-    assert "None of the 0 shots" in page_with(shots=[])
-    many = page_with(shots=[without_clip(f"s{number}") for number in range(1000)], film="film.mp4")
-    assert "s7 (refused) and 992 more." in many
-
-
-@pytest.mark.parametrize(
-    ("status", "remedy"),
-    [
-        ("running", "prefect-seedance collect --store &#39;a b&#39;"),
-        ("failed", "--retry-failed 1"),
-        ("refused", "the stored shots are not paid again"),
-        ("unclear", "prefect-seedance settle --store &#39;a b&#39;"),
-        ("lost", "A raised take asks, and pays, for it anew"),
-        ("blocked", "Nothing was submitted"),
-    ],
-)
-def test_every_missing_shot_has_its_remedy(status: Any, remedy: str) -> None:
-    assert remedy in page_with(shots=[without_clip("fog", status)])
-
-
-def page_with(*, shots: Any = None, film: str | None = None) -> str:
-    board = [without_clip("fog")] if shots is None else shots
-    manifest = Manifest(
-        title="The lighthouse",
-        status="nothing",
-        plan_hash="9f2c41d07be3",
-        estimated_usd=Decimal(0),
-        spent_usd=Decimal(0),
-        reused_usd=Decimal(0),
-        shots=tuple(board),
-    )
-    return review.page(
-        manifest,
-        names=[f"{number:02d}" for number in range(len(board))],
-        prompts={},
-        videos={},
-        posters={},
-        film=film,
-        downloads={},
-        made=NOON,
-        store_url="a b",
-        notes=[],
-    )

@@ -136,6 +136,7 @@ def test_what_is_not_a_video_is_damaged(tmp_path: Path) -> None:
         stream = target.add_stream("aac", rate=8000)
         silence = av.AudioFrame(format="fltp", layout="mono", samples=1024)
         silence.sample_rate = 8000
+        silence.planes[0].update(bytes(silence.planes[0].buffer_size))  # else whatever lay there, NaN too
         target.mux(stream.encode(silence))
         target.mux(stream.encode(None))
     complaints = {empty: "is empty", page: "is damaged", sound: "is damaged", only_sound: "no picture"}

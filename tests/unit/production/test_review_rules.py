@@ -1,4 +1,4 @@
-"""Rules of the W3C validator and of axe that the review page once broke, checked without either of them."""
+"""What the review page says; and rules of validators that it once broke, checked without them or a browser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from prefect_seedance.production import review
 from prefect_seedance.production.manifest import Manifest, ShotStatus
-from tests.support.boards import without_clip
+from tests.support.boards import NOON, without_clip
 
 MISSING: tuple[ShotStatus, ...] = ("running", "failed", "refused", "unclear", "lost", "blocked")
 
@@ -42,24 +42,35 @@ class Elements(HTMLParser):
             self._open = None
 
 
-@pytest.fixture
-def page() -> Elements:
-    shots: Any = tuple(without_clip(f"fog {number}", status) for number, status in enumerate(MISSING))
-    money = dict.fromkeys(("estimated_usd", "spent_usd", "reused_usd"), Decimal(0))
-    manifest = Manifest(title="The lighthouse", status="nothing", plan_hash="9f2c", shots=shots, **money)
-    text = review.page(
+def page_with(*, shots: Any = None, film: str | None = None, made: datetime = NOON) -> str:
+    board = [without_clip("fog")] if shots is None else shots
+    manifest = Manifest(
+        title="The lighthouse",
+        status="nothing",
+        plan_hash="9f2c41d07be3",
+        estimated_usd=Decimal(0),
+        spent_usd=Decimal(0),
+        reused_usd=Decimal(0),
+        shots=tuple(board),
+    )
+    return review.page(
         manifest,
-        names=[f"{number:02d}" for number in range(len(shots))],
+        names=[f"{number:02d}" for number in range(len(board))],
         prompts={},
         videos={},
         posters={},
-        film=None,
+        film=film,
         downloads={},
-        made=datetime(2026, 11, 25, 1, 2, 3, 123456, tzinfo=UTC),
+        made=made,
         store_url="a b",
         notes=[],
     )
-    return Elements(text)
+
+
+@pytest.fixture
+def page() -> Elements:
+    shots = [without_clip(f"fog {number}", status) for number, status in enumerate(MISSING)]
+    return Elements(page_with(shots=shots, made=datetime(2026, 11, 25, 1, 2, 3, 123456, tzinfo=UTC)))
 
 
 def test_every_address_is_a_uri(page: Elements) -> None:
@@ -81,3 +92,31 @@ def test_the_name_of_a_link_begins_with_what_can_be_read_on_it(page: Elements) -
     for name, text in named:
         assert name.startswith(text)
         assert text
+
+
+def test_it_says_when_temporary_credentials_may_end_the_links_sooner() -> None:
+    link = "https://host/film.mp4?X-Amz-Date=20261123T141530Z&X-Amz-Expires=604800&X-Amz-Security-Token=t"
+    assert review.links_until([link, "shots/01.mp4"]) == datetime(2026, 11, 30, 14, 15, 30, tzinfo=UTC)
+    assert "or until the temporary credentials" in page_with(film=link)
+    assert "or until the temporary credentials" not in page_with(film=link.removesuffix("&X-Amz-Security-Token=t"))
+
+
+def test_an_empty_board_and_one_of_a_thousand_shots_have_a_page() -> None:
+    assert "None of the 0 shots" in page_with(shots=[])
+    many = page_with(shots=[without_clip(f"s{number}") for number in range(1000)], film="film.mp4")
+    assert "s7 (refused) and 992 more." in many
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        ("running", "prefect-seedance collect --store &#39;a b&#39;"),
+        ("failed", "--retry-failed 1"),
+        ("refused", "the stored shots are not paid again"),
+        ("unclear", "prefect-seedance settle --store &#39;a b&#39;"),
+        ("lost", "A raised take asks, and pays, for it anew"),
+        ("blocked", "Nothing was submitted"),
+    ],
+)
+def test_every_missing_shot_has_its_remedy(status: Any, remedy: str) -> None:
+    assert remedy in page_with(shots=[without_clip("fog", status)])

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.models import Picture
-from prefect_seedance.storage import open_store
-from prefect_seedance.storyboard.reading import Board, Defaults
-from prefect_seedance.storyboard.sequence import read_sequence
 from prefect_seedance.storyboard.sequence_files import ids_of, natural
+<<<<<<< HEAD:tests/integration/storyboard/test_sequence.py
 from prefect_seedance.storyboard.texts import file_name, id_problem
+=======
+from prefect_seedance.storyboard.texts import file_name, id_problem
+from tests.support.board_texts import told
+>>>>>>> types:tests/unit/storyboard/test_sequence.py
 from tests.support.pictures import plain_picture
 from tests.support.places import EXAMPLES
-from tests.support.s3_server import RunningS3
+from tests.support.sequences import asked, of, read
 
 
 @pytest.fixture
@@ -33,25 +33,8 @@ def frames(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-async def read(location: str = "frames", *, model: str = "seedance-1-0-pro", **how: Any) -> Board:
-    usual: dict[str, Any] = {"prompt": "Waves.", "defaults": Defaults(model=model), "catalog": KNOWN, "store": None}
-    return await read_sequence(location, **usual | how)
-
-
 def write(name: str, text: str) -> None:
     Path(name).write_text(text)
-
-
-def told(board: Board) -> list[str]:
-    return [str(problem) for problem in board.problems]
-
-
-def asked(board: Board) -> list[tuple[str, str]]:
-    return [(shot.id, shot.prompt) for shot in board.shots]
-
-
-def of(source: Any) -> str:
-    return str(source.picture.source)
 
 
 @pytest.mark.usefixtures("frames")
@@ -244,22 +227,6 @@ def test_numbers_are_sorted_as_numbers() -> None:
     assert sorted(names, key=natural) == [
         "١.png", "2.png", "10.png", "a.png", "b/2.png", "b/10.png", "IMG1.png", "img02.png", "img2.png", "img10.png",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("pattern", ["", "/", "/*.png"])
-async def test_pictures_on_s3_are_read_with_the_keys_of_the_store(s3_server: RunningS3, pattern: str) -> None:
-    url = f"s3://{s3_server.new_bucket()}/some"
-    store = open_store(url, key="k", secret="s", endpoint_url=s3_server.endpoint_url, region="us-east-1")
-    for number in (1, 2, 10):
-        await store.write(f"frames/img{number}.png", plain_picture(number))
-    await store.write("frames/img2.txt", b"Fog.")
-    await store.write("frames/below/img3.png", plain_picture(3))
-    board = await read(f"{url}/frames{pattern}", store=store)
-    assert (told(board), board.title) == ([], "frames")
-    wanted = [("img1", "Waves."), ("img2", "Fog."), ("img10", "Waves.")]
-    assert asked(board) == wanted
-    assert of(board.shots[0].image) == f"{url}/frames/img1.png"
-    await store.aclose()
 
 
 async def test_the_example_harbour_is_right() -> None:
