@@ -28,7 +28,7 @@ from prefect_seedance.rendering.steps import DirectSteps, Steps
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import Store, refuse_other_kind
-from prefect_seedance.storyboard.checks import Board
+from prefect_seedance.storyboard.board import Board
 
 T = TypeVar("T")
 

@@ -25,7 +25,7 @@ class PictureMissing(Exception):
 
 
 class Clips:
-    """The pictures and clips of all jobs in one folder. Drawing never holds up the answers."""
+    """The pictures and clips of all jobs in one folder. Threads draw them, so that no answer waits for a drawing."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class Clips:
                 await asyncio.to_thread(_keep, content, place)
 
     async def clip(self, job: Job) -> Path:
-        """The rendered clip of *job*."""
+        """The MP4 of *job*, drawn when it is first asked for."""
         place = self._folder / f"{job.id}.mp4"
         if not place.exists():
             if job.id not in self._rendering:
@@ -63,7 +63,7 @@ class Clips:
 
 
 def _links(job: Job) -> dict[str, str]:
-    """The inputs of *job* that name a picture, the first frame first."""
+    """The links of the pictures of *job*, by the name of the input; the first frame comes first."""
     names = ("image", KNOWN[job.slug].last_image_key)
     return {name: str(job.input[name]) for name in names if name and job.input.get(name)}
 

@@ -13,9 +13,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 Call = Literal["run", "runsync", "status", "cancel", "media", "health"]
 Wire = Literal["drop", "drop_after", "silent", "half", "status", "html", "no_id", "redirect", "slow", "accept_late"]
+"""How the answer to a call goes wrong on its way."""
+
 Fate = Literal["moderated", "failed", "cancelled", "timed_out", "never", "purged"]
+"""What becomes of the job itself."""
+
 Look = Literal["unknown_word", "hidden", "signed", "shape"]
+"""What a look at the status of a job shows, though the job itself is well."""
+
 Media = Literal["truncated", "short", "corrupt", "gone"]
+"""What is wrong with a clip that is downloaded."""
 
 OF_A_JOB = (*get_args(Fate), *get_args(Look), *get_args(Media))
 POSTS = ("run", "runsync")
@@ -90,12 +97,12 @@ class Rules(list[Rule]):
 
 
 def problem(code: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    """The problem body that Runpod answers with. Its `status` is a number, not a job's status."""
+    """An error as Runpod answers it. Its `status` is the HTTP code, not the status of a job."""
     return JSONResponse({"status": code, "title": _phrase(code), "detail": detail}, code, headers)
 
 
 def malformed(error: str) -> JSONResponse:
-    """What a POST is answered that the API refuses at once: the body has an id, but there is no job."""
+    """The answer to a POST that the API refuses at once: the body has an id, but there is no job."""
     return JSONResponse({"id": f"{uuid.uuid4()}-u1", "status": "FAILED", "error": error}, 400)
 
 

@@ -17,7 +17,11 @@ from prefect_seedance.emulator.faults import MODERATED, Rule
 from prefect_seedance.models import Request
 
 RECORD_KEPT = 30 * 60
+"""Seconds after its end that the API still knows a job."""
+
 LINK_KEPT = 7 * 24 * 3600
+"""Seconds after the end of a job that its clip can be downloaded."""
+
 NATIVE = {"1920x1080": "1920x1088", "1280x720": "1248x704", "854x480": "864x480"}
 """The size that a clip comes back in, where it is not the size that was asked for."""
 
@@ -39,7 +43,11 @@ class Asked(NamedTuple):
 
 
 def asked_of(slug: str, fields: dict[str, Any]) -> Asked:
-    """Read an input as strictly as the vendor does, or raise ValueError: accepted, then FAILED and not charged."""
+    """Read an input as strictly as the vendor does.
+
+    Raises `ValueError` where the job is accepted and then FAILED, which costs nothing, and `Malformed` where the POST
+    is refused at once.
+    """
     model = KNOWN[slug]
     size = _size(fields, model)
     seconds = fields.get("duration", model.durations[0])
@@ -84,7 +92,7 @@ def refusal(message: str) -> str:
 
 @dataclasses.dataclass
 class Job:
-    """One accepted POST. `accepted` and `ends` are the emulator's time, `at` is the wall's."""
+    """One accepted POST. `accepted` and `ends` are seconds on the emulator's clock, `at` is the real time in UTC."""
 
     id: str
     number: int
@@ -105,6 +113,7 @@ class Job:
 
     @property
     def began(self) -> float:
+        """When it leaves the queue: after a fifth of its time."""
         return self.accepted + (self.ends - self.accepted) / 5
 
     def word(self, now: float) -> Word:
@@ -114,12 +123,13 @@ class Job:
         return self.fate
 
     def known(self, now: float) -> bool:
+        """Whether the API answers for it at *now*."""
         return (
             self.accepted <= now and not self.purged and (self.fate == "IN_PROGRESS" or now < self.ends + RECORD_KEPT)
         )
 
     def charge(self, now: float) -> float:
-        """Dollars: the price from acceptance on, nothing for a failure, unless it reports a cost."""
+        """Dollars that are billed for it: the price from its acceptance on; for a failure what it reports, else nothing."""
         if self.word(now) in ("FAILED", "TIMED_OUT", "CANCELLED") and self.cost is not None:
             return self.cost
         return 0 if self.word(now) in ("FAILED", "TIMED_OUT") else self.usd
@@ -190,12 +200,12 @@ class Books:
         return self._emulated + (time.time() - self._wall) * self.speed
 
     def advance(self, seconds: float) -> None:
-        """Jump, and write down where the clock stands."""
+        """Set the clock forward by *seconds*, and write down where it stands."""
         self._emulated, self._wall = self.now() + seconds, time.time()
         self._write({"clock": {"emulated": self._emulated, "wall": self._wall}})
 
     def accept(self, slug: str, fields: dict[str, Any], rule: Rule | None, prefix: str) -> Job:
-        """Make a job of a POST and charge for it."""
+        """Make a job of a POST and charge for it; raises `Malformed` where there is neither."""
         now = self.now()
         late = rule.seconds if rule is not None and rule.fault == "accept_late" else 0
         job = Job(
@@ -234,7 +244,7 @@ class Books:
         return job if finished else None
 
     def bill(self) -> dict[str, Any]:
-        """What all jobs together cost so far."""
+        """The dollars charged so far, in all and for each job."""
         now = self.now()
         charges: list[dict[str, Any]] = [
             {

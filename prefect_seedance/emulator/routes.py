@@ -29,10 +29,11 @@ from prefect_seedance.emulator.faults import RULES, Call, Fate, Rule, Rules, dam
 from prefect_seedance.emulator.jobs import Books, Job, Malformed, refusal
 
 LARGEST_BODY = {"run": 10_000_000, "runsync": 20_000_000}
+"""Bytes; what is larger is answered with 413."""
 
 
 class Emulator:
-    """The routes of the API, over the books, the clips and the rules of misbehaviour."""
+    """Answers every call, from the jobs, their clips and the faults that were asked for."""
 
     def __init__(self, origin: str, books: Books, clips: Clips, rules: Rules, files: Path | None) -> None:
         self.origin = origin
@@ -118,7 +119,7 @@ class Emulator:
         return await self.status(request)
 
     async def nowhere(self, request: Request) -> Response:
-        """What the API says of an operation that it does not have: the key is looked at first, as everywhere."""
+        """What the API answers to an operation that it does not have. As everywhere, a bad key is refused first."""
         return _stranger(request) or problem(404, "not found")
 
     async def status(self, request: Request) -> Response:

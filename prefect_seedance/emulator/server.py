@@ -32,10 +32,11 @@ from prefect_seedance.emulator.routes import Emulator
 from prefect_seedance.errors import BadInput
 
 PARENT = "PREFECT_SEEDANCE_EMULATOR_PARENT"
+"""The environment variable with the id of a process that the emulator must not outlive."""
 
 
 class _Connection(H11Protocol):
-    """Tells the application its transport, so that a fault can cut the line."""
+    """Hands its transport to the routes, so that a fault can cut the connection."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -123,6 +124,7 @@ def _rules(file: Path | None) -> Rules:
 
 
 def _end_with(parent: int) -> None:
+    """End this process when *parent* has ended: it is then the child of another."""
     while os.getppid() == parent:
         time.sleep(0.2)
     os.kill(os.getpid(), signal.SIGTERM)

@@ -85,6 +85,7 @@ class _Strip:
         pen.rounded_rectangle((self.left, self.bar, self.right, self.bar + unit // 2), unit // 4, FAINT)
 
     def show(self, index: int) -> None:
+        """Paint the time of frame number *index*, counted from 0, into the frame."""
         card, unit = self.card, self.card.unit
         now = self.empty.copy()
         pen = ImageDraw.Draw(now)
@@ -98,6 +99,7 @@ class _Strip:
 
 
 def _drawn(card: Card, half: int) -> Image.Image:
+    """All of *card* that does not move, over the picture of its first (0) or second (1) half."""
     unit, width, height = card.unit, card.width, card.height
     text, size = _fitted(_plain(card.prompt), width - 8 * unit, height - 15 * unit, unit)
     block: dict[str, Any] = {"font": _font(size), "anchor": "mm", "align": "center", "spacing": size // 3}

@@ -17,7 +17,7 @@ from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.orchestration.render import render_board
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.rendering.options import Options
-from prefect_seedance.storyboard.checks import Board
+from prefect_seedance.storyboard.board import Board
 
 
 class PrefectRenderer:

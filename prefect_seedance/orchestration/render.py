@@ -32,7 +32,7 @@ from prefect_seedance.rendering.plan import Planned
 from prefect_seedance.rendering.render import render_board as render
 from prefect_seedance.rendering.steps import Steps
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.checks import Board
+from prefect_seedance.storyboard.board import Board
 
 GLOBAL_LIMIT = "seedance-jobs"
 """Where a Prefect global concurrency limit of this name exists, runs share its slots."""

@@ -24,7 +24,7 @@ from prefect_seedance.production.manifest import ShotResult
 from prefect_seedance.rendering.plan import Planned
 from prefect_seedance.rendering.results import PAID, result_of
 from prefect_seedance.rendering.steps import ShotTask, Steps
-from prefect_seedance.storyboard.checks import Board, BoardShot
+from prefect_seedance.storyboard.board import Board, BoardShot
 from prefect_seedance.text import dollars
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from decimal import Decimal
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import remedy
 from prefect_seedance.production.manifest import ShotResult, ShotStatus
-from prefect_seedance.storyboard.checks import BoardShot
+from prefect_seedance.storyboard.board import BoardShot
 
 PAID = frozenset({Step.COMPLETED, Step.STORED})
 

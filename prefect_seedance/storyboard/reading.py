@@ -16,7 +16,9 @@ from prefect_seedance.models import Problem
 from prefect_seedance.sources.folder import Folder, inside, parted, read_named
 from prefect_seedance.sources.images import Gallery, PictureSource
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.checks import MOST_SHOTS, Board, BoardShot, check, picture_places
+from prefect_seedance.storyboard.board import MOST_SHOTS, Board, BoardShot
+from prefect_seedance.storyboard.checks.pictures import picture_places
+from prefect_seedance.storyboard.checks.storyboard import check
 from prefect_seedance.storyboard.documents import (
     MOST_BYTES,
     Mistake,

@@ -18,7 +18,8 @@ from prefect_seedance.models import Problem
 from prefect_seedance.sources.folder import Folder, parted, read_named
 from prefect_seedance.sources.images import AT_ONCE, Gallery
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.checks import check, picture_places
+from prefect_seedance.storyboard.checks.pictures import picture_places
+from prefect_seedance.storyboard.checks.storyboard import check
 from prefect_seedance.storyboard.documents import MOST_BYTES, Loc, Mistake, Node, Row, read_csv, text_of
 from prefect_seedance.storyboard.reading import Board, unreadable
 from prefect_seedance.storyboard.schema import Defaults, Outline, ShotSpec, Storyboard, outline_of

@@ -11,7 +11,7 @@ from prefect_seedance.models import Request
 from prefect_seedance.rendering.board_run import BoardRun
 from prefect_seedance.rendering.plan import make_plan
 from prefect_seedance.rendering.steps import DirectSteps
-from prefect_seedance.storyboard.checks import Board, BoardShot
+from prefect_seedance.storyboard.board import Board, BoardShot
 
 
 def board_of(*requests: Request) -> Board:

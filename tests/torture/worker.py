@@ -43,7 +43,7 @@ from prefect_seedance.runpod.connections import certificates
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage import s3 as _s3  # noqa: F401 - forked processes then need not import it
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.checks import Board
+from prefect_seedance.storyboard.board import Board
 from prefect_seedance.storyboard.reading import Storyboard, read_board
 
 API_KEY = "key-of-the-torture"

@@ -1,0 +1,60 @@
+"""Checks of the model of each shot, and of what it is asked for: size, duration, rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect_seedance.catalog.endpoints import Catalog, Model
+from prefect_seedance.catalog.options import PROBLEMS_OF, first_offered
+from prefect_seedance.storyboard.checks.findings import Findings
+from prefect_seedance.storyboard.schema import near
+from prefect_seedance.text import printable
+
+
+def check_defaults(found: Findings, catalog: Catalog) -> None:
+    defaults = found.outline.board.defaults
+    if not (model := catalog.get(defaults.model)):
+        found.problem(("defaults", "model"), _unknown_model(defaults.model, catalog))
+        return
+    for field, problem_of in PROBLEMS_OF.items():
+        value = getattr(defaults, field)
+        if value is not None and (message := problem_of(value, model)):
+            found.problem(("defaults", field), message)
+
+
+def model_of(number: int, found: Findings, catalog: Catalog) -> Model | None:
+    """The model of a shot: its own, else that of the defaults; None where the catalog does not have it."""
+    slug = found.outline.board.shots[number].model
+    model = catalog.get(slug or found.outline.board.defaults.model)
+    if model is None and slug:
+        found.problem(("shots", number, "model"), _unknown_model(slug, catalog))
+    elif model is None or (not slug and found.outline.is_broken(("defaults", "model"))):
+        found.block(number, "the model of the defaults is wrong")
+    return model
+
+
+def value_of(field: str, number: int, model: Model, found: Findings) -> Any:
+    """The value of *field*: that of the shot, else of the defaults, else the first that *model* offers.
+
+    A value that the model does not offer blocks the shot.
+    """
+    spec, default = found.outline.board.shots[number], getattr(found.outline.board.defaults, field)
+    own, problem_of = getattr(spec, field), PROBLEMS_OF[field]
+    if own is not None:
+        if message := problem_of(own, model):
+            found.problem(("shots", number, field), message)
+        return own
+    if found.outline.is_broken(("defaults", field)):
+        found.block(number, f"the {field} of the defaults is wrong")
+    if default is None or (field == "fps" and spec.model and not model.fps):
+        return first_offered(field, model)
+    if message := problem_of(default, model):
+        if spec.model:
+            found.problem(("shots", number, "model"), f"{message}; it comes from the defaults, so give one here")
+        found.block(number, message)
+    return default
+
+
+def _unknown_model(slug: str, catalog: Catalog) -> str:
+    meant = near(slug, catalog) or "; known are " + ", ".join(catalog)
+    return f"model `{printable(slug)}` is not in the catalog{meant}"
