@@ -11,12 +11,8 @@ from hypothesis import strategies as st
 
 from prefect_seedance.models import Picture
 from prefect_seedance.storyboard.sequence_files import ids_of, natural
-<<<<<<< HEAD:tests/integration/storyboard/test_sequence.py
-from prefect_seedance.storyboard.texts import file_name, id_problem
-=======
 from prefect_seedance.storyboard.texts import file_name, id_problem
 from tests.support.board_texts import told
->>>>>>> types:tests/unit/storyboard/test_sequence.py
 from tests.support.pictures import plain_picture
 from tests.support.places import EXAMPLES
 from tests.support.sequences import asked, of, read
