@@ -129,7 +129,7 @@ class Job:
         )
 
     def charge(self, now: float) -> float:
-        """Dollars that are billed for it: the price from its acceptance on; for a failure what it reports, else nothing."""
+        """Dollars billed for it: the price from its acceptance on; for a failure what it reports, else nothing."""
         if self.word(now) in ("FAILED", "TIMED_OUT", "CANCELLED") and self.cost is not None:
             return self.cost
         return 0 if self.word(now) in ("FAILED", "TIMED_OUT") else self.usd
