@@ -19,6 +19,9 @@ from prefect_seedance.storage.store import Store
 
 Dollars = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gte=0))]
 Limit = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gt=0))]
+RetryFailed = Annotated[
+    int, Parameter(help="New attempts for a job that failed; failed jobs are not charged.", validator=Number(gte=0))
+]
 DEFAULT = Options()
 
 
@@ -60,9 +63,7 @@ class Money:
     approve_above: Dollars = None
     approve: Annotated[str | None, Parameter(help="The hash of the plan that you approve.")] = None
     max_in_flight: Annotated[int, Parameter(help="Jobs out at once.", validator=Number(gte=1))] = DEFAULT.max_in_flight
-    retry_failed: Annotated[
-        int, Parameter(help="New attempts for a job that failed; failed jobs are not charged.", validator=Number(gte=0))
-    ] = DEFAULT.retry_failed
+    retry_failed: RetryFailed = DEFAULT.retry_failed
 
     def options(self) -> Options:
         """As the core takes them."""

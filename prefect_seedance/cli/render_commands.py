@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
-from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, WithPrefect, uses_prefect
+from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, RetryFailed, WithPrefect, uses_prefect
 from prefect_seedance.errors import (
     SeedanceError,
 )
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
     from prefect_seedance.production.manifest import Manifest
 
 
-def plan(board: str, place: Place, *, json: Json = False) -> int:
+def plan(board: str, place: Place, *, retry_failed: RetryFailed = 0, json: Json = False) -> int:
     """Say what a render would do and cost. Spends nothing and needs no server."""
 
     async def look() -> Planned:
         store, who = place.open(), place.who()
         read = await read_board(board, catalog=load_catalog(), store=store, allow_private=who.kind == "pretend")
-        return await _planned(read, store, who)
+        return await _planned(read, store, who, retry_failed)
 
     planned = asyncio.run(look())
     terminal.show_plan(planned, as_json=json)
     return REFUSED if planned.plan.problems else DONE
 
 
-async def _planned(board: Board, store: Store, who: Account, retry_failed: int = 0) -> Planned:
+async def _planned(board: Board, store: Store, who: Account, retry_failed: int) -> Planned:
     try:
         await refuse_other_kind(store, who.kind)
         return await make_plan(board, Ledger(store), account=who, catalog=load_catalog(), retry_failed=retry_failed)

@@ -143,7 +143,7 @@ class TerminalRenderer:
         return await render_board(board, self.account, self.store, options, self.catalog, TerminalHost())
 
     async def run_is_over(self, flow_run_id: str) -> bool:
-        """Only a Prefect server knows; without one a take is free when its process is gone, or after hours."""
+        """Only a Prefect server knows; without one a lease ends when its process is gone, or after hours."""
         return False
 
     def budget_refused(self, why: str) -> None:
