@@ -17,7 +17,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 @contextmanager
 def _emulator(folder: Path) -> Iterator[str]:
-    """The demo's own emulator, in a session of its own so that Ctrl-C stops the run and not the pretend API."""
+    """Run an emulator and hand out its base URL. Its session is its own: Ctrl-C stops the run, not the pretend API."""
     state = folder / "emulator" / "jobs.jsonl"
     state.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect_seedance.emulator", "--latency=4"]
@@ -41,7 +41,10 @@ def _port(folder: Path) -> str:
 
 
 def run_demo(folder: Path, run: Callable[[Sequence[str]], int]) -> int:
-    """Render the example storyboard, then animate the example pictures. Run again, it costs $0."""
+    """Render the example storyboard, then animate the example pictures. Run again, it costs $0.
+
+    *run* takes the words of a command line and returns its exit code. Returns the first one that is not 0.
+    """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("lighthouse.yaml", "references", "harbour"):

@@ -26,7 +26,10 @@ class Check:
 
 
 async def examine(who: Callable[[], Account], store: Callable[[], Store] | None, model: str) -> list[Check]:
-    """Look at everything, whatever fails on the way. Costs nothing and leaves nothing."""
+    """Look at everything, whatever fails on the way. Costs nothing and leaves nothing behind.
+
+    *who* and *store* are asked within the checks, so that what they raise is a finding.
+    """
 
     async def api() -> str:
         account = who()

@@ -35,6 +35,7 @@ class Place:
     public_base_url: Annotated[str | None, Parameter(help="Where a local store is served from.")] = None
 
     def open(self) -> Store:
+        """The store itself; raises `BadStore` for what can't be one, `BadInput` for a block that is not saved."""
         if self.store.startswith("block:"):
             from prefect_seedance.cli.prefect_settings import load_store
 
@@ -42,6 +43,7 @@ class Place:
         return open_store(self.store, public_base_url=self.public_base_url)
 
     def who(self) -> Account:
+        """The account of the block, else of the environment, not checked yet; `BadInput` for a block not saved."""
         if self.account is not None:
             from prefect_seedance.cli.prefect_settings import load_credentials
 
@@ -66,7 +68,7 @@ class Money:
     retry_failed: RetryFailed = DEFAULT.retry_failed
 
     def options(self) -> Options:
-        """As the core takes them."""
+        """The same as `render_board` takes it."""
         limits = Limits(per_day=self.per_day, per_month=self.per_month, approve_above=self.approve_above)
         return Options(
             budget=self.budget,

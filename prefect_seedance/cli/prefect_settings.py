@@ -15,7 +15,7 @@ QUIET = {
     # Only the terminal is quiet: a configured Prefect API still gets the logs of the run.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_CLI_PROMPT": "false",
-    # A server that has died is waited for 6 s at each call and not 62, and events that it does not get are no news.
+    # A call to a server that has died takes 6 s and not 62, and that it misses events is not printed.
     "PREFECT_CLIENT_MAX_RETRIES": "2",
     "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     # A first start makes a database, which takes up to 40 s on two cores.
@@ -28,13 +28,13 @@ from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore 
 
 
 def load_store(name: str) -> VideoStore:
-    """The saved store `block:NAME`."""
+    """The saved store `block:NAME`; `BadInput` if there is none."""
     store: VideoStore = _loaded(VideoStore, name)
     return store
 
 
 def load_credentials(name: str) -> RunpodCredentials:
-    """The saved credentials `block:NAME`."""
+    """The saved credentials `block:NAME`; `BadInput` if there are none."""
     credentials: RunpodCredentials = _loaded(RunpodCredentials, name)
     return credentials
 

@@ -1,4 +1,4 @@
-"""Runs boards, an inbox and the collector for the command line without Prefect: no server, no wait for one."""
+"""Runs boards, an inbox and the collector for the command line without Prefect, so without waiting for a server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class Read(Protocol):
-    """Reads the board of a command."""
+    """Reads the board of a command. Only a pretend run may read from private addresses."""
 
     def __call__(self, store: Store, *, pretend: bool) -> Awaitable[Board]: ...
 
@@ -57,10 +57,10 @@ class TerminalHost:
         terminal.say(line)
 
     def step_taken(self, record: Record) -> None:
-        """The line of the shot says it."""
+        """Says nothing: the line of the shot says it."""
 
     def budget_refused(self, why: str) -> None:
-        """The error says it."""
+        """Says nothing: the error that follows does."""
 
     async def plan_made(self, planned: Planned) -> None:
         self.planned = planned
@@ -76,13 +76,13 @@ class TerminalHost:
         yield
 
     async def shots_begin(self, total: int) -> None:
-        """A line follows for each."""
+        """Says nothing: a line follows for each shot."""
 
     async def shot_ended(self, line: str) -> None:
         terminal.say(line)
 
     async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
-        """The command shows the manifest."""
+        """Says nothing: the command shows the manifest."""
 
 
 def render(read: Read, place: Place, options: Options, host: TerminalHost) -> Manifest:
@@ -100,7 +100,7 @@ def render(read: Read, place: Place, options: Options, host: TerminalHost) -> Ma
 
 
 def process_inbox(place: Place, options: Options) -> dict[str, Any]:
-    """Process the inbox of the store once."""
+    """Process the inbox of the store once; returns the JSON of `inbox.report.Report`."""
 
     async def work() -> dict[str, Any]:
         account, store, catalog = place.who(), place.open(), load_catalog()
@@ -115,7 +115,7 @@ def process_inbox(place: Place, options: Options) -> dict[str, Any]:
 
 
 def collect_finished(place: Place) -> dict[str, Any]:
-    """Bring home what other runs left."""
+    """Bring home what other runs left open; returns what `Collected.as_json` makes."""
 
     async def work() -> dict[str, Any]:
         account, store = place.who(), place.open()
@@ -143,11 +143,11 @@ class TerminalRenderer:
         return await render_board(board, self.account, self.store, options, self.catalog, TerminalHost())
 
     async def run_is_over(self, flow_run_id: str) -> bool:
-        """Only a Prefect server knows; without one a lease ends when its process is gone, or after hours."""
+        """Only a Prefect server knows; without one a lease is free when its process is gone, or after six hours."""
         return False
 
     def budget_refused(self, why: str) -> None:
-        """The report says it."""
+        """Says nothing: the report does."""
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:

@@ -31,7 +31,10 @@ from prefect_seedance.production.manifest import Manifest
 
 
 def render_with(name: str, parameters: dict[str, Any], place: Place, money: Money) -> Manifest:
-    """Run the rendering flow *name* here and return its manifest, or raise what stopped it."""
+    """Run the rendering flow *name* here and return its manifest, or raise what stopped it.
+
+    A manifest that was written is returned even where the Prefect server has died before the flow ended.
+    """
     made: list[Manifest] = []
     token = MADE.set(made.append)
     try:
@@ -47,13 +50,13 @@ def render_with(name: str, parameters: dict[str, Any], place: Place, money: Mone
 
 
 def collect_with(place: Place) -> dict[str, Any]:
-    """Run `collect_finished` here."""
+    """Run the flow `collect_finished` here; returns what `Collected.as_json` makes."""
     collected: dict[str, Any] = _run("collect_finished", _blocks(place))
     return collected
 
 
 def process_inbox_with(place: Place, money: Money) -> dict[str, Any]:
-    """Run `process_inbox` here."""
+    """Run the flow `process_inbox` here; returns the JSON of `inbox.report.Report`."""
     report: dict[str, Any] = _run("process_inbox", _blocks(place) | _money(money))
     return report
 
@@ -98,7 +101,7 @@ def _run(name: str, parameters: dict[str, Any]) -> Any:
 
 @functools.cache
 def _begin() -> None:
-    """Say what is waited for, then a line for every shot that is done."""
+    """Once per process: start a server if no API is configured, and have progress printed."""
     if not get_current_settings().api.url:
         terminal.say("Starting a Prefect server for this run (the first start takes up to a minute) …")
         starting = threading.Thread(target=_start_server, daemon=True)
@@ -109,13 +112,13 @@ def _begin() -> None:
 
 
 def _start_server() -> None:
-    """Prefect's own server for one run, started by a thread that takes no Ctrl-C: its child inherits that.
+    """Start Prefect's own server for one run. Call it in a thread of its own, which is then deaf to Ctrl-C.
 
-    Otherwise Ctrl-C in a terminal would end the server too, and the run could not say how it ended.
+    The server inherits that. Otherwise Ctrl-C in a terminal would end it too, and the run could not say how it ended.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     server = SubprocessASGIServer()
-    with contextlib.suppress(RuntimeError):  # the run meets the same trouble, and tells it
+    with contextlib.suppress(RuntimeError):  # the run meets the same error, and reports it
         server.start()
     if server.server_process is not None:
         # A pipe that only this process holds open: when it is killed, the server does not outlive it.

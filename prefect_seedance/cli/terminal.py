@@ -49,12 +49,12 @@ STOPPED = "Stopped. Jobs that are out go on: render again or `prefect-seedance c
 
 
 def say(text: str) -> None:
-    """One line for a person, on stderr; whatever it quotes, the terminal obeys nothing of it."""
+    """Print one line for a person on stderr. Control characters in what it quotes do nothing to the terminal."""
     _console().print(harmless(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def document(value: Frozen | dict[str, Any] | list[Any]) -> None:
-    """The one JSON document on stdout."""
+    """Print the one JSON document on stdout."""
     plain = value.model_dump(mode="json", by_alias=True) if isinstance(value, Frozen) else value
     text = json.dumps(plain, indent=2, ensure_ascii=False)
     # JSON leaves some control characters as they are, which may be written as escapes all the same.
@@ -68,7 +68,7 @@ def _console() -> Console:
 
 
 class Progress(logging.Handler):
-    """Lines of the running flow, for a person."""
+    """Prints the progress lines of a running flow on stderr."""
 
     def emit(self, record: logging.LogRecord) -> None:
         say(record.getMessage())
@@ -128,7 +128,7 @@ def show_collected(collected: dict[str, Any], *, as_json: bool) -> None:
 
 
 def show_unreadable(errors: Mapping[str, str]) -> None:
-    """What could not be read, by name: it is left out of all that was shown."""
+    """Say what could not be read, by name: it is left out of all that was shown."""
     for key, error in sorted(errors.items()):
         say(f"✗ {key} can't be read: {error}")
 
@@ -229,7 +229,7 @@ def show_checks(checks: Sequence[Check]) -> None:
 
 
 def _cell_of(text: str) -> str:
-    """What somebody else wrote, as a cell of a table."""
+    """What somebody else wrote, as a cell of a table: neither markup nor control characters act."""
     return escape(harmless(text))
 
 

@@ -1,1 +1,1 @@
-"""What people drop into a store: found, taken by one run, rendered, put away with a report."""
+"""What people drop into a store: found, leased by one run, rendered, archived with a report."""

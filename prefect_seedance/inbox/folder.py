@@ -1,8 +1,8 @@
-"""What people drop into the inbox of a store: found, taken by one run, put away with a report beside it, removed.
+"""What people drop into the inbox of a store: found, leased by one run, archived with a report beside it, removed.
 
-A delivery is a storyboard in `inbox/`, or a folder there with storyboards and all that they need. It is taken by
-creating `inbox-taken/NAME@0001.json` exclusively, put away into `inbox-done/NAME/` or `inbox-rejected/NAME/`, and only
-then removed. Should two runs ever work at one delivery, the ledger still pays once.
+A delivery is a storyboard in `inbox/`, or a folder there with storyboards and all that they need. A lease is the file
+`inbox-taken/NAME@0001.json`, which only one run can create. A delivery is copied to `inbox-done/NAME/` or
+`inbox-rejected/NAME/`, and only then removed. Should two runs ever work at one delivery, the ledger still pays once.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ TREES = (".yaml", ".yml", ".json")
 LISTS = (".csv",)
 LEFT_OUT = "left-out.txt"
 AT_ONCE = 32
+"""Storyboards that are read for their `rows:` at once."""
+
 ABANDONED_SECONDS = 6 * 3600
 """A lease that old is free again, even where nobody can tell whether its run is alive."""
 
@@ -56,14 +58,14 @@ class Delivery:
 
 
 class Lease(Frozen):
-    """Who works at a delivery."""
+    """Which run works at a delivery. The nonce makes each lease a file of its own, as `Store.create` wants it."""
 
     writer: Writer
     nonce: str
 
 
 class Inbox:
-    """The deliveries below *prefix* of a store."""
+    """The deliveries below *prefix* of a store; raises `BadInput` for a prefix that can't be a folder of it."""
 
     def __init__(self, store: Store, prefix: str) -> None:
         try:
@@ -86,7 +88,7 @@ class Inbox:
         return found
 
     async def _names(self, folder: str) -> list[str]:
-        """What can be part of a path: an object in a bucket may have any name."""
+        """The names in *folder* that can be part of a path: an object in a bucket may have any name."""
         names = await self.store.names(folder)
         return [name for name in names if name not in (".", "..") and "\\" not in name and not CONTROL.search(name)]
 
@@ -121,7 +123,7 @@ class Inbox:
         return Delivery(name, trees or lists, files, found.links, found.others)
 
     def folder_of(self, board: str) -> tuple[DeliveryFolder, str]:
-        """All that the storyboard at *board* may read, and its name there."""
+        """The folder that holds all that the storyboard at *board* may read, and its file name there."""
         *names, file = board.removeprefix(f"{self.prefix}/").split("/")
         return DeliveryFolder(self.dropped, names[0] if names else None), file
 
@@ -130,14 +132,14 @@ class Inbox:
             return True
         try:
             ages = await asyncio.gather(*map(self.dropped.age, delivery.all_files))
-        except Missing:  # somebody is at it this moment
+        except Missing:  # somebody is changing it right now
             return False
-        except BadInput:  # it will be rejected, and told why
+        except BadInput:  # it is rejected later, with the reason
             return True
         return min(ages, default=seconds) >= seconds
 
     async def lease(self, delivery: Delivery, writer: Writer, run_is_over: RunIsOver) -> list[str] | None:
-        """Take *delivery* for *writer* and return what to release; None if it is somebody's, or no longer there.
+        """Lease *delivery* to *writer*; returns what to release, or None if another run has it or it has gone.
 
         A lease is free again when its process has surely gone, when its flow run is over, or after six hours.
         """
@@ -164,7 +166,7 @@ class Inbox:
         try:
             if await self.store.age(path) > ABANDONED_SECONDS:
                 return True
-        except Missing:  # given back this moment
+        except Missing:  # released right now
             return True
         if lease is None:
             return False
@@ -178,7 +180,7 @@ class Inbox:
             return None
 
     async def release(self, lease: list[str]) -> None:
-        """Let others take what is left of a delivery."""
+        """Let other runs lease what is left of a delivery."""
         for path in lease:
             await self.store.delete(path)
 
@@ -186,7 +188,7 @@ class Inbox:
         """Move *delivery* to `inbox-done/NAME/` or `inbox-rejected/NAME/`, beside *documents*, which come first.
 
         An earlier delivery of the name keeps its place: this one gets `NAME-2`, and so on. What can't be kept is named
-        in `left-out.txt` there.
+        in `left-out.txt` there. Returns its folder.
         """
         target = await self._free_place(f"{self.prefix}-{outcome}", delivery.name)
         for name, text in documents.items():
@@ -201,7 +203,7 @@ class Inbox:
             try:
                 taken = name in (*documents, LEFT_OUT)
                 await self.dropped.copy(path, f"{target}/{f'dropped-{name}' if taken else name}")
-            except Missing:  # rows that another storyboard took with it
+            except Missing:  # rows that were archived with another storyboard
                 pass
             except BadInput as error:
                 left_out.append(f"{path}: {error}")

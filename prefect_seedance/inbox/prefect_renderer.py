@@ -30,7 +30,7 @@ class PrefectRenderer:
         self.catalog = catalog
 
     async def render(self, file: str, board: Board, options: Options) -> Manifest:
-        # A flow of its own for each, because a board is nothing that could be a stored parameter.
+        # The flow is made anew for each board and closes over it: a board can't be a parameter that Prefect stores.
         @flow(name="inbox-production", flow_run_name="render {title}")
         async def inbox_production(file: str, title: str) -> State[Manifest]:
             return await render_board(board, self.credentials, self.store, options, self.catalog)
@@ -43,7 +43,7 @@ class PrefectRenderer:
         return answer
 
     async def run_is_over(self, flow_run_id: str) -> bool:
-        """Whether that run has ended, or is this one, begun again."""
+        """Whether that run has ended, or is this one, started again. False for a run of another Prefect server."""
         if flow_run_id == self.flow_run_id:
             return True
         async with get_client() as client:

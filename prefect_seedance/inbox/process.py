@@ -1,4 +1,4 @@
-"""An inbox, from what was dropped there to what is put away: each delivery once, apart from the others."""
+"""One run over an inbox: each delivery is leased, planned, rendered and archived, apart from the others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ from prefect_seedance.text import dollars, printable
 
 @dataclass
 class Production:
-    """One board of a delivery: a storyboard, or one row of it."""
+    """One board of a delivery: a storyboard, or one of its rows.
+
+    `refused` says that the budget has no room for it, `stays` that its delivery stays in the inbox.
+    """
 
     file: str
     board: Board
@@ -40,6 +43,7 @@ class Production:
 
     @property
     def needs_usd(self) -> Decimal:
+        """The most that it may cost."""
         return sum(self.planned.to_pay.values(), ZERO)
 
     def ends(self, status: Status, error: object = None, *, stays: bool = False, **more: Any) -> None:
@@ -50,7 +54,7 @@ class Production:
 
 
 class Share:
-    """How many productions go on at once, and how many jobs each may have out: together no more than one run may."""
+    """Divides the places in flight of a run: so many productions at once, and so many jobs of each (`in_flight`)."""
 
     def __init__(self, places: asyncio.Semaphore, in_flight: int) -> None:
         self.places = places
@@ -63,7 +67,7 @@ class Share:
 
 
 class Renderer(Protocol):
-    """Whoever runs an inbox: renders its boards, and knows which runs are over."""
+    """Who runs an inbox, the command line or a flow: renders its boards, and knows which runs are over."""
 
     flow_run_id: str | None
 
@@ -71,10 +75,10 @@ class Renderer(Protocol):
         """Render one board; raises what `rendering.render.render_board` raises."""
 
     async def run_is_over(self, flow_run_id: str) -> bool:
-        """Whether that run surely takes no further step."""
+        """Whether that run has surely ended. What it has leased is then free."""
 
     def budget_refused(self, why: str) -> None:
-        """A limit keeps a board from being rendered."""
+        """Told that a limit keeps a board from being rendered."""
 
 
 async def process(
@@ -86,7 +90,12 @@ async def process(
     prefix: str = "inbox",
     quiet_seconds: float = 0.0,
 ) -> Report:
-    """Process all that was dropped below *prefix*, and report in the order of the names."""
+    """Process all that was dropped below *prefix*, and report in the order of the names.
+
+    What was touched less than *quiet_seconds* ago is left for the next run. What is wrong with a delivery stands in the
+    report. Raises `BadStore` for a store of the other kind, `BadInput` for a prefix that can't be a folder, and
+    `StoreUnavailable`.
+    """
     await refuse_other_kind(store, account.kind)
     return await InboxRun(Inbox(store, prefix), account, options, catalog, renderer).process(quiet_seconds)
 
@@ -123,7 +132,7 @@ class InboxRun:
         return path.removeprefix(f"{self.inbox.prefix}/")
 
     async def _begin(self, delivery: Delivery, leases: AsyncExitStack) -> list[Production]:
-        """Take a delivery and plan it; one with any problem is set aside whole, before anything is spent."""
+        """Lease a delivery and plan it; one with any problem is rejected whole, before anything is spent."""
         lease = await self.inbox.lease(delivery, this_writer(self.renderer.flow_run_id), self.renderer.run_is_over)
         if lease is None:
             self._note(delivery, "skipped", "another run works at it")
@@ -196,7 +205,7 @@ class InboxRun:
             )
 
     async def _finish(self, delivery: Delivery, work: Sequence[Production], share: Share) -> None:
-        """Render what a delivery asks for, each production as far as it goes, and put away what is done with."""
+        """Render what a delivery asks for, each production as far as it goes, and archive it unless one stays."""
         if not work:
             return
         await asyncio.gather(*(self._produce(production, share) for production in work))
@@ -204,7 +213,7 @@ class InboxRun:
         if not any(production.stays for production in work):
             try:
                 await self.inbox.archive(delivery, "done", {"report.json": Report.on(outcomes).as_json()})
-            except SeedanceError as error:  # the clips are home; the other deliveries go on
+            except SeedanceError as error:  # the clips are stored; the other deliveries go on
                 stays = f"It could not be put away and stays in the inbox, to be done again for nothing: {error}"
                 outcomes = [one.model_copy(update={"error": f"{one.error or ''} {stays}".strip()}) for one in outcomes]
         self.outcomes += outcomes

@@ -16,7 +16,10 @@ ZERO = Decimal(0)
 
 
 class Outcome(Frozen):
-    """What became of a storyboard; of one with rows, of each production."""
+    """What became of a storyboard, or of one of its rows.
+
+    `production` is a folder of the store, `manifest` a file of it; both are None where nothing was produced.
+    """
 
     file: str
     title: str | None = None
@@ -43,11 +46,12 @@ class Report(Frozen):
         return cls(boards=tuple(outcomes), spent_usd=spent, exit_code=_exit_code(outcomes))
 
     def as_json(self) -> str:
+        """The text of the `report.json` that is archived with a delivery."""
         return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False)
 
 
 def _exit_code(outcomes: Sequence[Outcome]) -> int:
-    """That of the command line: 0 all done, 1 nothing stored, 2 all broken, 3 some of it, 4 not allowed to spend."""
+    """Of the command line: 0 all done, 1 nothing stored, 2 all broken, 3 some of it, 4 not allowed to spend."""
     statuses = {outcome.status for outcome in outcomes} - {"skipped"}
     if statuses <= {"complete"}:
         return 0

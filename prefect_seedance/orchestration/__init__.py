@@ -1,4 +1,4 @@
-"""Prefect, and nothing below knows it: blocks, tasks, approval, artifacts.
+"""Prefect, which no package below knows: blocks, tasks, approval, artifacts.
 
 It shows what the core does and decides nothing.
 """

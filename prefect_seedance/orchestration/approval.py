@@ -1,4 +1,4 @@
-"""The form that asks a person for a yes to a plan, while the flow run is suspended."""
+"""The form that asks a person to approve a plan, while the flow run is suspended."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Approval(RunInput):
 
 
 async def ask(planned: Planned, money: Sequence[str] = ()) -> None:
-    """Pause a deployed run until a person approves *planned*; raises `NotApproved` for a no, and where none can pause.
+    """Pause a deployed run until a person approves *planned*; raises `NotApproved` for a no, and for a run that can't.
 
     *money* says what is left of the limits.
     """

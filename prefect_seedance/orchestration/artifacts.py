@@ -1,4 +1,4 @@
-"""Tables, pages and progress of a run in the Prefect UI. Never the truth, only its picture."""
+"""Tables, pages and progress of a run in the Prefect UI. Nothing reads them back: ledger and manifest decide."""
 
 from __future__ import annotations
 
@@ -77,13 +77,13 @@ async def results(manifest: Manifest, folder: str, store: Store, money: Sequence
 
 
 def counts(found: dict[str, Any]) -> str:
-    """What became of the clips that a collector looked at, in one line."""
+    """The result of `collect_finished` (`Collected.as_json`) in one line."""
     counted = ", ".join(f"{found[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
     return f"{counted}, {len(found['errors'])} not readable" if found["errors"] else counted
 
 
 async def collected(found: dict[str, Any], ledger: Ledger) -> None:
-    """What a collector brought home, what it could not, and what the whole ledger adds up to by day."""
+    """The clips of a collector's run, and what the whole ledger has cost by UTC day."""
     columns = ("status", "cost_usd", "error", "clip", "key", "record")
     clips = [{name: inert(clip[name]) for name in columns} for clip in found["clips"]]
     await acreate_table_artifact(table=clips, key="seedance-collected", description=counts(found))
@@ -95,7 +95,7 @@ async def collected(found: dict[str, Any], ledger: Ledger) -> None:
 
 
 async def inbox(report: dict[str, Any]) -> None:
-    """What a run over an inbox did; nothing when it was empty."""
+    """What a run over an inbox did, from its report as JSON; nothing when it was empty."""
     if report["boards"]:
         summary = f"{len(report['boards'])} storyboards, ${report['spent_usd']:.2f} spent"
         boards = [{name: inert(value) for name, value in board.items()} for board in report["boards"]]

@@ -60,7 +60,7 @@ class RunpodCredentials(CredentialsBlock):
         return account
 
     def get_client(self, *_: Any, **__: Any) -> Account:
-        """What `prefect_seedance.client.open_client` opens."""
+        """The account, for `prefect_seedance.runpod.client.open_client`, which opens a client that has to be closed."""
         return self.account()
 
 
@@ -152,11 +152,11 @@ class SpendingLimits(Block):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """The form asks for a limit per day, if only for none, so that a reference is never taken for a block.
+        """Require a limit per day in the form, empty or not, so that a reference is never taken for the block itself.
 
-        Prefect's API takes a parameter for a reference or for a block, never for both, and tells them apart by what is
-        required. When a deployment is made it ignores `required`, and a reference has to pass; its UI passes on this
-        word and few others, neither `if` nor `not`.
+        Prefect's API checks a parameter as a reference to a saved block or as the fields of one, never as both, and
+        tells them apart by what is required. It ignores `required` when a deployment is made, where a reference has to
+        pass. Its UI hands on `required` and few other words of a schema, neither `if` nor `not`.
         """
         schema = handler(core_schema)
         handler.resolve_ref_schema(schema)["required"] = ["per_day"]

@@ -1,4 +1,4 @@
-"""Cancelling the jobs of a cancelled flow run, where its starter chose that; found in the ledger, not in memory."""
+"""Cancelling the jobs of a cancelled flow run that was started with `cancel_jobs`; they are found in the ledger."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from prefect_seedance.runpod.client import open_client
 
 
 async def cancel_jobs_of_run(flow: Any, flow_run: Any, state: Any) -> None:
-    """Ask Runpod to cancel what this flow run has out; it may still be charged. Does nothing unless chosen.
+    """Ask Runpod to cancel the open jobs of this flow run, which may still be charged; nothing without `cancel_jobs`.
 
-    Runs in the runner's process after the flow has gone, so blocks come from the stored parameters.
+    Prefect's hook for a cancelled run. It runs in the runner's process after the flow has gone, so the blocks come from
+    the stored parameters.
     """
     given = flow_run.parameters
     if not given.get("cancel_jobs"):

@@ -1,4 +1,4 @@
-"""What a run shows in Prefect once its money is out: within seconds, or no more. The server's death ends no run."""
+"""Shows a run in Prefect without waiting for it: a server that is slow or has died ends no run that has paid."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from prefect_seedance.orchestration.logs import TERMINAL
 from prefect_seedance.production.manifest import Manifest
 
 SECONDS = 30.0
-"""So long one thing may take to be shown."""
+"""The longest that one artifact may take to be shown."""
 
 MADE: ContextVar[Callable[[Manifest], None] | None] = ContextVar("MADE", default=None)
-"""Told of the manifest as soon as it is written: the flow run's last state never reaches a server that has died."""
+"""Called with the manifest as soon as it is written; the flow run's last state never reaches a server that has died."""
 
 
 class Display:
-    """Shows what a run has to show, until the Prefect server does not take it."""
+    """Shows what a run has to show, until the Prefect server fails to take something."""
 
     def __init__(self) -> None:
         self._gone = False
 
     async def show(self, showing: Coroutine[Any, Any, object]) -> None:
-        """Await *showing*, but not for long; what goes wrong is said once, and from then on nothing is shown."""
+        """Await *showing* for at most `SECONDS`. The first failure is logged, and nothing is shown after it."""
         if self._gone:
             showing.close()
             return

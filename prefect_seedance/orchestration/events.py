@@ -1,4 +1,4 @@
-"""Events and assets, so that automations can act. Section 6 of deployments/README.md lists them with what they carry.
+"""Events and assets, so that automations can act. Section 6 of deployments/README.md lists their names and payloads.
 
 Assets: `<store>/<clip>` for every clip that is stored, and `<store>/productions/<title>`, made of its clips.
 """
@@ -78,7 +78,7 @@ def ledger_unreadable(key: str, error: str) -> None:
 
 
 def asset_key(store: Store, path: str) -> str:
-    """The name of *path* as a Prefect asset: a URI without the signs that Prefect does not take in one."""
+    """The name of *path* as a Prefect asset: a URI, with _ in the place of each character that Prefect refuses."""
     root = store.url if "://" in store.url else f"file://{store.url}"
     return re.sub(r"[^\w./:~=+@,-]", "_", f"{root}/{path}")
 
@@ -89,6 +89,7 @@ def _clip_made(store: Store, record: Record) -> None:
 
 
 def production_made(manifest: Manifest, folder: str, store: Store) -> None:
+    """Show a production as an asset made of its clips, in as many events as their number takes."""
     clips = list(dict.fromkeys(asset_key(store, shot.clip) for shot in manifest.shots if shot.clip))
     facts = manifest.model_dump(mode="json", include={"status", "plan_hash", "spent_usd", "reused_usd", "film"})
     key = asset_key(store, folder.rpartition("/")[0])
@@ -98,7 +99,7 @@ def production_made(manifest: Manifest, folder: str, store: Store) -> None:
 
 
 def _made(key: str, name: str, facts: dict[str, Any], of: Sequence[str] = ()) -> None:
-    """One event in Prefect's own words. Its task decorator wants to know the key of an asset before the task runs."""
+    """Emit the event by which Prefect knows assets; its own decorator wants their keys before the task runs."""
     related = [{"prefect.resource.id": one, "prefect.resource.role": "asset"} for one in of]
     by = {"prefect.resource.id": "prefect-seedance", "prefect.resource.role": "asset-materialized-by"}
     emit_event(

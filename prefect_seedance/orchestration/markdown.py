@@ -20,7 +20,7 @@ from prefect_seedance.storage.store import Store
 from prefect_seedance.text import dollars
 
 LINKS_LIVE_SECONDS = 7 * 24 * 3600
-"""As long as SigV4 allows."""
+"""The longest that a presigned link to S3 may live."""
 
 POSTERS_SHOWN = 24
 POSTERS_ABREAST = 3

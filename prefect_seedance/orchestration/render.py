@@ -1,4 +1,4 @@
-"""A board rendered inside a Prefect flow: what the core tells is shown in the UI, and approval is asked for there."""
+"""A board rendered inside a Prefect flow: its progress is shown in the UI, and approval is asked for there."""
 
 from __future__ import annotations
 
@@ -38,9 +38,10 @@ GLOBAL_LIMIT = "seedance-jobs"
 """Where a Prefect global concurrency limit of this name exists, runs share its slots."""
 
 LEASE_SECONDS = 60.0
-"""So long a killed run keeps others waiting; a living one renews it."""
+"""The longest that a killed run keeps others waiting; a living one renews its lease."""
+
 RELEASE_SECONDS = 10.0
-"""So long a server that has gone may hold up the end of a run."""
+"""The longest that a server that has gone may hold up the end of a run."""
 
 
 def options_of(
@@ -51,7 +52,7 @@ def options_of(
     retry_failed: int,
     wait_minutes: float,
 ) -> Options:
-    """From the parameters that the rendering flows have in common."""
+    """The options of a run from the parameters that the rendering flows share; money is in dollars."""
     return Options(
         budget=None if budget is None else Decimal(str(budget)),
         limits=limits.limits() if limits else Limits(),

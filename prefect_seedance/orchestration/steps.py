@@ -23,16 +23,17 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SHOWN_ONE_BY_ONE = 30
-"""Up to so many shots each shows as its own task runs; the Prefect server spends 40 ms of CPU on every task run."""
+"""The most shots that show as task runs of their own; the Prefect server spends 40 ms of CPU on every task run."""
 
 GROUPS = 24
-"""Above that groups of shots share so many task runs in all, whatever the size of the board."""
+"""The most task runs of a larger board, each of which stands for a group of shots."""
 
 
 class PrefectSteps(DirectSteps):
-    """Every step of every shot as a task run named after the shot. What is tried again, the board run decides.
+    """Every step of every shot as a task run named after the shot, without retries: the board run decides about those.
 
-    A Prefect server that has gone takes no step with it: the step is then taken unseen, which the ledger allows.
+    Where Prefect itself fails, the step is taken once more without a task run. That is safe, because a step that was
+    taken already is found in the ledger.
     """
 
     def __init__(self, session: RenderSession, credentials: RunpodCredentials, store: VideoStore) -> None:
@@ -91,7 +92,7 @@ class GroupedSteps(DirectSteps):
 
 
 class Group:
-    """Shots that share one task run. A plain class: Prefect does not walk through it."""
+    """Shots that share one task run. A plain class, since Prefect searches lists and dataclasses for futures."""
 
     def __init__(self, shots: Sequence[ShotTask]) -> None:
         self.shots = shots

@@ -1,6 +1,7 @@
 """Prefect tasks: thin wrappers that decide nothing. Each is safe to repeat, because the ledger decides.
 
-Nothing here is cached by Prefect: its cache runs a task again whenever it can't be read, and a submit would pay again.
+Nothing here is cached by Prefect, whose cache runs a task again whenever it can't be read: it keeps no promise about
+money, and the ledger does.
 Tasks that a board run awaits share its session; one that is used alone opens its own.
 """
 
@@ -53,7 +54,7 @@ _SESSION: ContextVar[RenderSession | None] = ContextVar("render session of this 
 
 @contextmanager
 def sharing(session: RenderSession) -> Iterator[None]:
-    """Have the tasks that a board run awaits inside use its *session*: its client, its budget, its places in flight."""
+    """Within this context tasks use *session*: its client, its budget, its places in flight."""
     token = _SESSION.set(session)
     try:
         yield

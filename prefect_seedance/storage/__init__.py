@@ -1,4 +1,7 @@
-"""Files on disk or in S3: created exclusively, whole or not at all. What they hold is nobody's business here."""
+"""Files on disk or in S3: created exclusively, whole or not at all.
+
+What they hold is not looked at here, but for what tells a store of real clips from one of pretend clips.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def open_store(
 ) -> Store:
     """The store at *url*: a folder, or `s3://bucket/prefix` with keys from the standard AWS environment if not given.
 
-    Nothing is written and nobody is asked yet.
+    Nothing is written and nobody is asked yet. Raises `BadStore` for an address that is neither.
     """
     place = str(url)
     if place.startswith("s3://"):

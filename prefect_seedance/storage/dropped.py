@@ -1,7 +1,7 @@
-"""What others drop into a store, and may still change while it is read: a link or a pipe there leads nowhere.
+"""What others drop into a store, and may still change while it is read: no link is followed, no pipe waited for.
 
-In a folder every file is opened name by name, each in the folder that was opened before it, following no link and
-waiting for no pipe; what is read, copied or removed is what was looked at, whatever is swapped in meanwhile.
+On disk a path is opened folder by folder, each inside the one that was opened before it. So what is read, copied or
+removed is what was looked at, whatever is swapped in meanwhile.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from prefect_seedance.storage.store import DISK, Store, checked
 T = TypeVar("T")
 
 DEEPEST = 5
+"""Folders inside one another that are looked into."""
+
 AT_ONCE = 32
 PIECE = 2**20
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -86,7 +88,7 @@ class Dropped:
 
 
 class DroppedOnDisk(Dropped):
-    """As in a bucket, in a folder where other users of the machine may write."""
+    """The same in a folder, where other users of the machine may write."""
 
     async def walk(self, path: str) -> Found:
         return await self._on_disk(path, lambda: self._walk(path))
@@ -98,7 +100,7 @@ class DroppedOnDisk(Dropped):
             mode = os.stat(os.path.basename(found), dir_fd=folder, follow_symlinks=False).st_mode
             (files if stat.S_ISREG(mode) else links if stat.S_ISLNK(mode) else others).append(found)
 
-        # What others may not even list is nobody's delivery yet.
+        # What may not be listed, or has just gone, is no delivery now.
         with suppress(FileNotFoundError, PermissionError), self._folder_of(path) as (above, name):
             if not stat.S_ISDIR(os.stat(name, dir_fd=above, follow_symlinks=False).st_mode):
                 sort(path, above)
@@ -163,7 +165,7 @@ class DroppedOnDisk(Dropped):
 
     @contextmanager
     def _folder_of(self, path: str) -> Iterator[tuple[int, str]]:
-        """The opened folder of *path*, reached through no link below the trusted one, and its name there."""
+        """The opened folder that *path* lies in, reached through no link below the trusted one, and its name there."""
         *folders, name = checked(path.removeprefix(f"{self.folder}/")).split("/")
         opened = os.open(Path(self.store.url, self.folder), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -182,6 +184,7 @@ class DroppedOnDisk(Dropped):
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[FileIO]:
+        """The plain file at *path*; raises `Missing`, or `BadInput` for what is no such file."""
         try:
             with self._folder_of(path) as (folder, name):
                 descriptor = os.open(name, FILE, dir_fd=folder)

@@ -155,7 +155,7 @@ class LocalStore(Store):
         await self._discarding(self._at(folder))()
 
     async def aclose(self) -> None:
-        """Nothing is held open between calls."""
+        """Does nothing: no file is held open between calls."""
 
     async def prove(self) -> None:
         try:
@@ -212,7 +212,10 @@ def written_beside(target: Path, content: bytes | Path, *, link: bool = False) -
 
 
 def write_synced(file: Path, content: bytes) -> None:
-    """In as few calls as can be: at each of them a thread gives the interpreter's lock away and has to get it back."""
+    """Create *file* with *content*, safe on disk.
+
+    In few system calls: at each of them the thread gives up the interpreter's lock and waits to get it back.
+    """
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         while content:
@@ -223,6 +226,7 @@ def write_synced(file: Path, content: bytes) -> None:
 
 
 def linked_or_copied(source: Path, target: Path, *, link: bool) -> None:
+    """Make *target* a second name of *source* where *link* allows it and the disk can, else a copy."""
     try:
         if link:
             return os.link(source, target)
@@ -235,7 +239,7 @@ def linked_or_copied(source: Path, target: Path, *, link: bool) -> None:
 
 
 def last_touched(path: Path) -> float:
-    """When *path*, or what is newest below it, was written; never, for what is gone meanwhile."""
+    """When *path*, or what is newest below it, was written, in Unix seconds; infinity for what has just gone."""
     with suppress(OSError):
         below = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
         newest: float = max(file.lstat().st_mtime for file in (path, *below))
@@ -251,6 +255,7 @@ def remove_whole(path: Path) -> None:
 
 
 def written_at(file: Path) -> float:
+    """When *file* was written, in Unix seconds; `IsADirectoryError` for a folder, which is no file of a store."""
     found = file.stat()
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))

@@ -1,4 +1,4 @@
-"""Which process a file belongs to, and whether that can still be at it."""
+"""Names for files that say which process made them, so that others can tell whether it still runs."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 ENDED = ("Z", "X")
 """States of a process that has ended and whose parent has not asked for its exit code: a zombie."""
 NAME = re.compile(r"(\d+)-(\d+)-([0-9a-f]{12})")
+"""Number and start of a process, and the digest of its boot: see `own_name`."""
 
 
 def this_boot() -> str | None:
@@ -62,7 +63,7 @@ def _digest_of_boot() -> str:
 
 
 def owner_has_ended(name: str) -> bool | None:
-    """Has the process surely ended that *name* is named after? None where nobody here can tell."""
+    """Whether the process that *name* was made by has surely ended; None for one of another machine or boot."""
     found = NAME.search(name)
     if found is None or this_boot() is None or found[3] != _digest_of_boot():
         return None

@@ -36,14 +36,14 @@ from prefect_seedance.storage.uploads import (
 
 T = TypeVar("T")
 
-UPLOADS_AT_ONCE = 4  # each holds one part
-SMALL_AT_ONCE = 64
+UPLOADS_AT_ONCE = 4  # each holds one part in memory
+SMALL_AT_ONCE = 64  # calls whose time is limited; more would spend it waiting for each other
 
 
 class S3Store(Store):
     """Calls go to the one S3 loop that s3fs keeps in a thread, from whatever event loop they come.
 
-    They use the client below s3fs: its own layer repeats a lost PUT five more times and hides which answer came.
+    They use the client below s3fs: s3fs itself repeats a lost PUT five more times and hides which answer came.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class S3Store(Store):
         return own_folder(parent)
 
     async def leftovers(self) -> list[Leftover]:
-        """Uploads that nobody ends any more: a day old by the clock of the store. No part of them is a file."""
+        """Uploads in parts that were begun a day ago, by the clock of the store, and never ended. None is a file."""
 
         async def begun_long_ago(s3: Any) -> list[dict[str, Any]]:
             return await uploads_older_than(ABANDONED_SECONDS, s3, self._bucket, self._prefix)
@@ -234,6 +234,7 @@ class S3Store(Store):
         return {"Bucket": self._bucket, "Key": self._prefix + checked(path)}
 
     async def _ask(self, path: str, work: Callable[[Any], Awaitable[T]], *, large: bool = False) -> T:
+        """Have the S3 loop do *work* with the client. What is *large* may take its time and waits for no turn."""
         asking = self._answer(path, work) if large else self._in_turn(path, work)
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asking, self._s3fs.loop))
 
@@ -259,7 +260,7 @@ class S3Store(Store):
 
 
 def connection(endpoint_url: str | None) -> dict[str, Any]:
-    """How to speak to AWS itself, or to a server of another make at *endpoint_url*."""
+    """The settings of botocore for AWS itself, or for a server of another make at *endpoint_url*."""
     chosen: dict[str, Any] = {
         "max_pool_connections": 128,  # the usual 10 make a thousand waits four times slower
         "connect_timeout": CONNECT_SECONDS,
@@ -276,4 +277,5 @@ def connection(endpoint_url: str | None) -> dict[str, Any]:
 
 
 def typed(content_type: str | None) -> dict[str, str]:
+    """The argument of a PUT that says what the content is; none leaves it to S3."""
     return {"ContentType": content_type} if content_type else {}

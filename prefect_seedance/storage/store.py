@@ -25,23 +25,30 @@ DISK = ThreadPoolExecutor(16, thread_name_prefix="disk")
 STORE_SCHEMA = "prefect-seedance/store/1"
 KIND_PATH = "store.json"
 KEYS_ASKED = 20
+"""Keys of the ledger that are read, at most, to tell what kind a store is."""
+
 Kind = Literal["real", "pretend"]
 OWNERS: dict[Kind, str] = {"real": "the real API", "pretend": "the pretend API of an emulator"}
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something on its way into the store whose writer is no more. `name` is for people."""
+    """Something on its way into the store whose writer has ended: what it is, for people, and what removes it."""
 
     name: str
     discard: Callable[[], Awaitable[None]]
 
 
 ABANDONED_SECONDS = 24 * 3600.0
+"""The age of a leftover whose writer nobody can tell to have ended."""
 
 
 class Store(ABC):
-    """Files by relative POSIX path. Usable from any number of threads and event loops at once."""
+    """Files by relative POSIX path. Usable from any number of threads and event loops at once.
+
+    Any call may raise `StoreUnavailable`, after which nobody knows whether it happened, `BadStore` for what a person
+    has to correct, and `ValueError` for a path that leads out of the store.
+    """
 
     url: str
     public_base_url: str | None
@@ -49,9 +56,9 @@ class Store(ABC):
     async def create(self, path: str, content: bytes) -> None:
         """Write *path* whole if nothing is there. One of many writers wins, the others get `Taken`.
 
-        Whoever finds the very bytes there that it wrote has won: over a bad line a try arrives whose answer does not,
-        and its repetition is then refused. So *content* holds something that no other writer has. `StoreUnavailable`
-        means that it may or may not be there, or come late: try the same content again, or give it up.
+        Whoever finds its own bytes there has won: over a bad line a try can arrive and its answer get lost, and the
+        repetition is then refused. So *content* must hold something that no other writer has. `StoreUnavailable` means
+        that it may be there, or not, or come late: try the same content again, or give it up.
         """
         for _ in range(3):
             try:
@@ -101,19 +108,22 @@ class Store(ABC):
 
     @abstractmethod
     async def fetch(self, path: str, local: Path) -> None:
-        """Bring *path* down into the file *local*, or leave no file there."""
+        """Download *path* into the file *local*, or leave no file there; `Missing` if there is none."""
 
     @abstractmethod
     async def copy(self, source: str, target: str) -> None:
-        """Give the file *source* a second path inside the store, all or nothing."""
+        """Give the file *source* a second path inside the store, all or nothing; `Missing` if there is none."""
 
     @abstractmethod
     async def link(self, path: str, seconds: int) -> str | None:
-        """A link from which anybody who has it can fetch *path*, or None if the store is not reachable from outside."""
+        """A link from which anybody can fetch *path*, or None if the store is not reachable from outside.
+
+        A signed one lives for *seconds*, one below a public base URL as long as the file.
+        """
 
     @abstractmethod
     async def age(self, path: str) -> float:
-        """Seconds since *path* was written, by the clock of the store alone."""
+        """Seconds since *path* was written, by the clock of the store alone; `Missing` if there is none."""
 
     @abstractmethod
     def scratch(self) -> Path:
@@ -124,11 +134,11 @@ class Store(ABC):
 
     @abstractmethod
     async def leftovers(self) -> list[Leftover]:
-        """What processes left behind that have surely ended, or a day ago where nobody can tell. Reads all names."""
+        """What processes left that have surely ended; where nobody can tell, what is a day old. Lists all files."""
 
     @abstractmethod
     async def delete_folder(self, folder: str) -> None:
-        """Make sure that there is nothing below *folder*, nor *folder* itself. Not at once: the order is any."""
+        """Make sure that there is nothing below *folder*, nor *folder* itself. Files go one by one, in any order."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -164,7 +174,8 @@ class Store(ABC):
     async def kind(self) -> Kind | None:
         """Whether this store is "real" or "pretend"; None if it was never used.
 
-        Where what says so has gone, the records of the ledger tell by the API that they were paid to.
+        Where `store.json` has gone, the records of the ledger tell it by the API that they name. Raises `BadStore`
+        where neither says it.
         """
         try:
             raw = await self.read(KIND_PATH)
@@ -226,6 +237,7 @@ def checked(path: str) -> str:
 
 
 def public_link(base_url: str, path: str) -> str:
+    """The address of *path* in a store that is served at *base_url*."""
     return f"{base_url.rstrip('/')}/{quote(checked(path))}"
 
 
@@ -240,7 +252,7 @@ def kept_if_whole(file: Path) -> Iterator[None]:
 
 
 async def refuse_other_kind(store: Store, kind: str) -> None:
-    """A store of the emulator takes no real run and the other way round; asked before anything is written."""
+    """Raise `BadStore` if *store* holds clips of the other kind. Unlike `belongs_to` it fixes and writes nothing."""
     known = await store.kind()
     if known not in (None, kind):
         raise BadStore(

@@ -19,16 +19,19 @@ T = TypeVar("T")
 PART = 8 * 2**20  # 1 GB in parts of this size takes 22 MB of memory
 PIECE = 2**18
 CONNECT_SECONDS, READ_SECONDS = 5, 10
-SLOW_LINE = 2**17  # bytes a second
+SLOW_LINE = 2**17  # bytes a second that even a bad line manages
 SMALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
-"""How long a record, a listing's page or a piece of a file may take: what hangs has to be told soon."""
+"""How long a record, a listing's page or a piece of a file may take, so that a store that hangs is noticed."""
 
 
 async def put_parts(
     s3: Any, place: dict[str, str], part: bytearray, file: BufferedReader, kind: dict[str, str]
 ) -> None:
-    """Send *file*, of which *part* is the first, to *place*: whole or not at all. Memory holds one part."""
-    # One-part uploads are never sent this way, so what a dead writer left is found by whoever tries again.
+    """Send *file*, of which *part* was read already, to the bucket and key of *place*: whole or not at all.
+
+    Memory holds one part. *kind* is the content type as an argument of S3.
+    """
+    # A file of this size always comes here, so whoever sends it again ends what a dead writer left.
     await _abort_leftovers(s3, place)
     upload = {**place, "UploadId": (await s3.create_multipart_upload(**place, **kind))["UploadId"]}
     try:
@@ -54,7 +57,10 @@ async def _abort_leftovers(s3: Any, place: dict[str, str]) -> None:
 
 
 async def uploads_older_than(seconds: float, s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
-    """The uploads below *prefix* that were begun so long ago, by the clock of the server, and never ended."""
+    """The uploads below *prefix* that were begun so long ago, by the clock of the server, and never ended.
+
+    As S3 lists them: `Key`, `UploadId`, `Initiated`.
+    """
     found: list[dict[str, Any]] = []
     pages = aiter(s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix))
     with suppress(ClientError):  # not every account may list uploads
@@ -66,7 +72,7 @@ async def uploads_older_than(seconds: float, s3: Any, bucket: str, prefix: str) 
 
 
 async def soon(asking: Awaitable[T], within: float = SMALL_SECONDS) -> T:
-    """The answer, repetitions included, or an error that says that there was none *within* so many seconds."""
+    """The answer, if it comes *within* so many seconds, the client's own repetitions included; else `TimeoutError`."""
     try:
         async with asyncio.timeout(within):
             return await asking
@@ -75,11 +81,12 @@ async def soon(asking: Awaitable[T], within: float = SMALL_SECONDS) -> T:
 
 
 async def in_thread(work: Callable[[Any], T], argument: Any) -> T:
+    """Do *work* beside the S3 loop, which no slow disk may hold up."""
     return await asyncio.get_running_loop().run_in_executor(DISK, work, argument)
 
 
 async def filled(part: bytearray, file: BufferedReader) -> int:
-    """Read on into *part*, the same memory each time, and shorten it at the end of the file."""
+    """Read on into *part*, shorten it at the end of *file*, and return its length. Uses the same memory each time."""
     length = await in_thread(file.readinto, part)
     del part[length:]
     return length
