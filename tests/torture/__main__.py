@@ -90,7 +90,7 @@ class Torture:
         tag = f"Torture {self.words.seed}.{number}"
         prompts = [f"{tag}, key {key:02d}." for key in range(KEYS)]
         limited = number % 2 == 1 if self.words.limit is None else self.words.limit
-        per_day = str(Decimal("0.05") * self.chance.randrange(7, 12)) if limited else None
+        per_day = str(Decimal("0.05") * self.chance.randrange(4, 9)) if limited else None
         name, log = f"round-{number}", self.folder / f"round-{number}.log"
         url = f"s3://{self.server.new_bucket()}/{name}" if self.server else str(self.folder / name)
         place = Place(self.emulator.base_url, url, self.environment, log)
@@ -128,9 +128,11 @@ class Torture:
     def tasks(self, prompts: list[str], per_day: str | None) -> Iterator[Task]:
         """What the processes of a round do: boards that overlap, collecting, answering."""
         while True:
-            board = tuple(self.chance.sample(prompts, self.chance.randrange(3, 8)))
-            kind = self.chance.choice(KINDS)
-            yield Task(kind, board, per_day, self.chance.choice((0, 0, 1, 2)), self.chance.randrange(2**32))
+            size = self.chance.randrange(2, 6) if per_day else self.chance.randrange(3, 8)
+            board = tuple(self.chance.sample(prompts, size))
+            kind, retries = self.chance.choice(KINDS), self.chance.choice((0, 0, 1, 2))
+            in_flight = self.chance.choice((1, 2, 5))
+            yield Task(kind, board, per_day, retries, in_flight, self.chance.randrange(2**32))
 
     def look(self, prompts: list[str], per_day: str | None) -> None:
         """Is the limit kept at this moment of the bill?"""

@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 240.0
 def make_peace(place: Place, store: Store, prompts: list[str], per_day: str | None, counts: Counts) -> list[str]:
     """Bring everything to its end, each actor in a process of its own; the kinds of those that never ended."""
     time.sleep(LONGEST_SECONDS)
-    size = 4 if per_day else len(prompts)  # under a limit perhaps only some boards fit
+    size = 2 if per_day else len(prompts)  # under a limit perhaps only some boards fit
     boards = [tuple(prompts[n : n + size]) for n in range(0, len(prompts), size)]
     rounds = [
         [

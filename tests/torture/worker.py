@@ -78,6 +78,7 @@ class Task:
     prompts: tuple[str, ...] = ()
     per_day: str | None = None
     retry_failed: int = 0
+    in_flight: int = 5
     seed: int = 0
     peace: bool = False
 
@@ -122,7 +123,10 @@ class Work:
     async def render(self) -> None:
         """The loop that the command line runs, with all its times."""
         options = Options(
-            limits=self.task.limits, max_in_flight=5, retry_failed=self.task.retry_failed, wait_seconds=30
+            limits=self.task.limits,
+            max_in_flight=self.task.in_flight,
+            retry_failed=self.task.retry_failed,
+            wait_seconds=30,
         )
         await render_board(await self.board(), self.place.account, self.store, options, KNOWN, Watched(self.step_taken))
 
@@ -189,7 +193,9 @@ class Work:
         return RunpodClient(self.place.account, answer_seconds=ANSWER_SECONDS)
 
     def session(self, client: RunpodClient, **more: Any) -> RenderSession:
-        return RenderSession(client, self.ledger, waiting=SCALED, max_in_flight=5, on_step=self.step_taken, **more)
+        return RenderSession(
+            client, self.ledger, waiting=SCALED, max_in_flight=self.task.in_flight, on_step=self.step_taken, **more
+        )
 
     async def shot_ended(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")
