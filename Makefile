@@ -16,7 +16,7 @@ lint: .venv/tests
 	$(BIN)/lint-imports
 
 unit: .venv/tests
-	if [ -d tests/unit ]; then $(BIN)/pytest tests/unit $(PYTEST); fi
+	$(BIN)/pytest -q tests/unit $(PYTEST)
 
 test: lint
 	tests/install_servers

@@ -18,6 +18,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 from tests.support.boards import keep_clip, key_for, leave, without_clip
+from tests.support.installed import not_here
 from tests.support.s3_server import RunningS3
 
 EVIL = """<script>document.title = "owned"</script> "'><img src=x onerror="document.title='owned'"> {{ 7 * 7 }} </p>"""
@@ -58,7 +59,7 @@ return [...document.querySelectorAll("body *")].filter(element => !element.close
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not chromium or not driver:
-        pytest.fail("the review page is tested in a browser: apt-get install chromium chromium-driver")
+        not_here("chromium chromium-driver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for word in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
