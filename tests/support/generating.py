@@ -10,7 +10,7 @@ from prefect_seedance.ledger.rules import History
 from prefect_seedance.models import Request
 from prefect_seedance.rendering.board_run import BoardRun
 from prefect_seedance.rendering.plan import make_plan
-from prefect_seedance.rendering.steps import DirectSteps
+from prefect_seedance.rendering.steps import DirectSteps, Steps
 from prefect_seedance.storyboard.board import Board, BoardShot
 
 
@@ -34,15 +34,18 @@ def board_of(*requests: Request) -> Board:
     return Board("Requests", shots, (), (), "requests")
 
 
-async def rendered(session: RenderSession, *requests: Request) -> BoardRun:
-    """The run of a board of *requests*, done."""
-    board, retries = board_of(*requests), session.retry_failed
-    planned = await make_plan(
-        board, session.ledger, account=session.client.account, catalog=session.catalog, retry_failed=retries
-    )
-    run = BoardRun(board, planned, session, DirectSteps(session), _unheard)
+async def run_of(session: RenderSession, board: Board, steps: Steps) -> BoardRun:
+    """The run of *board* by *steps*, done."""
+    account, retries = session.client.account, session.retry_failed
+    planned = await make_plan(board, session.ledger, account=account, catalog=session.catalog, retry_failed=retries)
+    run = BoardRun(board, planned, session, steps, _unheard)
     await run.render()
     return run
+
+
+async def rendered(session: RenderSession, *requests: Request) -> BoardRun:
+    """The run of a board of *requests*, done."""
+    return await run_of(session, board_of(*requests), DirectSteps(session))
 
 
 async def generate(session: RenderSession, request: Request) -> History:
