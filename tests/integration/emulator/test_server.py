@@ -346,13 +346,17 @@ def test_many_may_ask_for_one_clip_at_once(caller: Caller) -> None:
 
 
 def test_an_answer_takes_no_longer_than_its_work(caller: Caller) -> None:
-    """Without TCP_NODELAY each answer waits 40 ms for an acknowledgement."""
-    times = []
-    for _ in range(50):
-        began = time.perf_counter()
-        caller.look("x-u1")
-        times.append(time.perf_counter() - began)
-    assert statistics.median(times) < 0.03
+    """Without TCP_NODELAY most answers of every batch wait 40 ms for an acknowledgement; a busy machine delays some."""
+
+    def usual_seconds() -> float:
+        times = []
+        for _ in range(20):
+            began = time.perf_counter()
+            caller.look("x-u1")
+            times.append(time.perf_counter() - began)
+        return statistics.median(times)
+
+    assert any(usual_seconds() < 0.03 for _ in range(20))
 
 
 # What outlives the process
