@@ -114,7 +114,7 @@ def _render(
 def _render_directly(
     read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], as_json: bool
 ) -> Manifest | None:
-    """The manifest of a run without Prefect; None when the board has problems, which the plan has told."""
+    """The manifest of a run without Prefect; None when the board has problems, which are then on the terminal."""
     from prefect_seedance.cli.run_direct import TerminalHost, render
 
     host = TerminalHost()
@@ -132,7 +132,10 @@ def _render_directly(
 def _render_as_flow(
     read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], as_json: bool
 ) -> Manifest | None:
-    """Plan first, without Prefect, so that a mistake is told in a second; then run the flow."""
+    """Plan first, without Prefect, so that a mistake is reported within a second; then run the flow.
+
+    Returns its manifest; None when the board has problems, which are then on the terminal.
+    """
     who, store = place.who(), place.open()
 
     async def look() -> Planned:
@@ -156,7 +159,7 @@ def _render_as_flow(
 
 
 async def _ask_api(who: Account, planned: Planned) -> None:
-    """A wrong key, a withdrawn endpoint and an unreachable API are told before anything else is started."""
+    """Raise for a wrong key, a withdrawn endpoint or an unreachable API before a server is started. Costs nothing."""
     async with RunpodClient(who) as client:
         for model in sorted(planned.models):
             await client.check(model)

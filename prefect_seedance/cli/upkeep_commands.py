@@ -65,7 +65,7 @@ async def _look_at(place: Place) -> None:
 
 
 async def _say_if_empty(store: Store) -> None:
-    """A mistyped place looks like one where there is nothing to do."""
+    """Say on the terminal that a store was never used: a mistyped place looks like one where there is nothing to do."""
     if await store.kind() is None:
         terminal.say(f"Nothing was ever rendered into {store.url}; is that the right place?")
 
