@@ -120,7 +120,7 @@ class Torture:
             verdict.says("never ends", name, f"{kind} did not come to its end")
         for why in left_by_the_dead(log):
             verdict.says("unforeseen", name, why)
-        for why in self.over if first_day == _day() else ():  # what was reserved before midnight is charged after it
+        for why in self.over[-1:] if first_day == _day() else ():  # what was reserved before midnight is charged after it
             verdict.says("over the limit", name, why)
         self.tell(number, files, verdict)
         return verdict
