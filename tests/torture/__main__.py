@@ -120,9 +120,8 @@ class Torture:
             verdict.says("never ends", name, f"{kind} did not come to its end")
         for why in left_by_the_dead(log):
             verdict.says("unforeseen", name, why)
-        if first_day == _day():  # what was reserved before midnight is charged after it
-            for why in self.over[-1:]:
-                verdict.says("over the limit", name, why)
+        if self.over and first_day == _day():  # what was reserved before midnight may be charged after it
+            verdict.says("over the limit", name, self.over[-1])
         self.tell(number, files, verdict)
         return verdict
 
@@ -149,7 +148,9 @@ class Torture:
         counts = self.counts
         figures = ", ".join(f"{verdict.figures[name]} {name}" for name in COLUMNS)
         wrong = "; ".join(f"{verdict.figures[name]} {name}" for name in WRONG if verdict.figures[name]) or "all well"
-        so_far = f"{counts.kills} kills, {counts.stops} stops, {counts.processes} processes so far"
+        so_far = (
+            f"{counts.kills} kills, {counts.stops} stops, {counts.terms} SIGTERMs, {counts.processes} processes so far"
+        )
         _say(f"{time.strftime('%H:%M:%S')} seed {self.words.seed} round {number}: {figures}: {wrong} ({so_far})")
         for rule, where, why in verdict.wrong:
             _say(f"  BROKEN, seed {self.words.seed}, round {number}: {rule}: {where}: {why}")
@@ -161,7 +162,7 @@ class Torture:
         """The figures of all rounds as a row of docs/ledger/torture.md."""
         counts, words = self.counts, self.words
         limits = {None: "half", True: "all", False: "none"}[words.limit]
-        figures = [words.seed, words.store, limits, rounds, counts.kills, counts.stops, counts.processes]
+        figures = [words.seed, words.store, limits, rounds, counts.kills, counts.stops, counts.terms, counts.processes]
         figures += [self.figures[name] for name in ("keys", "charges", "stored", "once unclear", "unclear", "lost")]
         figures += [self.figures[name] for name in ("double", "silent loss", "lost without cause", "over the limit")]
         figures += [self.figures["marker wrong"] + self.figures["month wrong"]]

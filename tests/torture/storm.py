@@ -28,12 +28,13 @@ class Counts:
     processes: int = 0
     kills: int = 0
     stops: int = 0
+    terms: int = 0
     unforeseen: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
 
 
 class Life:
-    """One process, and the moments at which it will be stopped and killed: by time, or shortly after a step of it."""
+    """One process, and when it is stopped and killed: by time, or shortly after a step. Some get a SIGTERM first."""
 
     def __init__(self, place: Place, task: Task, chance: random.Random, *, mortal: bool) -> None:
         self.task = task
@@ -43,11 +44,12 @@ class Life:
         say.close()
         self.born = time.monotonic()
         self.steps = 0
-        self.stopped = self.was_killed = False
+        self.stopped = self.told_to_end = self.was_killed = False
         self.dies_after_steps = chance.choice((1, 1, 2, 3, 4, 6, 9)) if chance.random() < 0.5 else None
         self.dies_at = self.born + 0.05 * 200 ** chance.random() if mortal else float("inf")
         self._linger = chance.choice((0, chance.uniform(0, 0.05), chance.uniform(0, 0.5)))
         self.mortal = mortal
+        self.warned_before = chance.uniform(0, 3) if chance.random() < 0.2 else 0.0
         begins = self.born + 0.05 * 100 ** chance.random()
         self.stop_at, self.go_on_at = begins, begins + 0.5 * 28 ** chance.random()
         self.will_stop = chance.random() < 0.3
@@ -65,6 +67,10 @@ class Life:
         if self.stopped and now >= self.go_on_at:
             self.signal(signal.SIGCONT)
             self.will_stop = False
+        if now >= self.dies_at and self.warned_before and not self.told_to_end:
+            self.told_to_end = True
+            self.dies_at = now + self.warned_before
+            self.signal(signal.SIGTERM)
         if now >= self.dies_at and not self.was_killed:
             self.was_killed = True
             self.signal(signal.SIGKILL)
@@ -95,6 +101,7 @@ class Life:
         counts.processes += 1
         counts.kills += self.was_killed and code in KILLED
         counts.stops += self.stopped
+        counts.terms += self.told_to_end
         counts.unforeseen += code == UNFORESEEN
         counts.kinds[self.task.kind] = counts.kinds.get(self.task.kind, 0) + 1
         self._hear.close()

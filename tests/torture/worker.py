@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import random
 import sys
@@ -22,7 +21,7 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import KNOWN
-from prefect_seedance.cli.run_direct import TerminalHost
+from prefect_seedance.cli.run_direct import TerminalHost, run
 from prefect_seedance.errors import OverBudget, SeedanceError
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.poll_times import Waiting
@@ -220,7 +219,7 @@ def live(place: Place, task: Task, say: Connection) -> None:
             await store.aclose()
 
     try:
-        asyncio.run(work())
+        run(work)
     except OverBudget:
         return
     except SeedanceError as error:
