@@ -12,11 +12,11 @@ from types import MappingProxyType
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import Load, MonthlySpend
 from prefect_seedance.budget.records import ZERO, Reservation, Totals
-from prefect_seedance.errors import LostRace, OverBudget, SeedanceError
+from prefect_seedance.errors import LostRace, OverBudget, SeedanceError, summary
 from prefect_seedance.ledger.clocks import Elapsed
+from prefect_seedance.ledger.durable import run_to_completion
 from prefect_seedance.ledger.record import Record, Writer
 
-NO_LIMITS = Limits()
 EXTEND_AT = 0.25
 """An end that is nearer than this part of a reservation's time is put off before a claim."""
 
@@ -85,9 +85,14 @@ class RunBudget:
 
     async def _reserve(self, priced: Priced, prices: Mapping[str, Decimal]) -> Reservation:
         term = Term(priced.spend.reserved_for_seconds)  # begins before the store's clock does
-        reservation = await priced.spend.reserve(prices, priced.limits, priced.writer, _now())
-        self._held.append((reservation, term))
-        return reservation
+        made: list[Reservation] = []
+
+        async def reserve() -> None:
+            made.append(await priced.spend.reserve(prices, priced.limits, priced.writer, _now()))
+            self._held.append((made[0], term))
+
+        await run_to_completion(reserve)  # a run that is cancelled meanwhile has to know what to give back
+        return made[0]
 
     async def reservation_for(self, key: str) -> str | None:
         """The id of the reservation that a claim of *key* draws on, extended or made anew where it has ended.
@@ -184,10 +189,10 @@ class RunBudget:
         for reservation in reservations:
             try:
                 await self.priced.spend.reconcile(reservation, self.priced.load, _now(), by_its_run=True)
-            except SeedanceError as error:
+            except Exception as error:
                 return [
                     "What this run has cost could not be entered into the month's spending; it stays reserved until "
-                    f"`prefect-seedance collect` enters it: {error}"
+                    f"`prefect-seedance collect` enters it: {summary(error)}"
                 ]
         return []
 

@@ -54,6 +54,8 @@ class RenderSession:
         self.writer = writer or this_writer(flow_run_id)
         self.on_step = on_step
         self.claims: set[str] = set()
+        self.in_doubt: dict[str, Record] = {}
+        """Claims, by key, that were sent and whose history can't be read."""
         self._left: dict[str, History] = {}
         self._slots = asyncio.Semaphore(max_in_flight)
 

@@ -16,6 +16,7 @@ from prefect_seedance.catalog.endpoints import input_of
 from prefect_seedance.catalog.pricing import estimate, upper
 from prefect_seedance.errors import (
     JobGone,
+    LedgerUnreadable,
     LostRace,
     NeedsAttention,
     OverBudget,
@@ -92,6 +93,9 @@ async def _claim_and_post(
     session.claims.add(claim.claim_id)
     try:
         history = await run_to_completion(lambda: _pay(session, history, claim, fields), paid=False)
+    except LedgerUnreadable:  # sent, and its outcome has no place in a history that can't be read
+        session.in_doubt[claim.key] = claim
+        raise
     except (LostRace, OverBudget, StoreUnavailable):
         session.budget.cancel(claim)
         raise

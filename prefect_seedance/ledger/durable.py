@@ -53,15 +53,25 @@ async def append_until_in(ledger: Ledger, record: Record, known: History | None 
     Raises `LedgerUnreadable` where the history can't be read; the record is then told and kept outside the store.
     """
     keeping = asyncio.create_task(ledger.append_until_in(record, known))
-    done, _ = await asyncio.wait({keeping}, timeout=5)
-    if done:
+    cancelled: asyncio.CancelledError | None = None
+    try:
+        await asyncio.wait({keeping}, timeout=5)
+    except asyncio.CancelledError as error:
+        cancelled = error
+    if keeping.done():
         history = await keeping
-    else:  # the store is down: from here on only a kill may end it
+    else:  # cancelled, or the store is down: from here on only a kill may end it
         keeping.cancel()
         history = await run_to_completion(lambda: ledger.append_until_in(record))
-    with contextlib.suppress(StoreUnavailable, BadStore):
-        await ledger.unmark(history)
+    await _unmark(ledger, history)
+    if cancelled is not None:
+        raise cancelled
     return history
+
+
+async def _unmark(ledger: Ledger, history: History) -> None:
+    with contextlib.suppress(StoreUnavailable, BadStore):  # the collector removes what is left
+        await ledger.unmark(history)
 
 
 async def publish_and_append(ledger: Ledger, file: Path, path: str, record: Record, known: History) -> History:
@@ -117,7 +127,8 @@ async def _publish_until_in(
             # A file that is no more was moved into the store before its answer was lost.
             if not is_in and await asyncio.to_thread(file.exists):
                 await ledger.store.put(file, path, "video/mp4")
-            history = await append_until_in(ledger, record)
+            history = await ledger.append_until_in(record)  # in this very thread: the others may all wait as well
+            await _unmark(ledger, history)
             if copy != file:
                 await asyncio.to_thread(copy.unlink, missing_ok=True)
             return history

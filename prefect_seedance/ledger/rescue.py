@@ -8,6 +8,8 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,20 @@ log = logging.getLogger(__name__)
 
 def rescue_file() -> Path:
     """Where a record waits that the store does not take: outside the store, for a person."""
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    state = os.environ.get("XDG_STATE_HOME")
+    if not state:
+        try:
+            state = str(Path.home() / ".local" / "state")
+        except RuntimeError:  # a container without a home
+            state = tempfile.gettempdir()
     return Path(state) / "prefect-seedance" / "rescue.jsonl"
 
 
 def rescue(record: Record, error: Exception, store_url: str, file: Path | None = None) -> None:
-    """Say at once, in three places outside the store, what the store does not take now. *file* is a verified clip."""
+    """Say at once, in three places outside the store, what the store does not take now. *file* is a verified clip.
+
+    Never raises: whoever calls it goes on trying, and a terminal or a disk that is gone must not end that.
+    """
     summary = (
         f"The store does not take the record `{record.step}` of {_job_of(record)}: {error} It is tried until it does. "
         f"Should this process end before, {_way_on(record, store_url)}; a copy is in {rescue_file()}."
@@ -34,8 +44,6 @@ def rescue(record: Record, error: Exception, store_url: str, file: Path | None =
         summary = without_a_place(record, error)
     if file is not None:
         summary += f" The clip itself is kept as {file}."
-    log.error(summary)
-    print(harmless(summary), file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
     line: dict[str, Any] = {"at": datetime.datetime.now(datetime.UTC).isoformat(), "store": store_url}
     line |= {"file": str(file)} if file is not None else {}
     line["record"] = record.model_dump(mode="json")
@@ -45,8 +53,11 @@ def rescue(record: Record, error: Exception, store_url: str, file: Path | None =
             lines.write(json.dumps(line) + "\n")
             lines.flush()
             os.fsync(lines.fileno())
-    except OSError as failure:
-        print(f"The rescue file can't be written either: {failure}", file=sys.stderr, flush=True)  # noqa: T201
+    except (OSError, ValueError) as failure:
+        summary += f" The rescue file can't be written either: {failure}"
+    log.error(summary)
+    with suppress(OSError, ValueError):  # nobody reads the terminal any more
+        print(harmless(summary), file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
 
 
 def without_a_place(record: Record, error: Exception) -> str:

@@ -19,10 +19,10 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record, Step
-from prefect_seedance.models import LastFrame
+from prefect_seedance.models import LastFrame, Request
 from prefect_seedance.production.manifest import ShotResult
 from prefect_seedance.rendering.plan import Planned
-from prefect_seedance.rendering.results import PAID, result_of
+from prefect_seedance.rendering.results import is_paid, result_of
 from prefect_seedance.rendering.steps import ShotTask, Steps
 from prefect_seedance.storyboard.board import Board, BoardShot
 from prefect_seedance.text import dollars
@@ -30,7 +30,7 @@ from prefect_seedance.text import dollars
 T = TypeVar("T")
 
 TRIES = 3
-"""Of a step that costs nothing and failed in a way that another try can mend."""
+"""Of a step that failed in a way that another try can mend."""
 TO_RENDER = ("generate", "retry", "resume")
 
 
@@ -85,11 +85,14 @@ class BoardRun:
             self.records[key] = await self._render_shot(shot)
         except Exception as error:  # a sibling's money is out: whatever it is, it ends this shot alone
             self.errors[key] = error
+            if key in self.session.in_doubt:
+                self.records[key] = self.session.in_doubt[key]
             with contextlib.suppress(SeedanceError):
                 history = await self.session.ledger.load(key)
                 if history.last is not None:
                     self.records[key] = history.last
-        await self.on_end(self._line(shot))
+        with contextlib.suppress(Exception):  # nobody who watches can end a run
+            await self.on_end(self._line(shot))
 
     def _line(self, shot: BoardShot) -> str:
         result = self._result(shot, shot.estimated_usd, None)
@@ -105,7 +108,7 @@ class BoardRun:
             last_image = await self._mended(lambda: self.steps.publish(shot.id, picture, request.size))
         for attempt in range(self.session.retry_failed + 1):
             async with self.session.slot():
-                record = await self.steps.submit(shot.id, request, image, last_image, retry=attempt > 0)
+                record = await self._submitted(shot, request, image, last_image, retry=attempt > 0)
                 if record.step is Step.ACCEPTED:
                     record = await self._waited(shot, record)
             if record.step is not Step.FAILED:
@@ -113,6 +116,12 @@ class BoardRun:
         if record.step is Step.COMPLETED:
             record = await self._persisted(shot, record)
         return record
+
+    async def _submitted(
+        self, shot: BoardShot, request: Request, image: str | None, last_image: str | None, *, retry: bool
+    ) -> Record:
+        """Tried again like the others: the ledger knows what was claimed."""
+        return await self._mended(lambda: self.steps.submit(shot.id, request, image, last_image, retry=retry))
 
     async def _waited(self, shot: BoardShot, record: Record) -> Record:
         return await self._mended(lambda: self.steps.wait(shot.id, record))
@@ -137,7 +146,7 @@ class BoardRun:
         return None
 
     async def _mended(self, step: Callable[[], Awaitable[T]]) -> T:
-        """A step that costs nothing, taken again where another try can mend what went wrong."""
+        """A step, taken again where another try can mend what went wrong."""
         pause = self.session.waiting.pause
         for _ in range(TRIES - 1):
             try:
@@ -170,7 +179,7 @@ class BoardRun:
     @property
     def spent_usd(self) -> Decimal:
         """What the claims of this run are known to have cost, in dollars."""
-        paid = [r for r in self.records.values() if r.claim_id in self.session.claims and r.step in PAID]
+        paid = [r for r in self.records.values() if r.claim_id in self.session.claims and is_paid(r)]
         return sum((record.charged_usd for record in paid), Decimal(0))
 
 

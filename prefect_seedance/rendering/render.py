@@ -12,7 +12,7 @@ from typing import Protocol
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import BadInput, OverBudget, SeedanceError
+from prefect_seedance.errors import BadInput, OverBudget, SeedanceError, summary
 from prefect_seedance.generation.poll_times import Waiting
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.durable import run_to_completion
@@ -99,7 +99,7 @@ async def render_board(
             flow_run_id=host.flow_run_id,
             on_step=host.step_taken,
         )
-        await _check(planned, session, options, host)
+        await _check(board, planned, session, options, host)
         return await _render(board, planned, session, host)
 
 
@@ -122,17 +122,18 @@ def _claimed_before(planned: Planned, flow_run_id: str | None) -> list[Record]:
     return list(final.values())
 
 
-async def _check(planned: Planned, session: RenderSession, options: Options, host: Host) -> None:
-    """Check everything that could refuse this run, cheapest first."""
-    if not planned.to_pay:
+async def _check(board: Board, planned: Planned, session: RenderSession, options: Options, host: Host) -> None:
+    """Check everything that could refuse this run, cheapest first. What is only resumed needs a store that takes it."""
+    if not to_render(board, planned):
         return
-    _refuse_above_budget(planned, session, host)
+    if planned.to_pay:
+        _refuse_above_budget(planned, session, host)
     for model in sorted(planned.models):
         await session.client.check(model)
     await session.ledger.store.belongs_to(session.client.account.kind)
     await session.ledger.store.prove()
     await decoder.prove()
-    if needs_approval(planned.plan, options.limits.approve_above, options.approve):
+    if planned.to_pay and needs_approval(planned.plan, options.limits.approve_above, options.approve):
         await host.approval(planned, await session.budget.lines())
 
 
@@ -172,8 +173,9 @@ async def _render(board: Board, planned: Planned, session: RenderSession, host: 
     content = _content(board, planned, run, notes)
     try:
         manifest, folder = await host.write(session, content)
-    except SeedanceError as error:
-        host.say(f"The production could not be written: {error} What is stored stays; rendering again costs nothing.")
+    except Exception as error:  # whatever it is: clips and money are recorded
+        why = summary(error)
+        host.say(f"The production could not be written: {why} What is stored stays; rendering again costs nothing.")
         return manifest_of(content)
     await host.production_made(manifest, folder, store, money)
     return manifest

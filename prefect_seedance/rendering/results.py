@@ -9,8 +9,6 @@ from prefect_seedance.ledger.rules import remedy
 from prefect_seedance.production.manifest import ShotResult, ShotStatus
 from prefect_seedance.storyboard.board import BoardShot
 
-PAID = frozenset({Step.COMPLETED, Step.STORED})
-
 STATUS_OF: dict[Step, ShotStatus] = {
     Step.STORED: "stored",
     Step.FAILED: "failed",
@@ -19,6 +17,11 @@ STATUS_OF: dict[Step, ShotStatus] = {
     Step.LOST: "lost",
 }
 """All other steps show as running."""
+
+
+def is_paid(record: Record) -> bool:
+    """Whether an attempt is known to have been charged, with a clip or without one."""
+    return record.step in (Step.COMPLETED, Step.STORED) or bool(record.cost_usd)
 
 
 def result_of(
@@ -60,6 +63,6 @@ def result_of(
         duration_mismatch=record.duration_mismatch,
         estimated_usd=estimated_usd,
         cost_usd=record.cost_usd,
-        paid_this_run=claimed_here and record.step in PAID,
+        paid_this_run=claimed_here and is_paid(record),
         error=None if record.step is Step.STORED else (error or remedy(record)),
     )

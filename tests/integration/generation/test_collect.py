@@ -14,7 +14,7 @@ import pytest
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import DownloadFailed, LostRace, NeedsAttention, StillRunning, StoreUnavailable
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.persist import LOST_AFTER_SECONDS, persist
+from prefect_seedance.generation.persist import persist
 from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.poll_times import Waiting
 from prefect_seedance.generation.resolve import settle, waiting
@@ -32,6 +32,9 @@ from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
 from tests.support.one_clip import charges
 from tests.support.renderer import QUICK, HookedStore, age_the_notes, small
+
+SIX_HOURS = 6 * 3600.0
+"""As the protocol says: what is lost has been seen by another run so long ago."""
 
 
 @pytest.fixture
@@ -176,7 +179,7 @@ async def test_a_dead_link_is_a_clip_lost_only_when_another_run_sees_it_again_ho
     emulator.fault("media", "gone", times=100, prompt=prompt)
     await unseen_so_far(run, completed)
     another = RenderSession(run.client, Ledger(store), waiting=QUICK)
-    age_the_notes(store, LOST_AFTER_SECONDS - 60)
+    age_the_notes(store, SIX_HOURS - 60)
     await unseen_so_far(another, completed)
     age_the_notes(store, 60)
     lost = (await persist(another, completed)).last
@@ -192,7 +195,7 @@ async def test_a_clip_that_comes_damaged_alike_hours_later_is_kept_as_it_is_and_
     completed = await wait(run, await submit(run, small(prompt)))
     emulator.fault("media", "corrupt", times=6, prompt=prompt)
     await unseen_so_far(run, completed)
-    age_the_notes(store, LOST_AFTER_SECONDS)
+    age_the_notes(store, SIX_HOURS)
     another = RenderSession(run.client, Ledger(store), waiting=QUICK)
     lost = (await persist(another, completed)).last
     assert lost is not None

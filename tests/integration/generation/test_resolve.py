@@ -11,7 +11,7 @@ from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.report import daily
 from prefect_seedance.errors import BadInput, DownloadFailed, StillRunning, Taken
 from prefect_seedance.generation.collect import collect
-from prefect_seedance.generation.persist import LOST_AFTER_SECONDS, persist
+from prefect_seedance.generation.persist import persist
 from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.resolve import settle, waiting
 from prefect_seedance.generation.session import RenderSession
@@ -25,6 +25,9 @@ from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
 from tests.support.renderer import QUICK, HookedStore, age_the_notes, small
+
+SIX_HOURS = 6 * 3600.0
+"""As the protocol says: what is lost has been seen by another run so long ago."""
 
 
 async def test_an_answer_whose_put_is_reported_as_taken_by_itself_is_an_answer(
@@ -184,7 +187,7 @@ async def test_a_lost_clip_whose_link_is_known_is_fetched_again_without_asking_t
     for each in (run, RenderSession(run.client, run.ledger, waiting=QUICK)):
         with contextlib.suppress(DownloadFailed):
             lost = await persist(each, completed)
-        age_the_notes(store, LOST_AFTER_SECONDS)
+        age_the_notes(store, SIX_HOURS)
     assert lost.state is Step.LOST
     emulator.fault("status", "purged", prompt=prompt)
     assert (await settle(run.ledger, f"{lost.key}@{lost.number}", "retry")).step is Step.COMPLETED
