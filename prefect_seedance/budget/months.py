@@ -180,7 +180,7 @@ class MonthlySpend:
 
     async def has_ended(self, entry: OpenReservation) -> bool:
         """Nothing more can be spent under it: past its end by the store's clock, or its process is surely gone."""
-        if is_gone(entry.writer):
+        if is_gone(entry.writer) or entry.seconds == 0:  # reopened: its run had closed it before
             return True
         if entry.since is None:
             return _now() >= entry.until

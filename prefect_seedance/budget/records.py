@@ -128,7 +128,8 @@ class Usage:
 def charges_of(reservation: Reservation, histories: Iterable[History]) -> tuple[Decimal, Decimal, bool]:
     """(what the claims under *reservation* have cost, what keys that are still out keep reserved, whether any is).
 
-    Unclear, lost and stray jobs count in full. The histories have to be whole.
+    Unclear, lost and stray jobs count in full; what is out under a run without limits keeps what its claims may cost.
+    The histories have to be whole.
     """
     spent, reserved, any_out = ZERO, ZERO, False
     for history in histories:
@@ -139,7 +140,8 @@ def charges_of(reservation: Reservation, histories: Iterable[History]) -> tuple[
         strays = [record for record in under if record.step is Step.STRAY]
         spent += sum((record.charged_usd for record in (*ended, *strays)), ZERO)
         if out:
-            reserved, any_out = reserved + reservation.keys[history.key], True
+            claimed = sum((record.charged_usd for record in out), ZERO)
+            reserved, any_out = reserved + max(reservation.keys[history.key], claimed), True
     return spent, reserved, any_out
 
 

@@ -74,14 +74,13 @@ class RunBudget:
         return sum(self._charged.values(), ZERO)
 
     async def reserve(self) -> None:
-        """Set aside the upper price of all that may be claimed, or raise `OverBudget`. Frees dead runs' money first."""
+        """Set aside the upper price of all that may be claimed, or raise `OverBudget`. Dead runs are entered first."""
         if self.priced is None or not self.priced.prices:
             return
-        try:
-            await self._reserve(self.priced, self.priced.prices)
-        except OverBudget:
+        if self.priced.limits.reserve:
+            # Also what dead runs without limits have out counts from now on.
             await self.priced.spend.release_ended(self.priced.load)
-            await self._reserve(self.priced, self.priced.prices)
+        await self._reserve(self.priced, self.priced.prices)
 
     async def _reserve(self, priced: Priced, prices: Mapping[str, Decimal]) -> Reservation:
         term = Term(priced.spend.reserved_for_seconds)  # begins before the store's clock does

@@ -77,7 +77,7 @@ async def _check(name: str, look: Callable[[], Awaitable[str]]) -> Check:
 async def _prefect() -> str:
     url = os.environ.get("PREFECT_API_URL")
     if not url:
-        return "no PREFECT_API_URL in the environment; runs start a server of their own or use the active profile's"
+        return "no PREFECT_API_URL in the environment; runs need none, and --prefect starts a server for one"
     try:
         async with httpx.AsyncClient(timeout=10) as client:
             answer = await client.get(f"{url.rstrip('/')}/health")

@@ -52,7 +52,9 @@ class Rule(BaseModel):
     html: bool = Field(False, description="The fault status answers with a page instead of JSON.")
     detail: str | None = Field(None, description="What the JSON of the fault status says.")
     error: str = Field("the model crashed", description="What a job says that failed.")
-    cost: float | None = Field(None, description="What a failed job reports, and is billed for, all the same.")
+    cost: float | None = Field(
+        None, allow_inf_nan=False, description="What a failed job reports, and is billed for, all the same."
+    )
     shape: Literal["result", "url", "bare", "none"] = Field("result", alias="as")
 
     @model_validator(mode="after")

@@ -182,6 +182,13 @@ class BoardRun:
         paid = [r for r in self.records.values() if r.claim_id in self.session.claims and is_paid(r)]
         return sum((record.charged_usd for record in paid), Decimal(0))
 
+    @property
+    def resumed_usd(self) -> Decimal:
+        """What the clips that this run brought home had cost the runs that paid them, in dollars."""
+        home = [self.records[key] for key in self._shot_tasks if key in self.records]
+        earlier = [r for r in home if r.step is Step.STORED and r.claim_id not in self.session.claims]
+        return sum((record.charged_usd for record in earlier), Decimal(0))
+
 
 async def cancelled_and_ended(tasks: list[ShotTask]) -> None:
     """Cancel what still runs of *tasks* and wait until all have ended, however often the caller is cancelled."""

@@ -199,7 +199,7 @@ def _content(board: Board, planned: Planned, run: BoardRun, notes: Sequence[str]
         plan_hash=planned.plan.plan_hash,
         estimated_usd=planned.plan.estimated_usd,
         spent_usd=run.spent_usd,
-        reused_usd=planned.plan.reused_usd,
+        reused_usd=planned.plan.reused_usd + run.resumed_usd,
         made=_now(),
         prompts={shot.id: shot.prompt for shot in board.shots},
         wanted_seconds={shot: request.duration for shot, request in requests.items()},
