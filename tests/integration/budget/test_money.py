@@ -214,6 +214,22 @@ async def test_a_persons_answer_gives_back_nothing_that_its_run_can_still_spend(
     assert len(charged(emulator, prompt)) == 1
 
 
+async def test_what_a_run_without_limits_left_out_counts_for_those_with_limits(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    one, two = small(f"{prompt} one"), small(f"{prompt} two")
+    careless = budget_of(store, one, limits=Limits())
+    await careless.reserve()
+    assert (
+        await submit(RenderSession(client, Ledger(store), waiting=QUICK, budget=careless), one)
+    ).state is Step.ACCEPTED
+    assert await careless.close() == []
+    assert await day_of(store) == Totals(reserved_usd=PRICE)
+    with pytest.raises(OverBudget, match="limit per day"):
+        await budget_of(store, two, limits=Limits(per_day=PRICE)).reserve()
+    assert len(charged(emulator, prompt)) == 1
+
+
 async def test_an_end_that_is_put_off_while_it_is_judged_is_none(store: Store, prompt: str) -> None:
     elsewhere = this_writer().model_copy(update={"boot": "another"})
     spend, now = MonthlySpend(store, reserved_for_seconds=0.1), datetime.datetime.now(datetime.UTC)
