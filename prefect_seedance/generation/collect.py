@@ -83,10 +83,10 @@ async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
         while collector.begin_what_takes_time():
             _, pending = await asyncio.wait(collector.going_on.values(), timeout=4 * run.waiting.longest)
             if pending:
-                await collector.look_at_everything()
+                with contextlib.suppress(StoreUnavailable):  # looked again soon; the downloads go on
+                    await collector.look_at_everything()
     finally:
-        for task in collector.going_on.values():
-            task.cancel()
+        await collector.end()
     if collector.writable:
         try:
             await spending.release_ended(run.ledger.load_whole)
@@ -128,6 +128,12 @@ class _Collector:
                 self.going_on[key] = asyncio.create_task(self._apart(key, self._follow(key, history)))
         self.going_on = {key: task for key, task in self.going_on.items() if not task.done()}
         return bool(self.going_on)
+
+    async def end(self) -> None:
+        """Nothing uses the client or the store any more when this returns, however it came to an early end."""
+        for task in self.going_on.values():
+            task.cancel()
+        await asyncio.gather(*self.going_on.values(), return_exceptions=True)
 
     async def _apart(self, key: str, work: Coroutine[Any, Any, None]) -> None:
         for told_before in (self.collected.errors, self.collected.unreadable):
