@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
@@ -10,7 +11,7 @@ import pytest
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.report import daily
-from prefect_seedance.errors import BadInput, DownloadFailed, NeedsAttention, StillRunning, Taken
+from prefect_seedance.errors import BadInput, DownloadFailed, LostRace, NeedsAttention, StillRunning, Taken
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.persist import LOST_AFTER_SECONDS, persist
 from prefect_seedance.generation.poll import wait
@@ -328,4 +329,33 @@ async def test_a_completed_job_of_another_account_is_listed_as_well_as_one_that_
     assert (await waiting(run.ledger, client.account.fingerprint)).records == ()
     found = await waiting(run.ledger, Account("after-the-rotation", emulator.base_url).fingerprint)
     assert [(record.key, record.step) for record in found.records] == [(completed.key, Step.COMPLETED)]
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_an_answer_that_died_between_its_marker_and_its_record_is_closed_and_can_be_given_again(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    lost = await a_lost_one(run, await submit(run, small(prompt)), store, emulator, prompt)
+
+    async def dies_before_its_record(moment: str, path: str) -> None:
+        if moment == "before create":
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await settle(Ledger(HookedStore(store, dies_before_its_record)), f"{lost.key}@{lost.number}", "retry")
+    marker = Path(store.url) / marker_path(lost.key, lost.number + 1)
+    for age, left in ((0, [marker.name]), (3600, [])):
+        os.utime(marker, (time.time() - age,) * 2)
+        collected = await collect(RenderSession(run.client, Ledger(store), waiting=QUICK), MonthlySpend(store))
+        assert len(collected.of(Step.LOST)) == 1
+        assert await store.names("ledger-open") == left
+    history = await run.ledger.load(lost.key)
+    assert (history.state, history.number) == (Step.LOST, lost.number + 1)
+    assert (await collect(run, MonthlySpend(store))).found == {}
+    with pytest.raises(LostRace):  # the one that was thought dead wakes
+        await run.ledger.append(History(lost.key, history.records[:-1]), next_step(lost, Step.ACCEPTED))
+    await run.ledger.unmark(history, lost.number + 1)
+    await settle(run.ledger, f"{lost.key}@{lost.number + 1}", "retry")
+    assert (await generate(run, small(prompt))).state is Step.STORED
+    assert await run.ledger.markers() == []
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
