@@ -99,6 +99,10 @@ class NeedsAttention(SeedanceError):
     """The API no longer takes this key, or no longer knows this endpoint. Job ids are kept; nothing is lost yet."""
 
 
+class EndpointGone(NeedsAttention):
+    """The API no longer knows this endpoint, so that nobody can ask about its jobs."""
+
+
 class JobGone(SeedanceError):
     """The API says that it has no such job: not visible yet, or its record was purged."""
 

@@ -165,8 +165,9 @@ class KeyModel:
         number, idle = len(w.history), Person(looks=w.person.looks)
         if number != w.person.about or last is None:
             yield "the answer came too late", w._replace(person=idle)
-        elif marker_of(self.rules, number) not in w.markers:
-            yield "settle writes its marker", w._replace(markers=w.markers | {marker_of(self.rules, number)})
+        elif w.person.at == "says":
+            marked = w._replace(markers=w.markers | {marker_of(self.rules, number)})
+            yield "settle writes its marker", marked._replace(person=w.person._replace(at="marked"))
         else:
             answered = any(record.step == "completed" and record.job == last.job for record in w.history)
             record = Record("completed" if answered else "accepted", last.claim, last.job)

@@ -68,7 +68,7 @@ class Turn:
     def _read(self) -> Steps:
         w, last = self.w, self.last
         again = self.step in (None, "refused", "failed")
-        if again and self.role == "C":
+        if (again or self.step == "lost") and self.role == "C":
             yield from self._close_free_number()
         if self.step == "claimed" and last:
             overdue = w.age(last.claim) >= 1 and (not self.troubles.future or self.rules.watch)
@@ -100,8 +100,13 @@ class Turn:
         w, number = self.w, len(self.w.history)
         if not self.troubles.closes or number not in w.markers:
             return
-        if self.rules.close == "by age":
+        if self.rules.close == "by age" or (self.step == "lost" and not self.rules.close_lost):
             yield f"{self.who} removes the marker of a free number", w._replace(markers=w.markers - {number})
+            return
+        if self.step == "lost" and self.last:
+            if w.history[-2].step != "lost":
+                again = Record("lost", self.last.claim, self.last.job)
+                yield from self._write(again, self._to("read"), f" at the free number {number}")
             return
         announced = (p.claim for p in w.processes if p.at == "claim" and p.seen == number and p.claim is not None)
         claim = -1 - number if self.rules.nobody else next(announced, -1 - number)

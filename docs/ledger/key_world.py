@@ -13,7 +13,7 @@ MAY_FOLLOW: dict[str | None, frozenset[str]] = {
     "unclear": frozenset({"accepted", "refused", "lost"}),
     "accepted": frozenset({"completed", "failed", "lost"}),
     "completed": frozenset({"stored", "lost"}),
-    "lost": frozenset({"accepted", "completed", "stored"}),
+    "lost": frozenset({"accepted", "completed", "stored", "lost"}),
     "stored": frozenset(),
 }
 """The table of legal steps that was checked. A test compares it with that of prefect_seedance/ledger/rules.py."""
@@ -35,6 +35,8 @@ class Rules:
     """A collector that takes the number of an overdue marker writes a claim id that is nobody's."""
     close: str = "by a record"
     """How a marker ends whose number is free: "by a record" at that number, or "by age", being removed."""
+    close_lost: bool = True
+    """A marker of a step out of lost whose number is free ends by `lost` once more there, and is not just removed."""
     bound: bool = True
     """A step about a claim is written only while that claim is the current one."""
     names_record: bool = True
@@ -102,7 +104,7 @@ class Troubles:
     Not where a note is made: it says who made it.
     """
     closes: bool = False
-    """A collector may take the number of a marker for which nobody has claimed yet, at any time."""
+    """A collector may take the number of a marker whose number is free, at any time; out of lost once in a row."""
 
 
 class Record(NamedTuple):

@@ -54,6 +54,9 @@ HOLDS: dict[str, Model[Any]] = {
         roles="RC", kills=1, looks=1, wants_again=True, link_dies=True, media="path"
     ),
     "key: false 404, person retries": _key(roles="RC", looks=2, wants_again=True, false_404=True, link_dies=True),
+    "key: person retries, a collector closes free numbers, kill": _key(
+        roles="RC", kills=1, looks=2, wants_again=True, false_404=True, closes=True
+    ),
     "money: 2 runs for the last of a limit, ends, kill": _money(ends_pass=True, kills=1),
     "money: an end that is put off": _money(ends_pass=True, extends=1),
     "money: reservations made anew": _money(runs=((0, 1),), limit=2, ends_pass=True, reservations=2),
@@ -81,6 +84,10 @@ WITHOUT: dict[str, tuple[Model[Any], str | None]] = {
     "no settle --retry": (_key(Rules(retry=False), roles="RC", looks=1, false_404=True, wants_again=True), "c"),
     "one marker per key": (_key(Rules(marker_per_number=False, out_of_lost=False), roles="RRC"), "e"),
     "a free number's marker removed by age": (_key(Rules(close="by age"), roles="RC", closes=True), "e"),
+    "a lost key's marker removed by age": (
+        _key(Rules(close_lost=False), roles="RC", looks=1, false_404=True, wants_again=True, closes=True),
+        "e",
+    ),
     "closed with the announced claim id, known by it alone": (
         _key(Rules(nobody=False, own="claim id"), roles="RRC", closes=True),
         "a",

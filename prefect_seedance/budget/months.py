@@ -41,13 +41,13 @@ from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import is_gone
 from prefect_seedance.models import Frozen
+from prefect_seedance.storage.reads import READS_AT_ONCE, some_at_a_time
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import dollars
 
 RESERVED_FOR_SECONDS = 2 * 3600.0
 OBSERVERS_WAIT_SECONDS = 60.0
 """Longer than a store rounds its times: an observer never sees an end before the claimer does."""
-READS_AT_ONCE = 64
 TRIES = 200
 SILENCES = 5
 """So often in a row may the store not answer before an append is given up."""
@@ -140,12 +140,12 @@ class MonthlySpend:
         """
 
         async def step(last: MonthRecord | None) -> MonthRecord | None:
-            before = await self._standing(last, reservation.id)
+            before = await self._entry_of(last, reservation.id)
             if last is None or before is None:
                 return None
             if not by_its_run and reservation.id in last.open and not await self.has_ended(before):
                 return None
-            spent, reserved, any_out = charges_of(reservation, await _all_of(reservation, load))
+            spent, reserved, any_out = charges_of(reservation, await some_at_a_time(load, reservation.keys))
             was_open = reservation.id in last.open
             if (spent, reserved) == (before.spent_usd, before.reserved_usd) and was_open == any_out:
                 return None
@@ -199,21 +199,35 @@ class MonthlySpend:
         self._known[month] = low
         return await self._read(MonthRecord, record_path(month, low)) if low else None
 
-    async def _standing(self, last: MonthRecord | None, name: str) -> OpenReservation | None:
+    async def _entry_of(self, last: MonthRecord | None, name: str) -> OpenReservation | None:
         """Where the reservation *name* stands; of one that is closed by its last step, found by going back."""
         if last is None or name in last.open:
             return last.open[name] if last else None
-        for number in range(last.number, 0, -1):
-            record = last if number == last.number else await self._read(MonthRecord, record_path(last.month, number))
-            if record.reservation == name:
-                break
-        else:
-            return None
-        if record.schema_ == "prefect-seedance/spending/1":
+        record = await self._last_about(last, name)
+        if record is None or record.schema_ == "prefect-seedance/spending/1":
             return None
         reservation = await self._keys_of(name)
         closed = {"spent_usd": record.spent_usd, "reserved_usd": ZERO, "seconds": 0.0}
         return self._opened(reservation, last).model_copy(update=closed)
+
+    async def _last_about(self, last: MonthRecord, name: str) -> MonthRecord | None:
+        """The newest record about the reservation *name*; a month has thousands, so many are read at once."""
+        if last.reservation == name:
+            return last
+
+        async def read(number: int) -> MonthRecord | LedgerUnreadable:
+            try:
+                return await self._read(MonthRecord, record_path(last.month, number))
+            except LedgerUnreadable as error:  # matters only if it is newer than what is looked for
+                return error
+
+        for upto in range(last.number - 1, 0, -READS_AT_ONCE):
+            for record in await some_at_a_time(read, range(upto, max(0, upto - READS_AT_ONCE), -1)):
+                if isinstance(record, LedgerUnreadable):
+                    raise record
+                if record.reservation == name:
+                    return record
+        return None
 
     async def _reservation_of(self, entry: OpenReservation) -> Reservation:
         if entry.keys is None:
@@ -247,16 +261,6 @@ class MonthlySpend:
                     raise
             await asyncio.sleep(next(lost))
         raise StoreUnavailable(f"spending/{month} could not be appended to in {TRIES} tries; nothing was submitted.")
-
-
-async def _all_of(reservation: Reservation, load: Load) -> list[History]:
-    at_once = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def one(key: str) -> History:
-        async with at_once:
-            return await load(key)
-
-    return await asyncio.gather(*map(one, reservation.keys))
 
 
 def _refuse_above(limits: Limits, new: Reservation, last: MonthRecord | None) -> None:

@@ -137,7 +137,7 @@ def dollars_of(amount: float) -> str:
     return f"${amount:.2f}"
 
 
-def show_waiting(waiting: resolve.Waiting, *, as_json: bool) -> None:
+def show_waiting(waiting: resolve.Unsettled, *, as_json: bool) -> None:
     if as_json:
         document([resolve.as_json(record) for record in waiting.records])
     show_unreadable(waiting.errors)
@@ -153,7 +153,7 @@ def show_waiting(waiting: resolve.Waiting, *, as_json: bool) -> None:
     if waiting.records:
         say("Look each up in the Runpod console, then: prefect-seedance settle --store … KEY@NUMBER and one of")
         say("--job-id ID (here is the job), --not-charged (an hour after the claim), --charged (its id is unknown).")
-    if any(record.step is Step.ACCEPTED for record in waiting.records):
+    if any(record.step is not Step.UNCLEAR for record in waiting.records):
         say("What another account has accepted comes home with that account's key; if that is gone, say --charged.")
     if not waiting.records:
         say("Nothing is unclear.")

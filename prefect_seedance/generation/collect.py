@@ -19,6 +19,7 @@ from prefect_seedance.errors import (
     BadStore,
     LedgerUnreadable,
     LostRace,
+    Missing,
     SeedanceError,
     StoreUnavailable,
     summary,
@@ -26,6 +27,7 @@ from prefect_seedance.errors import (
 from prefect_seedance.generation.persist import persist
 from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.ledger.ledger import marker_path
 from prefect_seedance.ledger.record import Record, RefusalReason, Step
 from prefect_seedance.ledger.rules import History, seconds_until_overdue
 from prefect_seedance.ledger.writer import new_claim_id
@@ -83,10 +85,10 @@ async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
         while collector.begin_what_takes_time():
             _, pending = await asyncio.wait(collector.going_on.values(), timeout=4 * run.waiting.longest)
             if pending:
-                await collector.look_at_everything()
+                with contextlib.suppress(StoreUnavailable):  # looked again soon; the downloads go on
+                    await collector.look_at_everything()
     finally:
-        for task in collector.going_on.values():
-            task.cancel()
+        await collector.end()
     if collector.writable:
         try:
             await spending.release_ended(run.ledger.load_whole)
@@ -128,6 +130,12 @@ class _Collector:
                 self.going_on[key] = asyncio.create_task(self._apart(key, self._follow(key, history)))
         self.going_on = {key: task for key, task in self.going_on.items() if not task.done()}
         return bool(self.going_on)
+
+    async def end(self) -> None:
+        """Nothing uses the client or the store any more when this returns, however it came to an early end."""
+        for task in self.going_on.values():
+            task.cancel()
+        await asyncio.gather(*self.going_on.values(), return_exceptions=True)
 
     async def _apart(self, key: str, work: Coroutine[Any, Any, None]) -> None:
         for told_before in (self.collected.errors, self.collected.unreadable):
@@ -193,12 +201,25 @@ async def _takes_files(run: RenderSession) -> bool:
 
 
 async def _close_free_number(run: RenderSession, history: History, number: int) -> History:
-    """An overdue marker whose number is still free: take the number, so that its writer can never claim it."""
+    """An overdue marker whose number is free: take the number, so that its writer can never open the key there."""
     if number > history.number + 1:
         raise LedgerUnreadable(f"Records of {history.key} are missing below {number:04d}.json; restore them.")
-    claim = await run.ledger.marker(history.key, number)
-    if claim is None or _overdue_in(run, claim) > 0:
+    announced = await run.ledger.marker(history.key, number)
+    if announced is None:
         return history
+    closing = await _lost_again(run, history, number) if history.state is Step.LOST else _refused(run, announced)
+    if closing is None:
+        return history
+    try:
+        return await run.ledger.append(history, closing)
+    except LostRace:
+        return await run.ledger.load(history.key)
+
+
+def _refused(run: RenderSession, claim: Record) -> Record | None:
+    """What closes the number of an announced claim; None while it may still come."""
+    if _overdue_in(run, claim) > 0:
+        return None
     why = {
         "step": Step.REFUSED,
         "claim_id": new_claim_id(),  # nobody's: the announced claim must not find itself here
@@ -206,10 +227,22 @@ async def _close_free_number(run: RenderSession, history: History, number: int) 
         "kind": RefusalReason.LATE,
         "reason": "its writer never claimed what it had announced",
     }
+    return claim.model_copy(update=why)
+
+
+async def _lost_again(run: RenderSession, history: History, number: int) -> Record | None:
+    """What closes the number of an announced step out of lost; None while it may still come.
+
+    The claim is old by then and its writer gone: how long ago the step was announced is told by its marker alone.
+    """
+    assert history.last is not None  # lost
     try:
-        return await run.ledger.append(history, claim.model_copy(update=why))
-    except LostRace:
-        return await run.ledger.load(history.key)
+        announced_for = await run.ledger.store.age(marker_path(history.key, number))
+    except Missing:
+        return None
+    if announced_for < history.last.submit_timeout_seconds:
+        return None
+    return history.last.model_copy(update={"at": _now()})
 
 
 def _overdue_in(run: RenderSession, claim: Record) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from prefect_seedance.errors import JobGone, NeedsAttention, StillRunning
+from prefect_seedance.errors import EndpointGone, JobGone, NeedsAttention, StillRunning
 from prefect_seedance.generation.ends import ended
 from prefect_seedance.generation.poll_times import Watch
 from prefect_seedance.generation.session import RenderSession
@@ -41,6 +41,12 @@ async def wait(session: RenderSession, history: History, *, deadline: float | No
                     next_step(record, Step.LOST, reason="the API no longer knows the job (404)")
                 )
             answer = None
+        except EndpointGone as error:
+            raise EndpointGone(
+                f"the endpoint {record.request.model} is not there (404); the job {record.job_id} is kept; run "
+                "again, or, if it was withdrawn for good, "
+                f"`prefect-seedance settle {record.key}@{record.number} --charged`"
+            ) from error
         if answer and answer.ended:
             if answer.ended == "completed" and watch.was_near:
                 session.polling.ended(record)
@@ -52,8 +58,9 @@ async def wait(session: RenderSession, history: History, *, deadline: float | No
             break
         if answer and answer.retry_after:
             await asyncio.sleep(min(answer.retry_after, 60.0, left))
+    since = f" after {patience:.0f} s of waiting" if patience else ""
     raise StillRunning(
-        f"the job {record.job_id} {watch.summary} after {patience:.0f} s of waiting; it is kept, and "
+        f"the job {record.job_id} {watch.summary}{since}; it is kept, and "
         "`prefect-seedance collect` or the next render brings it home"
     )
 

@@ -119,7 +119,9 @@ class Watch:
 
     @property
     def summary(self) -> str:
-        return "still runs" if self._gone_at is None else "is not known to the API (404)"
+        if self._gone_at is not None:
+            return "is not known to the API (404)"
+        return "can't be asked about now" if self._known_at is None else "still runs"
 
     async def known(self) -> None:
         """The API knows the job: no earlier 404 counts."""

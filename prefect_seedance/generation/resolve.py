@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from prefect_seedance.budget.months import MonthlySpend
-from prefect_seedance.errors import BadInput, JobGone, LostRace, SeedanceError
+from prefect_seedance.errors import BadInput, EndpointGone, JobGone, LostRace, NeedsAttention, SeedanceError
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason, Step
 from prefect_seedance.ledger.rules import GRACE_SECONDS, History, seconds_until_overdue
@@ -27,27 +27,39 @@ MAY_BE_SETTLED: dict[Verdict, frozenset[Step]] = {
     "charged": frozenset({Step.UNCLEAR, Step.ACCEPTED, Step.COMPLETED}),
     "retry": frozenset({Step.LOST}),
 }
-"""What each answer may be about. A job that is out is given up only if its account is gone."""
+"""What each answer may be about. A job that is out is given up only if its account or its endpoint is gone."""
+
+
+OF_THE_JOB_BEFORE: dict[str, Any] = {
+    "answer": None,
+    "cost_usd": None,
+    "clip": None,
+    "sha256": None,
+    "bytes": None,
+    "footage": None,
+    "duration_mismatch": False,
+}
+"""What is known of one job and says nothing about another."""
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Unsettled:
     """What waits for a person's answer, oldest first, and the open keys that can't be read, each with the reason."""
 
     records: tuple[Record, ...]
     errors: dict[str, str]
 
 
-async def waiting(ledger: Ledger, account: str | None = None) -> Waiting:
+async def waiting(ledger: Ledger, account: str | None = None) -> Unsettled:
     """Every submission that waits for a person: unclear ones and jobs of another account than *account*, if known."""
     histories, errors = await ledger.load_readable(sorted({key for key, _ in await ledger.markers()}))
     records = [(await _observed(ledger, history, needed=False)).last for history in histories]
     found = [record for record in records if record is not None and _waits(record, account)]
-    return Waiting(tuple(sorted(found, key=lambda record: record.claimed_at)), errors)
+    return Unsettled(tuple(sorted(found, key=lambda record: record.claimed_at)), errors)
 
 
 def _waits(record: Record, account: str | None) -> bool:
-    if record.step is Step.ACCEPTED:
+    if record.step in (Step.ACCEPTED, Step.COMPLETED):
         return account is not None and record.account != account
     return record.step is Step.UNCLEAR
 
@@ -80,9 +92,9 @@ async def settle(
 
     A job id is checked by a status call, and against this key's other attempts and all open keys; a closed key that
     has it is not found. "Not charged" is taken only one hour after the claim by the store's clock. "Charged" makes it
-    lost; of a job that is out it is taken only if that belongs to another account than the client's, after the grace.
-    "Retry" leads out of lost: to completed where the link is known, else to accepted where the job id is. The
-    collector or the next render brings it home, or finds it lost again.
+    lost; of a job that is out it is taken only after the grace, if it is of another account than the client's, or the
+    API no longer has its endpoint. "Retry" leads out of lost: to completed where the link is known, else to accepted
+    where the job id is. The collector or the next render brings it home, or finds it lost again.
     """
     key, _, number = handle.rpartition("@")
     if not key or not number.isdigit():
@@ -112,10 +124,6 @@ async def settle(
     try:
         history = await ledger.append(history, last.model_copy(update=changed))
     except LostRace as error:
-        history = await ledger.load(key)  # ours perhaps: the S3 SDK repeats a PUT whose answer was lost
-        if history.last is not None and (history.last.at, history.last.by) == (changed["at"], "person"):
-            await ledger.unmark(history)
-            return history.last
         raise BadInput(f"{handle} is no longer current; nothing was changed; list it again.") from error
     with contextlib.suppress(SeedanceError):  # then the marker stays, and leads the collector to it
         await MonthlySpend(ledger.store).correct(history, ledger.load_whole)
@@ -138,7 +146,7 @@ async def _job(
     if answer is None or not answer.body:
         raise BadInput(f"The API gave no usable answer about {job_id}; nothing was changed; try again.")
     account = client.account
-    return {
+    return OF_THE_JOB_BEFORE | {
         "step": Step.ACCEPTED,
         "job_id": job_id,
         "accepted_at": _now(),
@@ -163,7 +171,7 @@ async def _refuse_to_give_up(ledger: Ledger, last: Record, client: RunpodClient 
     handle = f"{last.key}@{last.number}"
     if client is None:
         raise BadInput(f"Whose job {handle} is can only be told with an API key; nothing was changed; set one.")
-    if last.account == client.account.fingerprint:
+    if last.account == client.account.fingerprint and not await _is_withdrawn(last, client):
         raise BadInput(
             f"{handle} is {last.step} and its account is the one in use; nothing was changed; `prefect-seedance "
             "collect` brings it home."
@@ -171,6 +179,19 @@ async def _refuse_to_give_up(ledger: Ledger, last: Record, client: RunpodClient 
     left = GRACE_SECONDS - await ledger.store.age(record_path(last.key, last.number))
     if left > 0:
         raise BadInput(f"It is too early to give up {handle}; nothing was changed; look again in {left:.0f} seconds.")
+
+
+async def _is_withdrawn(last: Record, client: RunpodClient) -> bool:
+    """Is the endpoint of a job that is out no more, so that nobody can ask about it? What is completed has its link."""
+    if last.step is not Step.ACCEPTED:
+        return False
+    try:
+        await client.status(last.request.model, last.job_id or "")
+    except EndpointGone:
+        return True
+    except (JobGone, NeedsAttention):
+        return False
+    return False
 
 
 def _way_out(last: Record) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The history of every key, kept in a store: one immutable record per step, created exclusively at the next number.
 
 The append is the lock. Whoever loses the race reads again and decides again, so each key has one agreed history across
-processes and machines, with no lock, no database and no lease. The protocol and its model are in LEDGER.md.
+processes and machines, with no lock, no database and no lease. The protocol and its model are in PROTOCOL.md.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rescue import rescue, without_a_place
 from prefect_seedance.ledger.rules import OPEN, ClaimObservation, History
 from prefect_seedance.ledger.writer import is_gone
+from prefect_seedance.storage.reads import some_at_a_time
 from prefect_seedance.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,6 @@ RECORD_NAME = re.compile(r"(\d{4,})\.json")
 FEWEST_TO_STORED = 4
 """claimed, accepted, completed, stored: so few records are of one attempt and hold no stray."""
 MARKER_NAME = re.compile(r"(.+)-(\d{4,})")
-READS_AT_ONCE = 64
 CLAIM_TRIES = 3
 RESCUE_AFTER = 3.0
 """Seconds of silence of the store after which what is known is told outside of it."""
@@ -72,27 +72,20 @@ class Ledger:
 
     async def load_many(self, keys: Iterable[str]) -> list[History]:
         """The histories of *keys*, in their order; some at a time, so that a board of a thousand asks for no more."""
-        at_once = asyncio.Semaphore(READS_AT_ONCE)
-
-        async def load(key: str) -> History:
-            async with at_once:
-                return await self.load(key)
-
-        return await asyncio.gather(*map(load, keys))
+        return await some_at_a_time(self.load, keys)
 
     async def load_readable(self, keys: Iterable[str], *, whole: bool = False) -> tuple[list[History], dict[str, str]]:
         """The histories of *keys*, and of those that can't be read why."""
-        at_once, errors = asyncio.Semaphore(READS_AT_ONCE), dict[str, str]()
+        errors: dict[str, str] = {}
 
         async def load(key: str) -> History | None:
-            async with at_once:
-                try:
-                    return await (self.load_whole(key) if whole else self.load(key))
-                except LedgerUnreadable as error:
-                    errors[key] = str(error)
-                    return None
+            try:
+                return await (self.load_whole(key) if whole else self.load(key))
+            except LedgerUnreadable as error:
+                errors[key] = str(error)
+                return None
 
-        return [history for history in await asyncio.gather(*map(load, keys)) if history is not None], errors
+        return [history for history in await some_at_a_time(load, keys) if history is not None], errors
 
     async def _read(self, key: str, number: int) -> Record:
         path = record_path(key, number)
@@ -167,7 +160,7 @@ class Ledger:
                 await asyncio.sleep(next(outages))
 
     async def _append_in_place(self, record: Record) -> History:
-        history = await self.load(record.key)
+        history = await self.load_whole(record.key)  # an earlier attempt of a stored key may name the job
         if _is_in(history, record):
             return history
         if history.allows(record.step, record.claim_id):

@@ -2,7 +2,7 @@
 
     nothing ──> claimed ──> accepted ──> completed ──> stored
                   │ │          │ │           │
-                  │ └> unclear ┘ └> failed   └──> lost ──> accepted, completed, stored
+                  │ └> unclear ┘ └> failed   └──> lost ──> accepted, completed, stored, lost
                   └──> refused
 
 `claimed` stands right before the one line that costs money. What nobody knows is `unclear` and is never submitted
@@ -25,7 +25,7 @@ MAY_FOLLOW: dict[Step | None, frozenset[Step]] = {
     Step.UNCLEAR: frozenset({Step.ACCEPTED, Step.REFUSED, Step.LOST}),
     Step.ACCEPTED: frozenset({Step.COMPLETED, Step.FAILED, Step.LOST}),
     Step.COMPLETED: frozenset({Step.STORED, Step.LOST}),
-    Step.LOST: frozenset({Step.ACCEPTED, Step.COMPLETED, Step.STORED}),
+    Step.LOST: frozenset({Step.ACCEPTED, Step.COMPLETED, Step.STORED, Step.LOST}),
     Step.STORED: frozenset(),
 }
 """The whole table. A stray may be appended anywhere: it changes no state."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
@@ -23,7 +22,6 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.storyboard.reading import Board, BoardShot
 from prefect_seedance.text import dollars
 
-READS_AT_ONCE = 64
 ZERO = Decimal(0)
 
 
@@ -45,13 +43,7 @@ async def make_plan(
 ) -> Planned:
     """The plan of *board* over what *ledger* knows, paid by *account*. Raises `LedgerUnreadable`, never guesses."""
     keys = sorted({shot.key for shot in board.shots if shot.key})
-    at_once = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def load(key: str) -> History:
-        async with at_once:
-            return await ledger.load(key)
-
-    histories = dict(zip(keys, await asyncio.gather(*map(load, keys)), strict=True))
+    histories = dict(zip(keys, await ledger.load_many(keys), strict=True))
     requests = {shot.key: shot.request for shot in board.shots if shot.key and shot.request}
     uppers = {key: upper(request, catalog[request.model]) for key, request in requests.items()}
     reachable = await ledger.store.link("stills/probe.png", 60) is not None

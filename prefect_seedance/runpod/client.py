@@ -16,6 +16,7 @@ import httpx
 from prefect_seedance.errors import (
     ApiUnreachable,
     BadInput,
+    EndpointGone,
     JobGone,
     NeedsAttention,
     Refused,
@@ -139,7 +140,7 @@ class RunpodClient:
 
         That is trouble on the way, 429, 5xx, half an answer, or one that names another job than was asked for.
 
-        Raises `JobGone` for "job not found", `NeedsAttention` for 401, 403 and an endpoint that is no more.
+        Raises `JobGone` for "job not found", `EndpointGone` for "endpoint not found", `NeedsAttention` for 401 and 403.
         """
         await self._quota.turn()
         try:
@@ -160,7 +161,7 @@ class RunpodClient:
                     "kept; correct the key and run again."
                 )
             case 404 if "endpoint not found" in detail:
-                raise NeedsAttention(f"The endpoint {slug} is not there (404); the job id {job_id} is kept.")
+                raise EndpointGone(f"The endpoint {slug} is not there (404); the job id {job_id} is kept.")
             case 404 if "job not found" in detail:
                 raise JobGone(f"{job_id}: {detail}")
             case _:

@@ -420,3 +420,30 @@ async def test_a_job_id_that_a_person_names_holds_its_price_until_the_true_cost_
     assert await day_of(store) == Totals(spent_usd=sum(costs, Decimal(0)))
     assert await open_ones(store) == []
     assert len(costs) == 1
+
+
+async def test_an_old_reservation_is_found_in_a_busy_month_by_many_reads_at_once(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    history = await an_unclear_one(emulator, store, client, small(prompt))
+    spend, now = MonthlySpend(store), datetime.datetime.now(datetime.UTC)
+    for _ in range(25):
+        other = await spend.reserve({key_of(small("other")): PRICE}, A_DAY, this_writer(), now)
+        await spend.reconcile(other, Ledger(store).load_whole, now, by_its_run=True)
+    unclear = history.records[-1]
+    refused = await Ledger(store).append(history, next_step(unclear, Step.REFUSED, by="person", kind="settled"))
+    reading, most = 0, 0
+
+    async def count(moment: str, path: str) -> None:
+        nonlocal reading, most
+        if path.startswith("spending/2") and moment == "before read":
+            reading += 1
+            most = max(most, reading)
+            await asyncio.sleep(0.05)
+        elif path.startswith("spending/2") and moment == "after read":
+            reading -= 1
+
+    await MonthlySpend(HookedStore(store, count)).correct(refused, Ledger(store).load_whole)
+    assert await day_of(store) == Totals()
+    assert most >= 32
+    assert charged(emulator, prompt) == []

@@ -387,3 +387,53 @@ async def test_collecting_and_listing_end_on_a_store_that_takes_nothing_and_show
     assert [(await Ledger(store).load(h)).number for h in (claim.key, out.key)] == [1, 2]
     assert len((await collect(run, MonthlySpend(store))).of(Step.STORED, Step.ACCEPTED)) == 1
     assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 1
+
+
+def failing_at_the_second_look(store: Store, error: Exception) -> HookedStore:
+    """Its markers can be listed once; the second time *error* is raised, and never again."""
+    looks: list[str] = []
+
+    async def fail(moment: str, path: str) -> None:
+        if (moment, path) == ("before names", "ledger-open"):
+            looks.append(path)
+            if len(looks) == 2:
+                raise error
+
+    return HookedStore(store, fail)
+
+
+async def test_a_store_that_is_silent_for_a_moment_ends_no_download(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    await submit(run, small(prompt))
+    emulator.fault("media", "slow", seconds=4, times=1, prompt=prompt)
+    await asyncio.sleep(1)
+    blips = Ledger(failing_at_the_second_look(store, StoreUnavailable("the store answers 503.")))
+    collected = await collect(RenderSession(run.client, blips, waiting=QUICK), MonthlySpend(store))
+    assert len(collected.of(Step.STORED)) == 1
+    assert charges(emulator, prompt) == 1
+
+
+async def test_collecting_that_fails_leaves_no_download_behind_that_still_uses_the_client(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    await submit(run, small(prompt))
+    emulator.fault("media", "slow", seconds=20, times=1, prompt=prompt)
+    going_on: list[str] = []
+
+    class Slow(RunpodClient):
+        async def download(self, link: str, path: Path, **within: Any) -> str:
+            going_on.append(link)
+            try:
+                return await super().download(link, path, **within)
+            finally:
+                await asyncio.sleep(0)
+                going_on.remove(link)
+
+    await asyncio.sleep(1)
+    broken = Ledger(failing_at_the_second_look(store, ZeroDivisionError("by nobody foreseen")))
+    async with Slow(run.client.account) as client:
+        with pytest.raises(ZeroDivisionError):
+            await collect(RenderSession(client, broken, waiting=QUICK), MonthlySpend(store))
+        assert going_on == []
+    assert charges(emulator, prompt) == 1

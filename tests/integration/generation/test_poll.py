@@ -9,9 +9,11 @@ import asyncio
 import datetime
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from prefect_seedance.errors import StillRunning
 from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.poll_times import SharedPolling, Waiting
 from prefect_seedance.generation.session import RenderSession
@@ -132,3 +134,29 @@ async def test_a_slow_job_then_quick_ones_are_all_brought_home_before_the_api_fo
             quick = await generate(run, make_request(prompt="Quick."))
     assert quick.state is Step.STORED
     assert len(emulator.charges) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"fault": "status", "code": 500}, "can't be asked about now;"),
+        ({"fault": "unknown_word"}, "still runs;"),
+        ({"fault": "hidden"}, r"is not known to the API \(404\);"),
+    ],
+    ids=str,
+)
+async def test_one_look_says_what_it_saw_and_never_that_a_job_runs_which_it_could_not_ask_about(
+    emulator: RunningEmulator,
+    account: Account,
+    folder_store: Store,
+    make_request: Callable[..., Request],
+    fault: dict[str, Any],
+    told: str,
+) -> None:
+    async with RunpodClient(account) as client:
+        run = RenderSession(client, Ledger(folder_store), waiting=QUICK)
+        submitted = await submit(run, make_request())
+        emulator.fault("status", **fault, times=100)
+        with pytest.raises(StillRunning, match=told):
+            await wait(run, submitted, deadline=0)
+    assert len(emulator.charges) == 1

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.report import daily
-from prefect_seedance.errors import BadInput, DownloadFailed, StillRunning, Taken
+from prefect_seedance.errors import BadInput, DownloadFailed, LostRace, NeedsAttention, StillRunning, Taken
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.persist import persist
 from prefect_seedance.generation.poll import wait
@@ -21,6 +23,7 @@ from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rules import GRACE_SECONDS, History, remedy
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
@@ -281,3 +284,81 @@ async def test_what_cannot_be_read_is_named_beside_what_is_listed(
     days, errors = await daily(run.ledger)
     assert ([day.as_row()["unclear"] for day in days], list(errors)) == ([1], [damaged.key])
     assert sum(charge["prompt"].startswith(prompt) for charge in emulator.charges) == 0
+
+
+async def test_another_job_that_a_person_names_takes_over_nothing_of_the_one_before(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, prompt: str
+) -> None:
+    completed = await wait(run, await submit(run, small(prompt)))
+    assert completed.last is not None
+    kept = {"clip": "clips/a.unreadable", "sha256": "b" * 64, "bytes": 3, "cost_usd": Decimal("0.01")}
+    lost = await run.ledger.append(completed, next_step(completed.last, Step.LOST, kind="unreadable", **kept))
+    elsewhere = (
+        await submit(RenderSession(client, Ledger(open_store(f"{run.ledger.store.url}-2"))), small(prompt))
+    ).last
+    assert elsewhere is not None
+    out = await settle(run.ledger, f"{lost.key}@{lost.number}", "job id", job_id=elsewhere.job_id, client=client)
+    assert (out.step, out.job_id) == (Step.ACCEPTED, elsewhere.job_id)
+    assert (out.answer, out.cost_usd, out.clip, out.sha256, out.bytes, out.footage) == (None,) * 6
+    assert out.charged_usd == completed.records[0].charged_usd
+    assert (await generate(run, small(prompt))).state is Step.STORED
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 2
+
+
+async def test_a_job_whose_endpoint_was_withdrawn_can_be_given_up_after_the_grace(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, store: Store, prompt: str
+) -> None:
+    accepted = (await submit(run, small(prompt))).last
+    assert accepted is not None
+    handle, path = f"{accepted.key}@{accepted.number}", record_path(accepted.key, accepted.number)
+    emulator.fault("status", "status", code=404, detail="endpoint not found", times=1000, prompt=prompt)
+    with pytest.raises(NeedsAttention, match=f"endpoint .* is not there .*settle {handle} --charged"):
+        await wait(run, await run.ledger.load(accepted.key), deadline=0)
+    with pytest.raises(BadInput, match="too early to give up"):
+        await settle(run.ledger, handle, "charged", client=client)
+    then = time.time() - GRACE_SECONDS - 1
+    os.utime(Path(store.url) / path, (then, then))
+    lost = await settle(run.ledger, handle, "charged", client=client)
+    assert (lost.step, lost.by, lost.charged_usd) == (Step.LOST, "person", accepted.charged_usd)
+    assert await run.ledger.markers() == []
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_a_completed_job_of_another_account_is_listed_as_well_as_one_that_is_out(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, prompt: str
+) -> None:
+    """Its link may be dead, and only its own account could ask for another."""
+    completed = await wait(run, await submit(run, small(prompt)))
+    assert (await waiting(run.ledger, client.account.fingerprint)).records == ()
+    found = await waiting(run.ledger, Account("after-the-rotation", emulator.base_url).fingerprint)
+    assert [(record.key, record.step) for record in found.records] == [(completed.key, Step.COMPLETED)]
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_an_answer_that_died_between_its_marker_and_its_record_is_closed_and_can_be_given_again(
+    emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
+) -> None:
+    lost = await a_lost_one(run, await submit(run, small(prompt)), store, emulator, prompt)
+
+    async def dies_before_its_record(moment: str, path: str) -> None:
+        if moment == "before create":
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await settle(Ledger(HookedStore(store, dies_before_its_record)), f"{lost.key}@{lost.number}", "retry")
+    marker = Path(store.url) / marker_path(lost.key, lost.number + 1)
+    for age, left in ((0, [marker.name]), (3600, [])):
+        os.utime(marker, (time.time() - age,) * 2)
+        collected = await collect(RenderSession(run.client, Ledger(store), waiting=QUICK), MonthlySpend(store))
+        assert len(collected.of(Step.LOST)) == 1
+        assert await store.names("ledger-open") == left
+    history = await run.ledger.load(lost.key)
+    assert (history.state, history.number) == (Step.LOST, lost.number + 1)
+    assert (await collect(run, MonthlySpend(store))).found == {}
+    with pytest.raises(LostRace):  # the one that was thought dead wakes
+        await run.ledger.append(History(lost.key, history.records[:-1]), next_step(lost, Step.ACCEPTED))
+    await run.ledger.unmark(history, lost.number + 1)
+    await settle(run.ledger, f"{lost.key}@{lost.number + 1}", "retry")
+    assert (await generate(run, small(prompt))).state is Step.STORED
+    assert await run.ledger.markers() == []
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1

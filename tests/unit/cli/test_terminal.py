@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 
 from prefect_seedance.cli import terminal
-from prefect_seedance.generation.resolve import Waiting
+from prefect_seedance.generation.resolve import Unsettled
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Request
@@ -51,7 +51,7 @@ def test_what_others_wrote_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture
     terminal.say(EVIL)
     terminal.show_manifest(manifest(), "/store", as_json=as_json)
     terminal.show_collected(COLLECTED, as_json=as_json)
-    terminal.show_waiting(Waiting((claim(),), {"k": EVIL}), as_json=as_json)
+    terminal.show_waiting(Unsettled((claim(),), {"k": EVIL}), as_json=as_json)
     terminal.show_inbox(INBOX, as_json=as_json)
     said = capsys.readouterr()
     assert not OBEYED.search(said.err), repr(said.err)

@@ -303,3 +303,15 @@ async def test_many_histories_come_in_the_order_they_were_asked_for(ledger: Ledg
     histories = await ledger.load_many(keys)
     assert [history.key for history in histories] == keys
     assert [history.number for history in histories] == [0, 1, 1, 1, 1]
+
+
+async def test_a_job_that_an_earlier_attempt_of_a_stored_key_names_is_no_stray(ledger: Ledger) -> None:
+    """Else its money would count twice."""
+    first, second = a_claim(), a_claim(attempt=2)
+    accepted = after(first, Step.ACCEPTED, job_id="first")
+    steps = [after(second, step, job_id="second") for step in (Step.ACCEPTED, Step.COMPLETED, Step.STORED)]
+    await grown(ledger, first, accepted, after(accepted, Step.FAILED, kind="other"), second, *steps)
+    await ledger.append_until_in(accepted)
+    assert (await ledger.load_whole(first.key)).strays == ()
+    await ledger.append_until_in(after(accepted, Step.ACCEPTED, job_id="of nobody"))
+    assert [stray.job_id for stray in (await ledger.load_whole(first.key)).strays] == ["of nobody"]

@@ -20,6 +20,7 @@ QUICK = (
     "own claim not recognised",
     "any 4xx is free",
     "a free number's marker removed by age",
+    "a lost key's marker removed by age",
     "closed with the announced claim id, known by it alone",
     "dead link believed at once",
     "money: settled before what it began has ended",
@@ -41,7 +42,7 @@ def test_the_table_that_was_checked_is_the_table_that_runs() -> None:
 def test_every_step_of_the_table_is_taken_in_the_model_and_no_other() -> None:
     searches = [
         KeyModel(Rules(), Troubles(roles="RC", claims=2, fails=True, closes=True)),
-        KeyModel(Rules(), Troubles(roles="RC", looks=1, false_404=True, wants_again=True)),
+        KeyModel(Rules(), Troubles(roles="RC", looks=1, false_404=True, wants_again=True, closes=True)),
         KeyModel(Rules(), Troubles(roles="RR", alike=True, looks=1, any_age=True)),
         KeyModel(Rules(another_run=False), Troubles(roles="RC", link_dies=True)),  # else it takes three processes
     ]

@@ -69,7 +69,7 @@ CURRENT = {
     "unclear": "accepted refused lost",
     "accepted": "completed failed lost",
     "completed": "stored lost",
-    "lost": "accepted completed stored",
+    "lost": "accepted completed stored lost",
     "stored": "",
 }
 """What the current claim may say next; where there is none, any claim is new."""
