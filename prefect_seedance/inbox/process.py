@@ -46,6 +46,11 @@ class Production:
         """The most that it may cost."""
         return sum(self.planned.to_pay.values(), ZERO)
 
+    def spent_before(self, flow_run_id: str | None) -> dict[str, Decimal]:
+        """What an earlier try of this flow run has spent on it, by claim; what may be paid anew is in `needs_usd`."""
+        claims = self.planned.claimed_before(flow_run_id)
+        return {claim.claim_id: claim.charged_usd for claim in claims if claim.key not in self.planned.to_pay}
+
     def ends(self, status: Status, error: object = None, *, stays: bool = False, **more: Any) -> None:
         summary = f"{error} It stays in the inbox for the next run." if stays else error
         title = self.board.title
@@ -67,7 +72,10 @@ class Share:
 
 
 class Renderer(Protocol):
-    """Who runs an inbox, the command line or a flow: renders its boards, and knows which runs are over."""
+    """Who runs an inbox, the command line or a flow: renders its boards, and knows which runs are over.
+
+    What its boards claim is written down as claimed by `flow_run_id`, so that its retry knows what it has spent.
+    """
 
     flow_run_id: str | None
 
@@ -194,13 +202,21 @@ class InboxRun:
         await self.inbox.archive(delivery, "rejected", documents)
         self.outcomes += outcomes
 
+    @property
+    def _budget(self) -> Decimal | None:
+        """The most that all of this flow run's tries may spend together."""
+        limits = (self.options.budget, self.options.limits.per_run)
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def _share_budget(self, productions: Sequence[Production]) -> None:
         """Decide who may spend, in the order of the names; a production that does not fit does not stop the next."""
-        budgets = (self.options.budget, self.options.limits.per_run)
-        budget = min((limit for limit in budgets if limit is not None), default=None)
+        budget = self._budget
         if budget is None:
             return
-        left = budget
+        spent: dict[str, Decimal] = {}
+        for production in productions:
+            spent |= production.spent_before(self.renderer.flow_run_id)
+        left = max(ZERO, budget - sum(spent.values(), ZERO))
         for production in productions:
             if production.needs_usd <= left:
                 left -= production.needs_usd
@@ -264,9 +280,10 @@ class InboxRun:
 
     async def _render(self, production: Production, in_flight: int) -> Manifest:
         plan_hash = production.planned.plan.plan_hash
+        before = sum(production.spent_before(self.renderer.flow_run_id).values(), ZERO)
         options = self.options.model_copy(
             update={
-                "budget": None if self.options.budget is None else production.needs_usd,
+                "budget": None if self._budget is None else production.needs_usd + before,
                 "approve": plan_hash if self.options.approve == plan_hash else None,
                 "max_in_flight": in_flight,
             }
