@@ -21,10 +21,10 @@ from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.writer import is_gone, new_claim_id
 from prefect_seedance.models import Frozen
 from prefect_seedance.sources.folder import DeliveryFolder, inside
-from prefect_seedance.storage.dropped import dropped
+from prefect_seedance.storage.dropped import dropped, is_name
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.documents import MOST_BYTES, Mistake, read_json, read_yaml, text_of
-from prefect_seedance.text import CONTROL, printable
+from prefect_seedance.text import printable
 
 TREES = (".yaml", ".yml", ".json")
 LISTS = (".csv",)
@@ -49,8 +49,12 @@ class Delivery:
     """Symbolic links: never followed, since they may lead anywhere on this machine."""
     others: tuple[str, ...]
     """What is neither file nor link, such as a named pipe: never opened, since it may be waited on for ever."""
+    unnamed: tuple[str, ...] = ()
+    """What has a name that can't be part of a path: never opened, and never removed."""
     rows: str | None = None
     """The rows of a storyboard that has no folder of its own: other storyboards may need them too."""
+    trouble: Exception | None = None
+    """What kept it from being looked at; its `boards` is then its one path in the inbox."""
 
     @property
     def all_files(self) -> tuple[str, ...]:
@@ -77,20 +81,22 @@ class Inbox:
         self._at_once = asyncio.Semaphore(AT_ONCE)
 
     async def deliveries(self, quiet_seconds: float = 0) -> list[Delivery]:
-        """All that has a storyboard and was not touched for *quiet_seconds*, by name."""
+        """All that has a storyboard and was not touched for *quiet_seconds*, by name; with what can't be looked at."""
         names = await self._names(self.prefix)
         rows = await self._rows(names)
         found = []
         for name in names:
-            delivery = await self._delivery(name, rows)
-            if delivery.boards and await self._is_quiet(delivery, quiet_seconds):
-                found.append(delivery)
+            try:
+                delivery = await self._delivery(name, rows)
+                if delivery.boards and await self._is_quiet(delivery, quiet_seconds):
+                    found.append(delivery)
+            except Exception as error:  # whatever it is, the other deliveries go on
+                found.append(Delivery(name, (f"{self.prefix}/{name}",), (), (), (), trouble=error))
         return found
 
     async def _names(self, folder: str) -> list[str]:
         """The names in *folder* that can be part of a path: an object in a bucket may have any name."""
-        names = await self.store.names(folder)
-        return [name for name in names if name not in (".", "..") and "\\" not in name and not CONTROL.search(name)]
+        return list(filter(is_name, await self.store.names(folder)))
 
     async def _rows(self, names: list[str]) -> dict[str, str]:
         """Which file beside them the storyboards directly in the inbox name as their rows."""
@@ -111,16 +117,15 @@ class Inbox:
     async def _delivery(self, name: str, rows: Mapping[str, str]) -> Delivery:
         top = f"{self.prefix}/{name}"
         found = await self.dropped.walk(top)
-        files = tuple(path for path in found.files if not CONTROL.search(path))
-        everything = sorted([*files, *found.links, *found.others])
+        everything = sorted([*found.files, *found.links, *found.others])
         if everything == [top]:
             is_board = _suffix(name) in TREES + LISTS and name not in rows.values()
             own = f"{self.prefix}/{rows[name]}" if name in rows else None
-            return Delivery(name, (top,) if is_board else (), files, found.links, found.others, own)
+            return Delivery(name, (top,) if is_board else (), found.files, found.links, found.others, rows=own)
         direct = [path for path in everything if PurePosixPath(path).parent == PurePosixPath(top)]
         trees = tuple(path for path in direct if _suffix(path) in TREES)
         lists = tuple(path for path in direct if _suffix(path) in LISTS)
-        return Delivery(name, trees or lists, files, found.links, found.others)
+        return Delivery(name, trees or lists, found.files, found.links, found.others, found.unnamed)
 
     def folder_of(self, board: str) -> tuple[DeliveryFolder, str]:
         """The folder that holds all that the storyboard at *board* may read, and its file name there."""
@@ -198,6 +203,8 @@ class Inbox:
         folder = "" if top in everything else f"{delivery.name}/"
         left_out = [f"{path}: it is a link; drop the file itself" for path in delivery.links]
         left_out += [f"{path}: it is no file; drop a plain file" for path in delivery.others]
+        unnamed = "its name has a backslash or an unprintable character; it stays in the inbox; rename it"
+        left_out += [f"{path}: {unnamed}" for path in delivery.unnamed]
         for path in delivery.all_files:
             name = path.removeprefix(f"{self.prefix}/{folder}")
             try:
@@ -208,7 +215,10 @@ class Inbox:
             except BadInput as error:
                 left_out.append(f"{path}: {error}")
         if left_out:
-            head = "These were not kept, and were removed from the inbox; drop them again as plain files if needed."
+            head = (
+                "These were not kept, and what is not said to stay was removed from the inbox; drop them again as "
+                "plain files if needed."
+            )
             lines = [printable(line, 500) for line in left_out]
             await self.store.write(f"{target}/{LEFT_OUT}", "\n".join([head, "", *lines, ""]).encode())
         # Storyboards go first: a storyboard without its pictures would look broken to whoever comes after a crash.

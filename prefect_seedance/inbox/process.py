@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import Missing, NotApproved, OverBudget, SeedanceError, summary
+from prefect_seedance.errors import BadStore, Missing, NotApproved, OverBudget, StoreUnavailable, summary
 from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
 from prefect_seedance.ledger.ledger import Ledger
@@ -46,6 +46,11 @@ class Production:
         """The most that it may cost."""
         return sum(self.planned.to_pay.values(), ZERO)
 
+    def spent_before(self, flow_run_id: str | None) -> dict[str, Decimal]:
+        """What an earlier try of this flow run has spent on it, by claim; what may be paid anew is in `needs_usd`."""
+        claims = self.planned.claimed_before(flow_run_id)
+        return {claim.claim_id: claim.charged_usd for claim in claims if claim.key not in self.planned.to_pay}
+
     def ends(self, status: Status, error: object = None, *, stays: bool = False, **more: Any) -> None:
         summary = f"{error} It stays in the inbox for the next run." if stays else error
         title = self.board.title
@@ -67,7 +72,10 @@ class Share:
 
 
 class Renderer(Protocol):
-    """Who runs an inbox, the command line or a flow: renders its boards, and knows which runs are over."""
+    """Who runs an inbox, the command line or a flow: renders its boards, and knows which runs are over.
+
+    What its boards claim is written down as claimed by `flow_run_id`, so that its retry knows what it has spent.
+    """
 
     flow_run_id: str | None
 
@@ -118,8 +126,8 @@ class InboxRun:
             for delivery in await self.inbox.deliveries(quiet_seconds):
                 try:
                     works[delivery] = await self._begin(delivery, leases)
-                except SeedanceError as error:
-                    self._note(delivery, "nothing", f"{error} It stays in the inbox for the next run.")
+                except Exception as error:  # whatever it is, the other deliveries go on
+                    self._note(delivery, "nothing", f"{summary(error)} It stays in the inbox for the next run.")
             self._share_budget([production for work in works.values() for production in work])
             share = Share.of(self.options.max_in_flight, sum(map(len, works.values())))
             await asyncio.gather(*(self._finish(delivery, work, share) for delivery, work in works.items()))
@@ -133,11 +141,13 @@ class InboxRun:
 
     async def _begin(self, delivery: Delivery, leases: AsyncExitStack) -> list[Production]:
         """Lease a delivery and plan it; one with any problem is rejected whole, before anything is spent."""
+        if delivery.trouble is not None:
+            raise delivery.trouble
         lease = await self.inbox.lease(delivery, this_writer(self.renderer.flow_run_id), self.renderer.run_is_over)
         if lease is None:
             self._note(delivery, "skipped", "another run works at it")
             return []
-        leases.push_async_callback(self.inbox.release, lease)
+        leases.push_async_callback(self._release, lease)
         no_files = [f"{self._named(path)}: it is no file but a named pipe or a device" for path in delivery.others]
         if no_files:
             lines = [f"{printable(line, 300)}; nothing was spent; drop plain files." for line in no_files]
@@ -160,6 +170,10 @@ class InboxRun:
             await self._reject(delivery, problems)
             return []
         return productions
+
+    async def _release(self, lease: list[str]) -> None:
+        with suppress(StoreUnavailable, BadStore):  # it is free again as soon as this run is over
+            await self.inbox.release(lease)
 
     async def _read(self, path: str) -> list[Board]:
         pretend = self.account.kind == "pretend"
@@ -188,13 +202,21 @@ class InboxRun:
         await self.inbox.archive(delivery, "rejected", documents)
         self.outcomes += outcomes
 
+    @property
+    def _budget(self) -> Decimal | None:
+        """The most that all of this flow run's tries may spend together."""
+        limits = (self.options.budget, self.options.limits.per_run)
+        return min((limit for limit in limits if limit is not None), default=None)
+
     def _share_budget(self, productions: Sequence[Production]) -> None:
         """Decide who may spend, in the order of the names; a production that does not fit does not stop the next."""
-        budgets = (self.options.budget, self.options.limits.per_run)
-        budget = min((limit for limit in budgets if limit is not None), default=None)
+        budget = self._budget
         if budget is None:
             return
-        left = budget
+        spent: dict[str, Decimal] = {}
+        for production in productions:
+            spent |= production.spent_before(self.renderer.flow_run_id)
+        left = max(ZERO, budget - sum(spent.values(), ZERO))
         for production in productions:
             if production.needs_usd <= left:
                 left -= production.needs_usd
@@ -213,8 +235,9 @@ class InboxRun:
         if not any(production.stays for production in work):
             try:
                 await self.inbox.archive(delivery, "done", {"report.json": Report.on(outcomes).as_json()})
-            except SeedanceError as error:  # the clips are stored; the other deliveries go on
-                stays = f"It could not be put away and stays in the inbox, to be done again for nothing: {error}"
+            except Exception as error:  # the clips are stored; the other deliveries go on
+                why = summary(error)
+                stays = f"It could not be put away and stays in the inbox, to be done again for nothing: {why}"
                 outcomes = [one.model_copy(update={"error": f"{one.error or ''} {stays}".strip()}) for one in outcomes]
         self.outcomes += outcomes
 
@@ -257,9 +280,10 @@ class InboxRun:
 
     async def _render(self, production: Production, in_flight: int) -> Manifest:
         plan_hash = production.planned.plan.plan_hash
+        before = sum(production.spent_before(self.renderer.flow_run_id).values(), ZERO)
         options = self.options.model_copy(
             update={
-                "budget": None if self.options.budget is None else production.needs_usd,
+                "budget": None if self._budget is None else production.needs_usd + before,
                 "approve": plan_hash if self.options.approve == plan_hash else None,
                 "max_in_flight": in_flight,
             }

@@ -64,15 +64,21 @@ def options_of(
 
 
 async def render_board(
-    board: Board, credentials: RunpodCredentials, store: VideoStore, options: Options, catalog: Catalog = KNOWN
+    board: Board,
+    credentials: RunpodCredentials,
+    store: VideoStore,
+    options: Options,
+    catalog: Catalog = KNOWN,
+    flow_run_id: str | None = None,
 ) -> State[Manifest]:
     """Render *board* and return `Completed`, `Completed(name="Partial")` or `Failed(name="Nothing")` with its manifest.
 
+    What it claims counts as claimed by *flow_run_id*, else by the flow run that it is in.
     Raises `BadInput`, `BadStore`, `ApiUnreachable` or `OverBudget` before anything is submitted.
     """
     opened = store.open()
     try:
-        host = PrefectHost(credentials, store, opened)
+        host = PrefectHost(credentials, store, opened, flow_run_id)
         return _state_of(await render(board, credentials.account(), opened, options, catalog, host))
     finally:
         await opened.aclose()
@@ -81,8 +87,10 @@ async def render_board(
 class PrefectHost:
     """Shows a board run in the Prefect UI. Losing the server loses what is shown, never a clip or its production."""
 
-    def __init__(self, credentials: RunpodCredentials, store: VideoStore, opened: Store) -> None:
-        self.flow_run_id: str | None = flow_run.get_id()
+    def __init__(
+        self, credentials: RunpodCredentials, store: VideoStore, opened: Store, flow_run_id: str | None = None
+    ) -> None:
+        self.flow_run_id: str | None = flow_run_id or flow_run.get_id()
         self.credentials = credentials
         self.store = store
         self.events = events.StepEvents(opened)

@@ -15,7 +15,7 @@ from prefect_seedance.catalog.endpoints import KNOWN, Catalog
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.ledger import rules
 from prefect_seedance.ledger.ledger import Ledger
-from prefect_seedance.ledger.record import Step
+from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import ClaimObservation, History
 from prefect_seedance.models import Frozen, LastFrame, Problem, Usd
 from prefect_seedance.runpod.account import Account
@@ -36,6 +36,15 @@ class Planned:
     models: frozenset[str]
     """The endpoints that may be asked to make something."""
     warnings: tuple[str, ...]
+
+    def claimed_before(self, flow_run_id: str | None) -> list[Record]:
+        """What a retried flow run has claimed already among the board's keys: the last record of each claim."""
+        if flow_run_id is None:
+            return []
+        final: dict[str, Record] = {}
+        for history in self.histories.values():
+            final |= {r.claim_id: r for r in history.records if r.writer.flow_run_id == flow_run_id}
+        return list(final.values())
 
 
 async def make_plan(

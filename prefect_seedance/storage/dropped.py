@@ -20,6 +20,7 @@ from typing import TypeVar
 from prefect_seedance.errors import BadInput, Missing, StoreUnavailable
 from prefect_seedance.storage.local import LocalStore, sync, written_beside
 from prefect_seedance.storage.store import DISK, Store, checked
+from prefect_seedance.text import CONTROL
 
 T = TypeVar("T")
 
@@ -34,11 +35,20 @@ FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class Found:
-    """The files at and below a path; what is a link; what is neither file, folder nor link, such as a named pipe."""
+    """The files at and below a path; what is a link; what is neither file, folder nor link, such as a named pipe.
+
+    `unnamed` are the files and folders whose names can't be part of a path of the store: only named, never opened.
+    """
 
     files: tuple[str, ...]
     links: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
+
+
+def is_name(name: str) -> bool:
+    """Whether *name*, which may be any that a disk or a bucket allows, can be part of a path of a store."""
+    return name not in ("", ".", "..") and "\\" not in name and not CONTROL.search(name)
 
 
 def dropped(store: Store, folder: str) -> Dropped:
@@ -56,15 +66,18 @@ class Dropped:
 
     async def walk(self, path: str) -> Found:
         """What lies at and below *path*, without what begins with a dot."""
-        return Found(tuple(await self._files(path, 0)))
+        unnamed = list[str]()
+        files = await self._files(path, 0, unnamed)
+        return Found(tuple(files), unnamed=tuple(unnamed))
 
-    async def _files(self, path: str, depth: int) -> list[str]:
+    async def _files(self, path: str, depth: int, unnamed: list[str]) -> list[str]:
         async with self._at_once:
             if await self.store.exists(path):
                 return [path]
             names = await self.store.names(path) if depth < DEEPEST else []
-        inner = [name for name in names if name not in (".", "..") and "\\" not in name]
-        below = await asyncio.gather(*(self._files(f"{path}/{name}", depth + 1) for name in inner))
+        unnamed += [f"{path}/{name}" for name in names if not is_name(name)]
+        inner = filter(is_name, names)
+        below = await asyncio.gather(*(self._files(f"{path}/{name}", depth + 1, unnamed) for name in inner))
         return [file for files in below for file in files]
 
     async def read(self, path: str, most_bytes: int) -> bytes:
@@ -94,7 +107,7 @@ class DroppedOnDisk(Dropped):
         return await self._on_disk(path, lambda: self._walk(path))
 
     def _walk(self, path: str) -> Found:
-        files, links, others = list[str](), list[str](), list[str]()
+        files, links, others, unnamed = list[str](), list[str](), list[str](), list[str]()
 
         def sort(found: str, folder: int) -> None:
             mode = os.stat(os.path.basename(found), dir_fd=folder, follow_symlinks=False).st_mode
@@ -107,6 +120,8 @@ class DroppedOnDisk(Dropped):
                 return Found(tuple(files), tuple(links), tuple(others))
             for place, folders, names, here in os.fwalk(name, dir_fd=above):
                 at = path + place.removeprefix(name)
+                unnamed += [f"{at}/{one}" for one in sorted([*folders, *names]) if not is_name(one)]
+                folders[:], names = filter(is_name, folders), list(filter(is_name, names))
                 linked = [one for one in folders if stat.S_ISLNK(os.lstat(one, dir_fd=here).st_mode)]
                 for one in sorted([*names, *linked]):
                     if not one.startswith("."):
@@ -114,7 +129,7 @@ class DroppedOnDisk(Dropped):
                             sort(f"{at}/{one}", here)
                 deep = place.count("/") >= DEEPEST - 1
                 folders[:] = [] if deep else sorted(one for one in folders if not one.startswith("."))
-        return Found(tuple(files), tuple(links), tuple(others))
+        return Found(tuple(files), tuple(links), tuple(others), tuple(unnamed))
 
     async def read(self, path: str, most_bytes: int) -> bytes:
         def begin() -> bytes:
