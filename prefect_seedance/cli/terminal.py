@@ -92,7 +92,8 @@ def show_plan(planned: Planned, *, as_json: bool) -> None:
         say(f"! {warning}")
     if plan.problems:
         count = len(plan.problems)
-        say(f"{count} problem{'s' if count > 1 else ''}; nothing is submitted until they are mended.")
+        problems, they_are = (f"{count} problems", "they are") if count > 1 else ("1 problem", "it is")
+        say(f"{problems}; nothing is submitted until {they_are} mended.")
     else:
         reused = f", {dollars(plan.reused_usd)} worth of clips reused" if plan.reused_usd else ""
         say(f"This costs about {dollars(plan.estimated_usd)}{reused}. Plan hash {plan.plan_hash}.")
