@@ -13,6 +13,7 @@ from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
+from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import refuse_other_kind
 
@@ -26,16 +27,17 @@ async def collect_finished(credentials: RunpodCredentials, store: VideoStore) ->
         store: Where the ledger of the jobs is, and where their clips go.
     """
     account, opened = credentials.account(), store.open()
-    tell = events.StepEvents(opened)
+    step_events = events.StepEvents(opened)
     try:
         await refuse_other_kind(opened, account.kind)
         async with open_client(account) as client:
-            run = RenderSession(client, Ledger(opened), on_step=tell)
+            run = RenderSession(client, Ledger(opened), on_step=step_events)
             found = (await collect(run, MonthlySpend(opened))).as_json()
+        made(found)
         for unreadable in found["errors"]:
             events.ledger_unreadable(**unreadable)
-        if tell.steps:  # the report reads the whole ledger: not every five minutes
-            await artifacts.collected(found, run.ledger)
+        if step_events.steps:  # the report reads the whole ledger: not every five minutes
+            await Display().show(artifacts.collected(found, run.ledger))
     finally:
         await opened.aclose()
     name = "Partial" if found["errors"] else "Completed"

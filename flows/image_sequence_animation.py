@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from typing import cast
 
 from prefect import flow
-from pydantic import Field
 
 from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.orchestration import logs
@@ -13,10 +12,9 @@ from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLim
 from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
 from prefect_seedance.orchestration.render import options_of, render_board
 from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.storyboard.reading import Defaults
 from prefect_seedance.storyboard.sequence import read_sequence
-
-Dollars = Annotated[float, Field(gt=0)]
 
 
 @flow(name="image-sequence-animation", flow_run_name=logs.run_name("animate"), on_cancellation=[cancel_jobs_of_run])
@@ -32,9 +30,9 @@ async def image_sequence_animation(
     limits: SpendingLimits | None = None,
     budget: Dollars | None = None,
     approve: str | None = None,
-    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 10,
-    retry_failed: Annotated[int, Field(ge=0, le=5)] = 0,
-    wait_minutes: Annotated[float, Field(gt=0)] = 60.0,
+    max_in_flight: InFlight = 10,
+    retry_failed: Retries = 0,
+    wait_minutes: Minutes = 60.0,
     cancel_jobs: bool = False,
 ) -> Manifest:
     """Animate a folder, a glob, an s3:// prefix or a CSV of pictures, in natural order.

@@ -13,9 +13,9 @@ from prefect_seedance.inbox.prefect_renderer import PrefectRenderer
 from prefect_seedance.inbox.process import process
 from prefect_seedance.orchestration import artifacts
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.render import options_of
-
-Dollars = Annotated[float, Field(gt=0)]
+from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 
 
 @flow(name="process-inbox", flow_run_name="inbox")
@@ -25,9 +25,9 @@ async def process_inbox(
     limits: SpendingLimits | None = None,
     budget: Dollars | None = None,
     approve: str | None = None,
-    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 10,
-    retry_failed: Annotated[int, Field(ge=0, le=5)] = 0,
-    wait_minutes: Annotated[float, Field(gt=0)] = 60.0,
+    max_in_flight: InFlight = 10,
+    retry_failed: Retries = 0,
+    wait_minutes: Minutes = 60.0,
     prefix: str = "inbox",
     quiet_minutes: Annotated[float, Field(ge=0)] = 0.0,
 ) -> dict[str, Any]:
@@ -56,8 +56,10 @@ async def process_inbox(
         report = await process(credentials.account(), opened, options, catalog, renderer, prefix, quiet_minutes * 60)
     finally:
         await opened.aclose()
-    await artifacts.inbox(report.model_dump(mode="json"))
-    told = f"{len(report.boards)} storyboards, ${report.spent_usd:.2f} spent"
+    document = report.model_dump(mode="json")
+    made(document)
+    await Display().show(artifacts.inbox(document))
+    message = f"{len(report.boards)} storyboards, ${report.spent_usd:.2f} spent"
     name = "Completed" if report.exit_code == 0 else "Partial"
     # Prefect hands on what the state holds.
-    return cast("dict[str, Any]", Completed(name=name, message=told, data=report.model_dump(mode="json")))
+    return cast("dict[str, Any]", Completed(name=name, message=message, data=document))

@@ -13,9 +13,9 @@ from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLim
 from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
 from prefect_seedance.orchestration.render import options_of, render_board
 from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.storyboard.reading import Storyboard, read_board
 
-Dollars = Annotated[float, Field(gt=0)]
 File = Annotated[str, Field(title="File")]
 
 
@@ -27,9 +27,9 @@ async def storyboard_to_shots(
     limits: SpendingLimits | None = None,
     budget: Dollars | None = None,
     approve: str | None = None,
-    max_in_flight: Annotated[int, Field(ge=1, le=1000)] = 10,
-    retry_failed: Annotated[int, Field(ge=0, le=5)] = 0,
-    wait_minutes: Annotated[float, Field(gt=0)] = 60.0,
+    max_in_flight: InFlight = 10,
+    retry_failed: Retries = 0,
+    wait_minutes: Minutes = 60.0,
     cancel_jobs: bool = False,
 ) -> Manifest:
     """Render a storyboard into clips, a film, a timeline and a review page.

@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.cli import prefect_api
-from prefect_seedance.rendering.options import Options
+from prefect_seedance.rendering.options import MOST_IN_FLIGHT, MOST_RETRIES, Options
 from prefect_seedance.runpod.account import BASE_URL, Account
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
@@ -20,8 +20,13 @@ from prefect_seedance.storage.store import Store
 Dollars = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gte=0))]
 Limit = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gt=0))]
 RetryFailed = Annotated[
-    int, Parameter(help="New attempts for a job that failed; failed jobs are not charged.", validator=Number(gte=0))
+    int,
+    Parameter(
+        help="New attempts for a job that failed; failed jobs are not charged.",
+        validator=Number(gte=0, lte=MOST_RETRIES),
+    ),
 ]
+InFlight = Annotated[int, Parameter(help="Jobs out at once.", validator=Number(gte=1, lte=MOST_IN_FLIGHT))]
 DEFAULT = Options()
 
 
@@ -64,7 +69,7 @@ class Money:
     per_month: Limit = None
     approve_above: Dollars = None
     approve: Annotated[str | None, Parameter(help="The hash of the plan that you approve.")] = None
-    max_in_flight: Annotated[int, Parameter(help="Jobs out at once.", validator=Number(gte=1))] = DEFAULT.max_in_flight
+    max_in_flight: InFlight = DEFAULT.max_in_flight
     retry_failed: RetryFailed = DEFAULT.retry_failed
 
     def options(self) -> Options:

@@ -151,16 +151,26 @@ class TerminalRenderer:
 
 
 def run(work: Callable[[], Awaitable[T]]) -> T:
-    """Run *work* to its end; Ctrl-C and SIGTERM stop it once what it has begun to pay is written down."""
+    """Run *work* to its end; Ctrl-C, SIGTERM and SIGHUP stop it once what it has begun to pay is written down."""
+    stopped_by: list[signal.Signals] = []
 
     async def stoppable() -> T:
         task = asyncio.current_task()
         assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+        def stop(number: signal.Signals) -> None:
+            stopped_by.append(number)
+            task.cancel()
+
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                asyncio.get_running_loop().add_signal_handler(number, stop, number)
         return await work()
 
     try:
         return asyncio.run(stoppable())
     except asyncio.CancelledError:
+        if not stopped_by:
+            raise
         terminal.say(terminal.STOPPED)
-        raise SystemExit(128 + signal.SIGTERM) from None
+        raise SystemExit(128 + stopped_by[0]) from None

@@ -25,40 +25,39 @@ from pydantic import SecretStr
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.options import Money, Place
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
-from prefect_seedance.orchestration.display import MADE
+from prefect_seedance.orchestration.display import watching
 from prefect_seedance.orchestration.logs import TERMINAL
 from prefect_seedance.production.manifest import Manifest
 
 
 def render_with(name: str, parameters: dict[str, Any], place: Place, money: Money) -> Manifest:
-    """Run the rendering flow *name* here and return its manifest, or raise what stopped it.
-
-    A manifest that was written is returned even where the Prefect server has died before the flow ended.
-    """
-    made: list[Manifest] = []
-    token = MADE.set(made.append)
-    try:
-        manifest: Manifest = _run(name, parameters | _blocks(place) | _money(money))
-    except Exception as error:
-        if not made:
-            raise
-        terminal.say(f"The Prefect server has not heard how this run ended ({type(error).__name__}); here it is.")
-        return made[-1]
-    finally:
-        MADE.reset(token)
+    """Run the rendering flow *name* here and return its manifest, or raise what stopped it."""
+    manifest: Manifest = _made_by(name, parameters | _blocks(place) | _money(money))
     return manifest
 
 
 def collect_with(place: Place) -> dict[str, Any]:
     """Run the flow `collect_finished` here; returns what `Collected.as_json` makes."""
-    collected: dict[str, Any] = _run("collect_finished", _blocks(place))
+    collected: dict[str, Any] = _made_by("collect_finished", _blocks(place))
     return collected
 
 
 def process_inbox_with(place: Place, money: Money) -> dict[str, Any]:
     """Run the flow `process_inbox` here; returns the JSON of `inbox.report.Report`."""
-    report: dict[str, Any] = _run("process_inbox", _blocks(place) | _money(money))
+    report: dict[str, Any] = _made_by("process_inbox", _blocks(place) | _money(money))
     return report
+
+
+def _made_by(name: str, parameters: dict[str, Any]) -> Any:
+    """What the flow *name* makes, even where the Prefect server has died before the flow ended; or what stopped it."""
+    with watching() as made:
+        try:
+            return _run(name, parameters)
+        except Exception as error:
+            if not made:
+                raise
+            terminal.say(f"The Prefect server has not heard how this run ended ({type(error).__name__}); here it is.")
+            return made[-1]
 
 
 def _blocks(place: Place) -> dict[str, Any]:

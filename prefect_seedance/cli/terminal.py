@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv as csvlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -63,8 +65,21 @@ def document(value: Frozen | dict[str, Any] | list[Any]) -> None:
     sys.stdout.flush()
 
 
+class _Stderr(Console):
+    """A terminal that may have been closed, as by `2>&1 | head`: then nobody reads, and the run goes on."""
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().print(*objects, **how)
+
+    def on_broken_pipe(self) -> None:
+        """Write into nothing from now on: what is left in the buffer would change the exit code."""
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stderr.fileno())
+
+
 def _console() -> Console:
-    return Console(stderr=True)
+    return _Stderr(stderr=True)
 
 
 class Progress(logging.Handler):

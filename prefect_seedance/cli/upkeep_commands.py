@@ -9,14 +9,16 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from prefect_seedance.budget.limits import Limits
+from prefect_seedance.budget.report import daily, usage_of
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL
 from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, WithPrefect, uses_prefect
-from prefect_seedance.errors import (
-    BadInput,
-)
+from prefect_seedance.errors import BadInput
+from prefect_seedance.generation import resolve
 from prefect_seedance.generation.resolve import Verdict
 from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.production.tidy import remove, untidy
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store, refuse_other_kind
 
@@ -81,8 +83,6 @@ def settle(
     json: Json = False,
 ) -> int:
     """List submissions that nobody knows the fate of, or record what you found out about one."""
-    from prefect_seedance.generation import resolve
-
     verdicts: list[Verdict] = []
     verdicts += ["job id"] if job_id else []
     verdicts += ["not charged"] if not_charged else []
@@ -126,9 +126,6 @@ def report(
     per_month: Limit = None,
 ) -> int:
     """Spending, clips, time to clip, unclear and lost by day, from the ledger; what is left of the limits you name."""
-    from prefect_seedance.budget.limits import Limits
-    from prefect_seedance.budget.report import daily, usage_of
-
     store = place.open()
 
     async def read() -> int:
@@ -159,8 +156,6 @@ def tidy(
     json: Json = False,
 ) -> int:
     """List old productions and what dead processes left, or remove them. Never a clip or the ledger."""
-    from prefect_seedance.production.tidy import remove, untidy
-
     store = place.open()
 
     async def look() -> None:

@@ -14,6 +14,7 @@ from prefect.runtime import flow_run
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.orchestration import events
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
+from prefect_seedance.orchestration.display import watching
 from prefect_seedance.orchestration.render import render_board
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.rendering.options import Options
@@ -35,11 +36,17 @@ class PrefectRenderer:
         async def inbox_production(file: str, title: str) -> State[Manifest]:
             return await render_board(board, self.credentials, self.store, options, self.catalog, self.flow_run_id)
 
-        rendering: Any = inbox_production(file, board.title, return_state=True)
-        state: State[Manifest] = await rendering
-        answer = await state.aresult(raise_on_failure=False)
-        if isinstance(answer, BaseException):
-            raise answer
+        with watching() as made:
+            try:
+                rendering: Any = inbox_production(file, board.title, return_state=True)
+                state: State[Manifest] = await rendering
+                answer = await state.aresult(raise_on_failure=False)
+                if isinstance(answer, BaseException):
+                    raise answer
+            except Exception:
+                if not made:
+                    raise
+                answer = made[-1]  # the server has died; clips and production are there
         return answer
 
     async def run_is_over(self, flow_run_id: str) -> bool:

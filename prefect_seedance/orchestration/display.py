@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from prefect_seedance.orchestration.logs import TERMINAL
-from prefect_seedance.production.manifest import Manifest
 
 SECONDS = 30.0
 """The longest that one artifact may take to be shown."""
 
-MADE: ContextVar[Callable[[Manifest], None] | None] = ContextVar("MADE", default=None)
-"""Called with the manifest as soon as it is written; the flow run's last state never reaches a server that has died."""
+_MADE: ContextVar[list[Any] | None] = ContextVar("what the flows of this process have made", default=None)
 
 
 class Display:
@@ -41,7 +40,18 @@ class Display:
                 )
 
 
-def made(manifest: Manifest) -> None:
-    """Hand *manifest* to whoever waits for it in this process."""
-    if (tell := MADE.get()) is not None:
-        tell(manifest)
+@contextmanager
+def watching() -> Iterator[list[Any]]:
+    """What the flows within have made, the newest last, also where their last state never reaches a dead server."""
+    results: list[Any] = []
+    token = _MADE.set(results)
+    try:
+        yield results
+    finally:
+        _MADE.reset(token)
+
+
+def made(result: object) -> None:
+    """Hand a manifest, or the JSON of a report, to whoever waits for it in this process."""
+    if (results := _MADE.get()) is not None:
+        results.append(result)

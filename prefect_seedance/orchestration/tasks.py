@@ -10,11 +10,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
+from decimal import Decimal
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 
+from prefect_seedance.budget.limits import Limits
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.run_budget import Priced, RunBudget
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import (
     BadInput,
     DownloadFailed,
@@ -27,10 +34,14 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.generation import frames
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.keys import key_of
+from prefect_seedance.ledger.durable import run_to_completion
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record
+from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Footage, Request
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
+from prefect_seedance.orchestration.logs import log
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.pictures import assemble_film as assemble
 from prefect_seedance.production.write import Content
@@ -49,6 +60,9 @@ def safe_to_repeat(task: Any, task_run: Any, state: Any) -> bool:
     return isinstance(error, StoreUnavailable | DownloadFailed) and not isinstance(error, FOR_A_PERSON)
 
 
+BEYOND_REACH = Limits(per_month=Decimal(10**9))
+"""A task used alone is under no limit, and ends before its job does: what that may cost stays set aside until then."""
+
 _SESSION: ContextVar[RenderSession | None] = ContextVar("render session of this board run", default=None)
 
 
@@ -63,19 +77,37 @@ def sharing(session: RenderSession) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def session_or_new(credentials: RunpodCredentials, store: VideoStore) -> AsyncIterator[RenderSession]:
-    """The session of the board run that awaits this task, or a new one for a task that is used alone."""
+async def session_or_new(
+    credentials: RunpodCredentials, store: VideoStore, request: Request | None = None
+) -> AsyncIterator[RenderSession]:
+    """The session of the board run that awaits this task, or a new one for a task that is used alone.
+
+    A new one may pay for *request* and for nothing else; other runs' limits count it from the claim on.
+    """
     if (shared := _SESSION.get()) is not None:
         yield shared
         return
     opened, account = store.open(), credentials.account()
+    account.check()
+    ledger, run_id = Ledger(opened), flow_run.get_id()
+    budget = _budget_for(request, ledger, run_id)
     try:
         await opened.belongs_to(account.kind)
         await opened.prove()
         async with open_client(account) as client:
-            yield RenderSession(client, Ledger(opened))
+            try:
+                yield RenderSession(client, ledger, budget=budget, flow_run_id=run_id)
+            finally:
+                for line in await run_to_completion(budget.close):
+                    log().warning(line)
     finally:
         await opened.aclose()
+
+
+def _budget_for(request: Request | None, ledger: Ledger, flow_run_id: str | None) -> RunBudget:
+    prices = {key_of(request): upper(request, KNOWN[request.model])} if request else {}
+    spend = MonthlySpend(ledger.store)
+    return RunBudget(priced=Priced(prices, BEYOND_REACH, spend, ledger.load_whole, this_writer(flow_run_id)))
 
 
 @asynccontextmanager
@@ -105,7 +137,7 @@ async def submit_clip(
     *image* and *last_image* are paths in the store or https links. Raises `OverBudget` before anything is submitted.
     Without retries and without a time limit on purpose: either could cut between the payment and its record.
     """
-    async with session_or_new(credentials, store) as session:
+    async with session_or_new(credentials, store, request) as session:
         return await DirectSteps(session).submit("", request, image, last_image, retry=retry)
 
 

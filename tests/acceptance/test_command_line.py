@@ -167,6 +167,26 @@ def test_a_wrong_word_is_exit_code_2(words: list[str], desk: Desk) -> None:
     assert said.out == ""
 
 
+@pytest.mark.parametrize("way", [[], ["--prefect"]], ids=["here", "as a flow"])
+@pytest.mark.parametrize(
+    "words", [["--retry-failed", "6"], ["--max-in-flight", "1001"], ["--budget", "-1"]], ids=lambda words: words[0]
+)
+def test_a_value_outside_of_its_bounds_is_exit_code_2_before_anything_begins(
+    words: list[str], way: list[str], desk: Desk, emulator: RunningEmulator
+) -> None:
+    said = desk.run("render", desk.board(BOARD), *words, *way)
+    assert said.code == 2, said.err
+    assert "Something unexpected" not in said.err
+    assert emulator.calls()["run"] == 0
+
+
+def test_a_budget_of_nothing_pays_for_nothing(desk: Desk, emulator: RunningEmulator) -> None:
+    said = desk.run("render", desk.board(BOARD), "--budget", "0")
+    assert said.code == 4
+    assert "budget of $0.00; nothing was submitted" in said.err
+    assert emulator.calls()["run"] == 0
+
+
 def test_settling_lists_what_is_unclear_and_nothing_else(desk: Desk) -> None:
     said = desk.run("settle", "--json")
     assert (said.code, said.document) == (0, [])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from prefect import flow, task
+from prefect.runtime import flow_run
 from pydantic import SecretStr
 
 from prefect_seedance import (
@@ -31,6 +32,7 @@ from prefect_seedance import (
 )
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import BadInput, DownloadFailed, NeedsAttention, OverBudget, StoreUnavailable
+from prefect_seedance.ledger.record import Record
 from prefect_seedance.orchestration.tasks import safe_to_repeat
 from prefect_seedance.production.manifest import Manifest
 from tests.support.emulating import RunningEmulator
@@ -232,6 +234,35 @@ async def test_repeating_a_task_never_pays_again(
     assert clip is not None
     assert (Path(store.url) / clip).exists()
     assert len(emulator.charges) == 1
+
+
+async def test_what_a_task_used_alone_pays_counts_against_every_limit(
+    credentials: RunpodCredentials, store: VideoStore, emulator: RunningEmulator, make_request: Callable[..., Request]
+) -> None:
+    @flow
+    async def alone() -> tuple[str | None, Record]:
+        await submit_clip(make_request(), credentials, store)
+        return flow_run.get_id(), await submit_clip(make_request(), credentials, store)
+
+    run_id, record = await alone()
+    assert record.writer.flow_run_id == run_id
+    opened = store.open()
+    usage = await MonthlySpend(opened).usage(datetime.datetime.now(datetime.UTC))
+    assert usage.month.taken_usd == record.charged_usd > 0
+    assert await opened.names("spending/reservations") == [f"{record.reservation}.json"]
+    with pytest.raises(OverBudget):
+        await storyboard_to_shots(make_board("Noon."), credentials, store, limits=SpendingLimits(per_month=0.08))
+    assert len(emulator.charges) == 1
+
+
+async def test_a_task_used_alone_without_a_key_is_one_sentence(
+    credentials: RunpodCredentials, store: VideoStore, emulator: RunningEmulator, make_request: Callable[..., Request]
+) -> None:
+    with pytest.raises(BadInput, match="no usable Runpod API key"):
+        await submit_clip(
+            make_request(), RunpodCredentials(api_key=SecretStr(""), base_url=credentials.base_url), store
+        )
+    assert emulator.calls()["run"] == 0
 
 
 async def test_the_flow_can_be_retried_as_a_whole(

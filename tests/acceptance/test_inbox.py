@@ -395,6 +395,16 @@ async def test_neither_key_nor_board_is_kept_by_the_prefect_server(
     assert "k-SECRET" not in json.dumps(runs + children) + prefect_server.logs(run_id)
 
 
+async def test_what_its_boards_claim_is_claimed_by_the_flow_run_of_the_inbox(
+    credentials: RunpodCredentials, on_disk: VideoStore, serving: RunningEmulator
+) -> None:
+    await drop(on_disk.open(), "board.yaml", one("Claimed"))
+    state = await process_inbox(credentials, on_disk, return_state=True)
+    [claim] = [json.loads(path.read_text()) for path in Path(on_disk.url).glob("ledger/*/0001.json")]
+    assert claim["writer"]["flow_run_id"] == str(state.state_details.flow_run_id)
+    assert len(serving.charges) == 1
+
+
 def test_a_killed_run_is_taken_over_and_pays_nothing_twice(
     tmp_path: Path, serving: RunningEmulator, prefect_server: RunningPrefect
 ) -> None:

@@ -169,6 +169,27 @@ def test_a_stopped_render_is_resumed_for_nothing(number: signal.Signals, desk: D
     assert len(emulator.charges) == 2
 
 
+def test_a_closed_terminal_stops_a_render_in_good_order(desk: Desk, emulator: RunningEmulator) -> None:
+    process = desk.start("render", desk.board(BOARD))
+    _wait_for(Path(desk.store), "0002.json", 2)
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 129
+    assert "nothing is paid twice" in err
+    assert desk.run("render", desk.board(BOARD)).code == 0
+    assert len(emulator.charges) == 2
+
+
+def test_a_render_whose_words_nobody_reads_goes_on_to_its_end(desk: Desk, emulator: RunningEmulator) -> None:
+    process = desk.start("render", desk.board(BOARD), "--json")
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stderr.close()
+    manifest = json.loads(process.stdout.read())
+    assert (process.wait(timeout=120), manifest["status"]) == (0, "complete")
+    assert len(emulator.charges) == 2
+
+
 @pytest.mark.parametrize("damaged", ["2*", "reservations"])
 def test_a_damaged_record_of_the_money_holds_up_no_paid_clip(
     damaged: str, desk: Desk, emulator: RunningEmulator

@@ -16,7 +16,7 @@ from prefect_seedance.storage import open_store
 from tests.support.emulating import RunningEmulator
 from tests.support.renderer import Killer, Rendering
 
-PRELOADED = [f"prefect_seedance.{name}" for name in ("collecting", "store_disk", "store_s3")]
+PRELOADED = [f"prefect_seedance.{name}" for name in ("generation.collect", "storage.local", "storage.s3")]
 
 Faults = list[dict[str, Any]]
 
