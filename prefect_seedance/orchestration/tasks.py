@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from decimal import Decimal
 from typing import Any
 
 from prefect import task
@@ -60,9 +59,6 @@ def safe_to_repeat(task: Any, task_run: Any, state: Any) -> bool:
     return isinstance(error, StoreUnavailable | DownloadFailed) and not isinstance(error, FOR_A_PERSON)
 
 
-BEYOND_REACH = Limits(per_month=Decimal(10**9))
-"""A task used alone is under no limit, and ends before its job does: what that may cost stays set aside until then."""
-
 _SESSION: ContextVar[RenderSession | None] = ContextVar("render session of this board run", default=None)
 
 
@@ -82,7 +78,7 @@ async def session_or_new(
 ) -> AsyncIterator[RenderSession]:
     """The session of the board run that awaits this task, or a new one for a task that is used alone.
 
-    A new one may pay for *request* and for nothing else; other runs' limits count it from the claim on.
+    A new one may pay for *request* and for nothing else; other runs' limits count it once the task has ended.
     """
     if (shared := _SESSION.get()) is not None:
         yield shared
@@ -107,7 +103,7 @@ async def session_or_new(
 def _budget_for(request: Request | None, ledger: Ledger, flow_run_id: str | None) -> RunBudget:
     prices = {key_of(request): upper(request, KNOWN[request.model])} if request else {}
     spend = MonthlySpend(ledger.store)
-    return RunBudget(priced=Priced(prices, BEYOND_REACH, spend, ledger.load_whole, this_writer(flow_run_id)))
+    return RunBudget(priced=Priced(prices, Limits(), spend, ledger.load_whole, this_writer(flow_run_id)))
 
 
 @asynccontextmanager
