@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from docs.ledger.key_world import (
-    CLOSED,
     MAY_FOLLOW,
     OF_THE_KEY,
     Job,
@@ -273,7 +272,7 @@ class Turn:
 
     def _clean(self) -> Steps:
         w = self.w
-        gone = {m for m in w.markers if m == OF_THE_KEY or any(r.step in CLOSED for r in w.history[m : self.p.seen])}
+        gone = {m for m in w.markers if m == OF_THE_KEY or m < self.p.seen}
         yield f"{self.who} removes the closed markers", self._to("ended")._replace(markers=w.markers - gone)
         if w.unknown and gone:
             late = w.late_deletes | gone

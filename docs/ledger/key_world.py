@@ -19,7 +19,6 @@ MAY_FOLLOW: dict[str | None, frozenset[str]] = {
 """The table of legal steps that was checked. A test compares it with that of prefect_seedance/ledger/rules.py."""
 
 OPEN = frozenset({"claimed", "unclear", "accepted", "completed"})
-CLOSED = frozenset({"refused", "failed", "lost", "stored"})
 
 OF_THE_KEY = -1
 """The name of the one marker, where markers are named by the key alone."""

@@ -179,8 +179,11 @@ class MonthlySpend:
         return [entry for record in records if record for entry in record.open.values()]
 
     async def has_ended(self, entry: OpenReservation) -> bool:
-        """Nothing more can be spent under it: past its end by the store's clock, or its process is surely gone."""
-        if is_gone(entry.writer) or entry.seconds == 0:  # reopened: its run had closed it before
+        """Nothing more can be spent under it: past its end by the store's clock, or its process is surely gone.
+
+        One that was closed has ended, though a person's answer may have opened it again: it lasts no seconds.
+        """
+        if is_gone(entry.writer) or (entry.since is not None and entry.seconds == 0):
             return True
         if entry.since is None:
             return _now() >= entry.until

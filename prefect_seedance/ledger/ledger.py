@@ -204,7 +204,7 @@ class Ledger:
         if history.state in OPEN or history.last is None:
             return
         for number in numbers or history.openings():
-            if number <= history.last.number:
+            if number <= history.number:  # a stray takes a number as well: nothing can open the key there any more
                 await self.store.delete(marker_path(history.key, number))
 
     async def markers(self) -> list[tuple[str, int]]:

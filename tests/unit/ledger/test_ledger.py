@@ -12,7 +12,7 @@ import pytest
 
 from prefect_seedance.errors import LedgerUnreadable, LostRace, StoreUnavailable, Taken
 from prefect_seedance.keys import key_of
-from prefect_seedance.ledger.ledger import Ledger, record_path
+from prefect_seedance.ledger.ledger import Ledger, marker_path, record_path
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rescue import rescue_file
 from prefect_seedance.ledger.rules import History
@@ -315,3 +315,12 @@ async def test_a_job_that_an_earlier_attempt_of_a_stored_key_names_is_no_stray(l
     assert (await ledger.load_whole(first.key)).strays == ()
     await ledger.append_until_in(after(accepted, Step.ACCEPTED, job_id="of nobody"))
     assert [stray.job_id for stray in (await ledger.load_whole(first.key)).strays] == ["of nobody"]
+
+
+async def test_a_marker_whose_number_a_stray_has_taken_goes_away_when_the_key_is_closed(ledger: Ledger) -> None:
+    claim = a_claim()
+    history = await grown(ledger, claim, after(claim, Step.UNCLEAR), after(claim, Step.LOST))
+    await ledger.store.write(marker_path(claim.key, history.number + 1), b"announced, and never written")
+    history = await ledger.append(history, after(claim, Step.STRAY, job_id="late"))
+    await ledger.unmark(history, 1, history.number)
+    assert await ledger.markers() == []
