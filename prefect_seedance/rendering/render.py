@@ -108,18 +108,8 @@ def _budget_of(planned: Planned, ledger: Ledger, options: Options, flow_run_id: 
     limits = options.limits
     budget = min((limit for limit in (options.budget, limits.per_run) if limit is not None), default=None)
     priced = Priced(planned.to_pay, limits, MonthlySpend(ledger.store), ledger.load_whole, this_writer(flow_run_id))
-    before = {record.claim_id: record.charged_usd for record in _claimed_before(planned, flow_run_id)}
+    before = {record.claim_id: record.charged_usd for record in planned.claimed_before(flow_run_id)}
     return RunBudget(budget, priced=priced, charged=before)
-
-
-def _claimed_before(planned: Planned, flow_run_id: str | None) -> list[Record]:
-    """What a retried flow run has claimed already among the board's keys: the last record of each claim."""
-    if flow_run_id is None:
-        return []
-    final: dict[str, Record] = {}
-    for history in planned.histories.values():
-        final |= {r.claim_id: r for r in history.records if r.writer.flow_run_id == flow_run_id}
-    return list(final.values())
 
 
 async def _check(board: Board, planned: Planned, session: RenderSession, options: Options, host: Host) -> None:
@@ -140,12 +130,13 @@ async def _check(board: Board, planned: Planned, session: RenderSession, options
 def _refuse_above_budget(planned: Planned, session: RenderSession, host: Host) -> None:
     budget = session.budget.budget
     # What is out and may be tried again stands in the plan: it is paid once.
-    spent = [r.charged_usd for r in _claimed_before(planned, session.writer.flow_run_id) if r.key not in planned.to_pay]
+    before = planned.claimed_before(session.writer.flow_run_id)
+    spent = [record.charged_usd for record in before if record.key not in planned.to_pay]
     taken = sum(spent, Decimal(0))
     if budget is not None and taken + planned.plan.estimated_usd > budget:
-        before = f" after ${taken:.2f} spent by this run before" if taken else ""
+        after = f" after ${taken:.2f} spent by this run before" if taken else ""
         why = (
-            f"The plan costs ${planned.plan.estimated_usd:.2f}{before}, more than the budget of ${budget:.2f}; nothing "
+            f"The plan costs ${planned.plan.estimated_usd:.2f}{after}, more than the budget of ${budget:.2f}; nothing "
             "was submitted; raise the budget or render fewer shots."
         )
         host.budget_refused(why)
