@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from prefect_seedance.cli import terminal
-from prefect_seedance.cli.exit_codes import DONE, EXIT_CODES, NOTHING, REFUSED, STOPPED
+from prefect_seedance.cli.exit_codes import DONE, NOTHING, STOPPED, exit_code_of
 from prefect_seedance.cli.options import Place
 from prefect_seedance.cli.render_commands import animate, plan, render
 from prefect_seedance.cli.upkeep_commands import collect, inbox, report, settle, tidy
@@ -39,7 +39,7 @@ def doctor(*, store: str | None = None, account: str | None = None, model: str =
     place = Place(store or "", account)
     checks = asyncio.run(examine(place.who, place.open if store else None, model))
     terminal.show_checks(checks)
-    return DONE if all(check.passed for check in checks) else REFUSED
+    return max(check.exit_code for check in checks)
 
 
 def demo(*, folder: Path = Path("seedance-demo")) -> int:
@@ -78,7 +78,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except SeedanceError as error:
         for line in error.problems if isinstance(error, BadInput) else [str(error)]:
             terminal.say(line)
-        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+        return exit_code_of(error)
     except KeyboardInterrupt:
         terminal.say(terminal.STOPPED)
         return STOPPED

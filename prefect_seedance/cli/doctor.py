@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from prefect_seedance.catalog.loading import load_catalog
+from prefect_seedance.cli.exit_codes import DONE, exit_code_of
 from prefect_seedance.errors import BadInput, SeedanceError
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
@@ -18,10 +19,10 @@ from prefect_seedance.video import decoder
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at, and what was seen."""
+    """One thing looked at, what was seen, and what a command would end with that meets it."""
 
     name: str
-    passed: bool
+    exit_code: int
     summary: str
 
 
@@ -69,9 +70,9 @@ async def examine(who: Callable[[], Account], store: Callable[[], Store] | None,
 
 async def _check(name: str, look: Callable[[], Awaitable[str]]) -> Check:
     try:
-        return Check(name, passed=True, summary=await look())
+        return Check(name, DONE, await look())
     except SeedanceError as error:
-        return Check(name, passed=False, summary=str(error))
+        return Check(name, exit_code_of(error), str(error))
 
 
 async def _prefect() -> str:

@@ -23,3 +23,7 @@ EXIT_CODES: tuple[tuple[type[SeedanceError], int], ...] = (
     (StoreUnavailable, REFUSED),
     (SeedanceError, NOTHING),
 )
+
+
+def exit_code_of(error: SeedanceError) -> int:
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))

@@ -241,7 +241,7 @@ def _cell(name: str, value: object) -> str:
 
 def show_checks(checks: Sequence[Check]) -> None:
     for check in checks:
-        say(f"{'✓' if check.passed else '✗'} {check.name}: {check.summary}")
+        say(f"{'✗' if check.exit_code else '✓'} {check.name}: {check.summary}")
 
 
 def _cell_of(text: str) -> str:

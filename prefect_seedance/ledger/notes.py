@@ -46,9 +46,10 @@ class Notes:
     async def seen_again(
         self, record: Record, what: str, *, look: Elapsed, after: float, by_another: bool = False
     ) -> bool:
-        """Had *what* been noted about *record* *after* seconds before *look* began, and by another run? Else it is now.
+        """Whether *what* was noted about *record* at least *after* seconds before *look* began; if never, it is now.
 
-        A machine that sleeps within a look makes no old note of a young one.
+        With *by_another* only a note of another run counts. A machine that sleeps within a look makes no old note of a
+        young one.
         """
         try:
             if not await self.store.exists(path := note_path(record, what)):

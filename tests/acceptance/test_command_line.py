@@ -217,6 +217,9 @@ def test_the_doctor_says_what_would_work(desk: Desk) -> None:
     said = desk.run("doctor", RUNPOD_API_KEY="wrong")
     assert said.code == 2
     assert "✗ API" in said.err
+    said = desk.run("doctor", RUNPOD_BASE_URL="http://127.0.0.1:9/v2")
+    assert said.code == 1
+    assert "can't be reached" in said.err
 
 
 def unclear_ones(desk: Desk, emulator: RunningEmulator, *prompts: str) -> list[Record]:
