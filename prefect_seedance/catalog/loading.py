@@ -10,8 +10,16 @@ from pydantic import ValidationError
 
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog, with_rows
 from prefect_seedance.errors import BadInput
+from prefect_seedance.text import printable
 
 VARIABLE = "PREFECT_SEEDANCE_CATALOG"
+
+
+def refuse_unknown(model: str, catalog: Catalog) -> None:
+    """Raise `BadInput` for a *model* that has no row in *catalog*."""
+    if model not in catalog:
+        known = ", ".join(sorted(catalog))
+        raise BadInput(f"The catalog has no endpoint {printable(model)}; nothing was submitted; it has {known}.")
 
 
 def load_catalog() -> Catalog:

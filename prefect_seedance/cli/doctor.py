@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from prefect_seedance.catalog.loading import load_catalog
+from prefect_seedance.catalog.loading import load_catalog, refuse_unknown
 from prefect_seedance.cli.exit_codes import DONE, exit_code_of
 from prefect_seedance.errors import BadInput, SeedanceError
 from prefect_seedance.runpod.account import Account
@@ -35,8 +35,7 @@ async def examine(who: Callable[[], Account], store: Callable[[], Store] | None,
     async def api() -> str:
         account = who()
         account.check()
-        if model not in load_catalog():
-            raise BadInput(f"The catalog has no endpoint {model}; it has {', '.join(sorted(load_catalog()))}.")
+        refuse_unknown(model, load_catalog())
         async with RunpodClient(account) as client:
             await client.check(model)
         return f"{account.base_url} takes the key and knows {model}"

@@ -19,7 +19,8 @@ from prefect.runtime import flow_run
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
-from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.catalog.endpoints import Catalog
+from prefect_seedance.catalog.loading import load_catalog, refuse_unknown
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import (
     BadInput,
@@ -83,16 +84,19 @@ async def session_or_new(
     if (shared := _SESSION.get()) is not None:
         yield shared
         return
-    opened, account = store.open(), credentials.account()
+    account, catalog, run_id = credentials.account(), load_catalog(), flow_run.get_id()
     account.check()
-    ledger, run_id = Ledger(opened), flow_run.get_id()
-    budget = _budget_for(request, ledger, run_id)
+    if request is not None:
+        refuse_unknown(request.model, catalog)
+    opened = store.open()
+    ledger = Ledger(opened)
+    budget = _budget_for(request, catalog, ledger, run_id)
     try:
         await opened.belongs_to(account.kind)
         await opened.prove()
         async with open_client(account) as client:
             try:
-                yield RenderSession(client, ledger, budget=budget, flow_run_id=run_id)
+                yield RenderSession(client, ledger, catalog=catalog, budget=budget, flow_run_id=run_id)
             finally:
                 for line in await run_to_completion(budget.close):
                     log().warning(line)
@@ -100,8 +104,8 @@ async def session_or_new(
         await opened.aclose()
 
 
-def _budget_for(request: Request | None, ledger: Ledger, flow_run_id: str | None) -> RunBudget:
-    prices = {key_of(request): upper(request, KNOWN[request.model])} if request else {}
+def _budget_for(request: Request | None, catalog: Catalog, ledger: Ledger, flow_run_id: str | None) -> RunBudget:
+    prices = {key_of(request): upper(request, catalog[request.model])} if request else {}
     spend = MonthlySpend(ledger.store)
     return RunBudget(priced=Priced(prices, Limits(), spend, ledger.load_whole, this_writer(flow_run_id)))
 

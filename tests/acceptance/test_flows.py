@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import json
 import threading
 from collections.abc import Callable
 from decimal import Decimal
@@ -263,6 +264,26 @@ async def test_a_task_used_alone_without_a_key_is_one_sentence(
             make_request(), RunpodCredentials(api_key=SecretStr(""), base_url=credentials.base_url), store
         )
     assert emulator.calls()["run"] == 0
+
+
+async def test_a_task_used_alone_goes_by_the_users_own_catalog(
+    credentials: RunpodCredentials,
+    store: VideoStore,
+    emulator: RunningEmulator,
+    make_request: Callable[..., Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = {"title": "Dearer", "durations": [2], "checked": "2026-11-01"}
+    tiers = [{"name": "480p", "sizes": ["640x640"], "per_second": "0.5"}]
+    rows = tmp_path / "rows.yaml"
+    rows.write_text(json.dumps([row | {"slug": "seedance-1-0-pro", "tiers": tiers}]), encoding="utf-8")
+    monkeypatch.setenv("PREFECT_SEEDANCE_CATALOG", str(rows))
+    record = await submit_clip(make_request(), credentials, store)
+    assert record.estimated_usd == Decimal("0.5") * record.request.duration
+    with pytest.raises(BadInput, match="no endpoint seedance-9; nothing was submitted"):
+        await submit_clip(make_request(model="seedance-9"), credentials, store)
+    assert len(emulator.charges) == 1
 
 
 async def test_the_flow_can_be_retried_as_a_whole(
