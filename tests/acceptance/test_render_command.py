@@ -223,14 +223,15 @@ def test_a_report_adds_up_to_the_bill(desk: Desk, emulator: RunningEmulator) -> 
 
 
 def test_a_collector_names_what_it_cannot_read(desk: Desk, emulator: RunningEmulator) -> None:
+    desk.run("render", desk.board(BOARD))
     damaged = Path(desk.store) / "ledger" / f"sd1-{'0' * 32}"
     damaged.mkdir(parents=True)
     (damaged / "0001.json").write_text("{")
     marker = Path(desk.store) / "ledger-open" / f"{damaged.name}-0001"
-    marker.parent.mkdir()
+    marker.parent.mkdir(exist_ok=True)
     marker.write_text("{")
     collected = desk.run("collect", "--json")
     assert (collected.code, collected.document["running"]) == (3, 0)
     assert [error["key"] for error in collected.document["errors"]] == [damaged.name]
     assert f"{damaged.name} can't be read" in collected.err
-    assert emulator.charges == []
+    assert len(emulator.charges) == 2
