@@ -69,7 +69,11 @@ def test_the_sdist_holds_all_that_an_editable_install_and_its_tests_need(built: 
     [sdist] = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {member.name.split("/", 1)[1] for member in archive.getmembers()}
-    assert names >= WANTED | {"flows/storyboard_to_shots.py", "examples/lighthouse.yaml", "tests/test_package.py"}
+    assert names >= WANTED | {
+        "flows/storyboard_to_shots.py",
+        "examples/lighthouse.yaml",
+        "tests/acceptance/test_package.py",
+    }
     assert names >= {"Makefile", "constraints.txt", "deployments/prefect.yaml"}
 
 

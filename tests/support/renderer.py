@@ -200,7 +200,8 @@ async def render_board(base_url: str, store: Store, prompt: str, killer: Killer)
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
         run = RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK)
         board = await rendered(run, *map(small, shots_of(prompt)))
-    return {"states": [record.step for record in board.records.values()]}
+    by_shot = sorted(board.records.values(), key=lambda record: record.request.prompt)
+    return {"states": [record.step for record in by_shot]}
 
 
 def shots_of(prompt: str) -> list[str]:

@@ -12,16 +12,19 @@ from prefect_seedance.ledger.notes import Notes, note_path
 from prefect_seedance.storage.store import Store
 from tests.support.renderer import HookedStore, accepted, age_the_notes
 
+AT_ONCE = -60.0
+"""No grace at all, on a store that dates its files by whole seconds too."""
+
 
 async def test_what_is_seen_for_the_first_time_was_not_seen_before_and_is_from_then_on(either_store: Store) -> None:
     first, another, record = Notes(either_store, "first"), Notes(either_store, "another"), accepted("a")
-    assert not await first.seen_again(record, "gone", look=Elapsed(), after=0)
-    assert await first.seen_again(record, "gone", look=Elapsed(), after=0)
-    assert not await first.seen_again(record, "gone", look=Elapsed(), after=0, by_another=True)
+    assert not await first.seen_again(record, "gone", look=Elapsed(), after=AT_ONCE)
+    assert await first.seen_again(record, "gone", look=Elapsed(), after=AT_ONCE)
+    assert not await first.seen_again(record, "gone", look=Elapsed(), after=AT_ONCE, by_another=True)
     assert not await another.seen_again(record, "gone", look=Elapsed(), after=3600, by_another=True)
-    assert await another.seen_again(record, "gone", look=Elapsed(), after=0, by_another=True)
-    assert not await another.seen_again(record, "dead-link", look=Elapsed(), after=0)
-    assert not await another.seen_again(record.model_copy(update={"number": 3}), "gone", look=Elapsed(), after=0)
+    assert await another.seen_again(record, "gone", look=Elapsed(), after=AT_ONCE, by_another=True)
+    assert not await another.seen_again(record, "dead-link", look=Elapsed(), after=AT_ONCE)
+    assert not await another.seen_again(record.model_copy(update={"number": 3}), "gone", look=Elapsed(), after=AT_ONCE)
 
 
 async def test_a_machine_that_sleeps_within_a_look_makes_no_old_note_of_a_young_one(folder_store: Store) -> None:
@@ -35,12 +38,12 @@ async def test_a_machine_that_sleeps_within_a_look_makes_no_old_note_of_a_young_
 
 async def test_what_was_seen_otherwise_since_begins_anew(either_store: Store) -> None:
     notes, record = Notes(either_store, "run"), accepted("a")
-    await notes.seen_again(record, "gone", look=Elapsed(), after=0)
+    await notes.seen_again(record, "gone", look=Elapsed(), after=AT_ONCE)
     await notes.forget(record, "gone")
     await notes.forget(record, "never noted")
-    assert not await notes.seen_again(record, "gone", look=Elapsed(), after=0)
+    assert not await notes.seen_again(record, "gone", look=Elapsed(), after=AT_ONCE)
     await either_store.write(note_path(record, "gone"), b"{")
-    assert not await notes.seen_again(record, "gone", look=Elapsed(), after=0), "nobody knows who noted that"
+    assert not await notes.seen_again(record, "gone", look=Elapsed(), after=AT_ONCE), "nobody knows who noted that"
 
 
 async def test_notes_about_what_is_closed_are_removed_and_no_others(either_store: Store) -> None:
