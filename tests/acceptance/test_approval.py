@@ -172,7 +172,7 @@ def test_an_approval_is_used_once(deployed: Deployed, emulator: RunningEmulator)
     deployed.answer(run, approved=True)
     deployed.end(run, "Partial")
     again = deployed.start_until_asked(retry_failed=1)
-    assert "| lamp | generate |" in deployed.asked(again)
+    assert "| lamp | retry |" in deployed.asked(again)
     assert "| arrival | reuse |" in deployed.asked(again)
     assert emulator.calls()["run"] == 2
     assert len(emulator.charges) == 1

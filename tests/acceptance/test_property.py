@@ -239,6 +239,7 @@ class Lives(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Left in peace, everything comes to an end: collected, settled truthfully, nothing open."""
+        self.emulator.clear_faults()
         with self.folder:
             if any(len(self.jobs(which)) > 1 for which in (0, 1)):
                 return  # an invariant has told it
