@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.cli import prefect_api
+from prefect_seedance.cli.prefect_settings import prepare_prefect
 from prefect_seedance.rendering.options import MOST_IN_FLIGHT, MOST_RETRIES, Options
 from prefect_seedance.runpod.account import BASE_URL, Account
 from prefect_seedance.storage import open_store
@@ -42,7 +43,8 @@ class Place:
     def open(self) -> Store:
         """The store itself; raises `BadStore` for what can't be one, `BadInput` for a block that is not saved."""
         if self.store.startswith("block:"):
-            from prefect_seedance.cli.prefect_settings import load_store
+            prepare_prefect()
+            from prefect_seedance.cli.saved_blocks import load_store
 
             return load_store(self.store).open()
         return open_store(self.store, public_base_url=self.public_base_url)
@@ -50,7 +52,8 @@ class Place:
     def who(self) -> Account:
         """The account of the block, else of the environment, not checked yet; `BadInput` for a block not saved."""
         if self.account is not None:
-            from prefect_seedance.cli.prefect_settings import load_credentials
+            prepare_prefect()
+            from prefect_seedance.cli.saved_blocks import load_credentials
 
             return load_credentials(self.account).account()
         return Account(

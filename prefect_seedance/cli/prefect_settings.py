@@ -1,12 +1,13 @@
-"""Prefect as the command line uses it: quiet on the terminal, with time for a first start, and blocks by name.
+"""Prefect as the command line uses it: quiet on the terminal, with time for a first start, and with an API.
 
-The settings have to be in the environment before Prefect is imported, so they are made when this module is.
+Settings have to be in the environment before Prefect is imported, so nothing here imports it.
 """
 
 from __future__ import annotations
 
 import os
-from typing import Any
+
+from prefect_seedance.cli import temporary_server
 
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -21,30 +22,9 @@ QUIET = {
     # A first start makes a database, which takes up to 40 s on two cores.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
 }
-os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-
-from prefect_seedance.errors import BadInput  # noqa: E402
-from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore  # noqa: E402
 
 
-def load_store(name: str) -> VideoStore:
-    """The saved store `block:NAME`; `BadInput` if there is none."""
-    store: VideoStore = _loaded(VideoStore, name)
-    return store
-
-
-def load_credentials(name: str) -> RunpodCredentials:
-    """The saved credentials `block:NAME`; `BadInput` if there are none."""
-    credentials: RunpodCredentials = _loaded(RunpodCredentials, name)
-    return credentials
-
-
-def _loaded(kind: Any, name: str) -> Any:
-    name = name.removeprefix("block:")
-    try:
-        return kind.load(name)
-    except ValueError as error:
-        raise BadInput(
-            f"There is no saved {kind.get_block_type_slug()} block named {name}; nothing was submitted; save one in "
-            "the Prefect UI under Blocks."
-        ) from error
+def prepare_prefect() -> None:
+    """Make Prefect quiet and see that it has an API. Call it before anything imports Prefect; again does nothing."""
+    os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
+    temporary_server.start_unless_configured()

@@ -12,6 +12,7 @@ from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
 from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, RetryFailed, WithPrefect, uses_prefect
+from prefect_seedance.cli.prefect_settings import prepare_prefect
 from prefect_seedance.errors import (
     SeedanceError,
 )
@@ -149,6 +150,7 @@ def _render_as_flow(
         who.check()
         asyncio.run(_ask_api(who, planned))
         terminal.show_plan(planned, as_json=False)
+        prepare_prefect()
         from prefect_seedance.cli.run_flows import render_with
 
         return render_with(flow, parameters, place, money)

@@ -1,29 +1,21 @@
-"""Runs the flows for the command line, on the Prefect API that is configured or on one of its own."""
+"""Runs the flows for the command line, on the Prefect API that `prepare_prefect` has seen to."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import logging
-import signal
-import subprocess
-import threading
 from importlib import import_module
 from typing import Any
 
-from prefect_seedance.cli.prefect_settings import load_credentials, load_store
-
-# isort: split
 from prefect import Flow
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
-from prefect.server.api.server import SubprocessASGIServer
-from prefect.settings import get_current_settings
 from pydantic import SecretStr
 
-from prefect_seedance.cli import terminal
+from prefect_seedance.cli import temporary_server, terminal
 from prefect_seedance.cli.options import Money, Place
+from prefect_seedance.cli.saved_blocks import load_credentials, load_store
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import watching
 from prefect_seedance.orchestration.logs import TERMINAL
@@ -100,29 +92,10 @@ def _run(name: str, parameters: dict[str, Any]) -> Any:
 
 @functools.cache
 def _begin() -> None:
-    """Once per process: start a server if no API is configured, and have progress printed."""
-    if not get_current_settings().api.url:
-        terminal.say("Starting a Prefect server for this run (the first start takes up to a minute) …")
-        starting = threading.Thread(target=_start_server, daemon=True)
-        starting.start()
-        starting.join()
+    """Once per process: wait for the server that was started for it, and have progress printed."""
+    temporary_server.wait_until_ready()
     TERMINAL.addHandler(terminal.Progress())
     TERMINAL.setLevel(logging.INFO)
-
-
-def _start_server() -> None:
-    """Start Prefect's own server for one run. Call it in a thread of its own, which is then deaf to Ctrl-C.
-
-    The server inherits that. Otherwise Ctrl-C in a terminal would end it too, and the run could not say how it ended.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    server = SubprocessASGIServer()
-    with contextlib.suppress(RuntimeError):  # the run meets the same error, and reports it
-        server.start()
-    if server.server_process is not None:
-        # A pipe that only this process holds open: when it is killed, the server does not outlive it.
-        minder = ["sh", "-c", 'read _; kill "$0" 2> /dev/null', str(server.server_process.pid)]
-        subprocess.Popen(minder, stdin=subprocess.PIPE, start_new_session=True)
 
 
 async def _state_of(flow: Flow[..., Any], parameters: dict[str, Any]) -> State[Any]:

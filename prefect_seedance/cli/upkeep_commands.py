@@ -14,6 +14,7 @@ from prefect_seedance.budget.report import daily, usage_of
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL
 from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, WithPrefect, uses_prefect
+from prefect_seedance.cli.prefect_settings import prepare_prefect
 from prefect_seedance.errors import BadInput
 from prefect_seedance.generation import resolve
 from prefect_seedance.generation.resolve import Verdict
@@ -26,6 +27,7 @@ from prefect_seedance.storage.store import Store, refuse_other_kind
 def inbox(place: Place, money: Money = UNLIMITED, *, prefect: WithPrefect = False, json: Json = False) -> int:
     """Process every storyboard in the store's inbox once."""
     if uses_prefect(place, wanted=prefect):
+        prepare_prefect()
         from prefect_seedance.cli.run_flows import process_inbox_with
 
         report = process_inbox_with(place, money)
@@ -42,6 +44,7 @@ def collect(place: Place, *, prefect: WithPrefect = False, json: Json = False) -
     place.who().check()
     asyncio.run(_look_at(place))
     if uses_prefect(place, wanted=prefect):
+        prepare_prefect()
         from prefect_seedance.cli.run_flows import collect_with
 
         collected = collect_with(place)

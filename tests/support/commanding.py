@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from tests.support.forked import Forker, forker
 
 COMMAND = [sys.executable, "-m", "prefect_seedance.cli"]
 
@@ -27,6 +30,15 @@ class Said:
         return json.loads(self.out)
 
 
+def _forker_for(environment: dict[str, str]) -> Forker:
+    """One that has read the same settings of Prefect: these are read once, when it is imported."""
+    settings = {name: value for name, value in environment.items() if name.startswith("PREFECT_")}
+    modules = ("prefect_seedance.cli.app",)
+    if "PREFECT_API_URL" in settings:
+        return forker((*modules, "tests.support.warm_commands"), tuple(sorted(settings.items())))
+    return forker(modules)
+
+
 class Desk:
     """A folder with a storyboard, a store, and an environment to run commands in."""
 
@@ -41,17 +53,17 @@ class Desk:
         return str(path)
 
     def run(self, *words: str, **environment: str) -> Said:
-        ended = subprocess.run(
-            self._words(words),
-            env=self.environment | environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert "Traceback" not in ended.stderr, ended.stderr
-        return Said(ended.returncode, ended.stdout, ended.stderr)
+        everything = self.environment | environment
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            running = _forker_for(everything).start(
+                [*COMMAND[2:], *words, "--store", self.store], everything, str(self.folder), out.fileno(), err.fileno()
+            )
+            code = running.wait(timeout=300)
+            out.seek(0)
+            err.seek(0)
+            said = Said(code, out.read(), err.read())
+        assert "Traceback" not in said.err, said.err
+        return said
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Begin a command without waiting for its end."""

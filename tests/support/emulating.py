@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from types import TracebackType
 from typing import Any
 
 import httpx
+
+from tests.support.forked import Forked, forker
 
 
 class RunningEmulator:
@@ -18,7 +18,7 @@ class RunningEmulator:
     `with RunningEmulator.start(speed=50, state=path) as emulator:` ends it; so does `stop()`.
     """
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: Forked) -> None:
         assert process.stdout is not None
         self.process = process
         self.base_url = process.stdout.readline().strip()
@@ -31,9 +31,13 @@ class RunningEmulator:
     def start(cls, **options: Any) -> RunningEmulator:
         """Start it with the options of its command line: port, speed, latency, faults, serve, state."""
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        command = [sys.executable, "-m", "prefect_seedance.emulator", *words]
-        environment = os.environ | {"PREFECT_SEEDANCE_EMULATOR_PARENT": str(os.getpid())}
-        return cls(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
+        forking = forker(("prefect_seedance.emulator.server",))
+        environment = os.environ | {"PREFECT_SEEDANCE_EMULATOR_PARENT": str(forking.process.pid)}
+        says, hears = os.pipe()
+        process = forking.start(["prefect_seedance.emulator", *words], environment, os.getcwd(), hears, 2)
+        os.close(hears)
+        process.stdout = os.fdopen(says)
+        return cls(process)
 
     def stop(self) -> int:
         """End it and return its exit code."""

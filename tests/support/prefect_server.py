@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 
+from prefect_seedance.cli.temporary_server import with_database
 from tests.support.processes import free_port
 
 START_SECONDS = 300
@@ -132,8 +133,7 @@ def serving_on(folder: Path, more: dict[str, str]) -> Iterator[RunningPrefect]:
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     running = RunningPrefect(f"http://127.0.0.1:{port}/api", folder / "home")
-    environment = os.environ | running.environment | more
-    del environment["PREFECT_API_URL"]
+    environment = _of_a_server(running.home, more)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
@@ -179,10 +179,16 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path
         time.sleep(0.1)
 
 
+def _of_a_server(home: Path, more: dict[str, str]) -> dict[str, str]:
+    """The environment of a server that keeps its database in *home*, which begins with one, unless *more* names one."""
+    environment = os.environ | RunningPrefect("", home).environment | more
+    del environment["PREFECT_API_URL"]
+    return environment | with_database(environment)
+
+
 def mind(folder: Path, port: str) -> None:
     """Run a server until nobody uses it any more, or until it ends."""
-    environment = os.environ | RunningPrefect("", folder / "home").environment | {"PREFECT_SERVER_UI_ENABLED": "false"}
-    del environment["PREFECT_API_URL"]
+    environment = _of_a_server(folder / "home", {"PREFECT_SERVER_UI_ENABLED": "false"})
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
     with (folder / "log").open("ab") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
