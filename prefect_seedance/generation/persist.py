@@ -51,6 +51,7 @@ class _Persisting:
     """Downloads over one account into one store."""
 
     def __init__(self, session: RenderSession) -> None:
+        self.session = session
         self.client = session.client
         self.ledger = session.ledger
         self.notes = session.notes
@@ -90,7 +91,7 @@ class _Persisting:
         try:
             if link is None:
                 raise LinkDead("the final answer holds no link")
-            sha256 = await self.client.download(link, scratch)
+            sha256 = await self.client.download(link, scratch, on_begin=lambda: self.session.fetching(record.key))
             return await self._publish(history, record, scratch, sha256, await decoder.examine(scratch))
         except LinkDead as error:
             new = await self._ask_for_link(record)

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from prefect_seedance.budget.run_budget import RunBudget
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
 from prefect_seedance.generation.poll_times import SharedPolling, Waiting
+from prefect_seedance.generation.sender import AT_ONCE
 from prefect_seedance.ledger import durable, rules
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.notes import Notes
@@ -53,17 +54,50 @@ class RenderSession:
         self.retry_failed = retry_failed
         self.writer = writer or this_writer(flow_run_id)
         self.on_step = on_step
+        self.planned: dict[str, History] = {}
+        """What the plan has read. A first claim is made on that: it is exclusive, so that a stale one only loses."""
         self.claims: set[str] = set()
         self.in_doubt: dict[str, Record] = {}
         """Claims, by key, that were sent and whose history can't be read."""
         self._left: dict[str, History] = {}
         self._slots = asyncio.Semaphore(max_in_flight)
+        self._claims_at_once = asyncio.Semaphore(AT_ONCE)  # whoever is let through does not queue elsewhere
+        self._in_flight: set[str] = set()
+        self._finished: set[str] = set()
+        self._nothing_to_fetch = asyncio.Event()
+        self._nothing_to_fetch.set()
 
     @contextlib.asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """One of the run's places in flight, from before the claim until the job has ended."""
-        async with self._slots:
+    async def slot(self, key: str) -> AsyncIterator[None]:
+        """One of the run's places in flight, from before the claim until the download begins, or nothing is to come."""
+        await self._slots.acquire()
+        self._in_flight.add(key)
+        try:
             yield
+        finally:
+            self.fetching(key)
+
+    @contextlib.asynccontextmanager
+    async def turn_to_claim(self) -> AsyncIterator[None]:
+        """Finished jobs go first: no claim begins while one of them waits for its download."""
+        async with self._claims_at_once:
+            await self._nothing_to_fetch.wait()
+            await self.client.turn_to_submit()
+            yield
+
+    def finished(self, key: str) -> None:
+        """The job of *key*, which holds a place, has ended, and its clip is to be fetched."""
+        self._finished.add(key)
+        self._nothing_to_fetch.clear()
+
+    def fetching(self, key: str) -> None:
+        """The download of *key* has begun, or will not: its place in flight, if it has one, is for the next shot."""
+        self._finished.discard(key)
+        if not self._finished:
+            self._nothing_to_fetch.set()
+        if key in self._in_flight:
+            self._in_flight.remove(key)
+            self._slots.release()
 
     async def history_of(self, record: Record) -> History:
         """The history that *record* ends, as this run has left it a moment ago or as the ledger has it now."""

@@ -1,7 +1,7 @@
 """Make sure that a job was submitted, once and by whomever: claim, POST, outcome. The only step that may cost money.
 
-The claim, the POST and its outcome run in a thread of their own, so that once begun neither a cancellation nor SIGTERM
-nor a first Ctrl-C can come between the money and its record.
+The claim, the POST and its outcome run in the sender's loop, so that once begun neither a cancellation nor SIGTERM nor
+a first Ctrl-C can come between the money and its record.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ from prefect_seedance.errors import (
     NeedsAttention,
     OverBudget,
     Refused,
+    SeedanceError,
     StoreUnavailable,
     SubmissionUnclear,
     TooLate,
     TryAgainLater,
 )
 from prefect_seedance.generation.ends import ended
+from prefect_seedance.generation.sender import settled
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger import rules
 from prefect_seedance.ledger.clocks import Elapsed
-from prefect_seedance.ledger.durable import run_to_completion
 from prefect_seedance.ledger.pauses import pauses
 from prefect_seedance.ledger.record import Record, RefusalReason, Step, next_step
 from prefect_seedance.ledger.rules import History
@@ -57,17 +58,19 @@ async def submit(
     retry: bool = False,
 ) -> History:
     """Make sure that a job for *request* was submitted, by whomever. Repeating it never submits twice."""
-    refusals, races = 0, pauses(0.02, 2.0)
+    refusals, races, key = 0, pauses(0.02, 2.0), key_of(request)
     while True:
-        history = await session.ledger.load(key_of(request))
+        history = _planned(session, key, retry=retry) or await session.ledger.load(key)
         last = history.last
         observation = session.ledger.observation(last) if last else rules.ClaimObservation()
         match rules.decide(history, _now(), observation, retry=retry):
             case rules.Claim():
                 try:
-                    history = await _claim_and_post(session, history, request, image, last_image)
+                    async with session.turn_to_claim():
+                        history = await _claim_and_post(session, history, request, image, last_image)
                 except LostRace:
                     await asyncio.sleep(next(races))
+                    await _unannounce(session, history)
                     continue
                 pause = _pause_before_claiming_again(history.last, refusals)
                 if pause is None:
@@ -82,6 +85,19 @@ async def submit(
                 return history
 
 
+def _planned(session: RenderSession, key: str, *, retry: bool) -> History | None:
+    """The history that the plan has read, once, if a claim may follow: whatever else it says may have changed since."""
+    planned = session.planned.pop(key, None)
+    claimable = planned is not None and isinstance(rules.decide(planned, _now(), retry=retry), rules.Claim)
+    return planned if claimable else None
+
+
+async def _unannounce(session: RenderSession, known: History) -> None:
+    """Take away the marker of a claim that lost its number to a key that is closed by now."""
+    with contextlib.suppress(SeedanceError):  # the collector removes what is left
+        await session.ledger.unmark(await session.ledger.load(known.key), known.number + 1)
+
+
 async def _claim_and_post(
     session: RenderSession, history: History, request: Request, image: str | None, last_image: str | None
 ) -> History:
@@ -92,7 +108,7 @@ async def _claim_and_post(
     session.budget.lease(claim)
     session.claims.add(claim.claim_id)
     try:
-        history = await run_to_completion(lambda: _pay(session, history, claim, fields), paid=False)
+        history = await settled(lambda: _pay(session, history, claim, fields))
     except LedgerUnreadable:  # sent, and its outcome has no place in a history that can't be read
         session.in_doubt[claim.key] = claim
         raise
@@ -124,9 +140,9 @@ def new_claim(session: RenderSession, history: History, request: Request) -> Rec
 
 
 async def _pay(session: RenderSession, history: History, claim: Record, fields: dict[str, Any]) -> History:
-    """Write it down, pay, write it down. Runs in a sender thread, on a loop of its own."""
+    """Write it down, pay, write it down. Runs in the sender's loop."""
     since = Elapsed()
-    claim = claim.model_copy(update={"at": _now(), "claimed_at": _now()})  # it may have queued for this thread
+    claim = claim.model_copy(update={"at": _now(), "claimed_at": _now()})  # it may have waited for its place
 
     def late() -> bool:
         return since.seconds >= SEND_WITHIN or session.budget.has_ended(claim)

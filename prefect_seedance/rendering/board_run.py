@@ -72,6 +72,7 @@ class BoardRun:
         Cancelled, it first waits for what has begun to pay: a claim on its way is always followed by its outcome.
         """
         wanted = to_render(self.board, self.planned)
+        self.session.planned = {key: self.planned.histories[key] for key in wanted}
         self._shot_tasks = {key: asyncio.create_task(self._end(shot)) for key, shot in wanted.items()}
         tasks = list(self._shot_tasks.values())
         try:
@@ -101,20 +102,22 @@ class BoardRun:
         return f"{shot.id}: {result.status}{paid}{error}"
 
     async def _render_shot(self, shot: BoardShot) -> Record:
-        request = shot.request
+        request, key = shot.request, shot.key
         assert request is not None  # a plan renders no blocked shot
+        assert key is not None
         image, last_image = await self._first_frame(shot), None
         if (picture := shot.last_image) is not None:
             last_image = await self._mended(lambda: self.steps.publish(shot.id, picture, request.size))
         for attempt in range(self.session.retry_failed + 1):
-            async with self.session.slot():
+            async with self.session.slot(key):
                 record = await self._submitted(shot, request, image, last_image, retry=attempt > 0)
                 if record.step is Step.ACCEPTED:
                     record = await self._waited(shot, record)
+                if record.step is Step.COMPLETED:
+                    self.session.finished(key)
+                    record = await self._persisted(shot, record)
             if record.step is not Step.FAILED:
                 break
-        if record.step is Step.COMPLETED:
-            record = await self._persisted(shot, record)
         return record
 
     async def _submitted(

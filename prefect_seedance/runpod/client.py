@@ -8,7 +8,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
@@ -25,9 +25,10 @@ from prefect_seedance.errors import (
     TryAgainLater,
 )
 from prefect_seedance.runpod.account import Account
-from prefect_seedance.runpod.connections import Connections, certificates
+from prefect_seedance.runpod.connections import Connections
 from prefect_seedance.runpod.download import DOWNLOAD_SECONDS, LARGEST_CLIP, MediaHost
-from prefect_seedance.runpod.rate_limit import Quota
+from prefect_seedance.runpod.post import post
+from prefect_seedance.runpod.rate_limit import status_calls_of, submits_of
 from prefect_seedance.runpod.responses import (
     Answer,
     classify,
@@ -42,8 +43,6 @@ log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 30.0
 """How long the answer to a POST may take; /run usually answers within one or two."""
-STATUS_PER_SECOND = 90.0
-"""Of one process, and ten seconds' worth at once: Runpod takes 2000 in 10 s per user and endpoint (send-requests)."""
 
 BUSY = 429
 REFUSALS = frozenset({400, 401, 402, 403, 404, 413, 422})
@@ -64,14 +63,13 @@ NOBODY_KNOWS = (
 
 
 class RunpodClient:
-    """One account's API, with its connections and its budget of status calls. Open it with `async with`."""
+    """One account's API, with its connections. Open it with `async with`. Quotas are shared by the whole process."""
 
     def __init__(self, account: Account, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.account = account
         self.answer_seconds = answer_seconds
-        self._quota = Quota(STATUS_PER_SECOND)
 
-    async def __aenter__(self) -> RunpodClient:
+    async def __aenter__(self) -> Self:
         self._api = Connections(20, timeout=15.0, headers=self._headers)
         self._media = MediaHost(public_only=self.account.kind == "real")
         return self
@@ -97,6 +95,15 @@ class RunpodClient:
             except TimeoutError as error:
                 raise httpx.ReadTimeout(f"no whole answer within {self.answer_seconds:.0f} s") from error
 
+    async def _look(self, slug: str, job_id: str) -> httpx.Response:
+        async with status_calls_of(self.account).call():
+            return await self._ask("GET", slug, "status", job_id)
+
+    async def turn_to_submit(self) -> None:
+        """Wait until the account's quota allows one more submit. Before a claim is made, never after it."""
+        if (quota := submits_of(self.account)) is not None:
+            await quota.turn()
+
     async def submit(
         self,
         slug: str,
@@ -112,22 +119,17 @@ class RunpodClient:
         `SubmissionUnclear` for everything else. Nothing is repeated and no redirect is followed.
         """
 
-        async def last_look(event: str, _: dict[str, Any]) -> None:
-            if event.endswith("send_request_headers.started") and late():
+        def last_look() -> None:
+            if late():
                 raise TooLate("The claim grew old before anything was sent; nothing was charged.")
 
-        url = self._url(slug, "run") if wait_seconds is None else self._url(slug, "runsync")
-        query = {} if wait_seconds is None else {"wait": str(int(wait_seconds * 1000))}
+        url = httpx.URL(self._url(slug, "run" if wait_seconds is None else "runsync"))
+        if wait_seconds is not None:
+            url = url.copy_merge_params({"wait": str(int(wait_seconds * 1000))})
         patience = self.answer_seconds + (wait_seconds or 0)
         try:
-            async with (
-                httpx.AsyncClient(verify=certificates(), headers=self._headers, timeout=patience) as fresh,
-                asyncio.timeout(patience * 2),
-                fresh.stream(
-                    "POST", url, params=query, json={"input": fields}, extensions={"trace": last_look}
-                ) as streamed,
-            ):
-                response = await whole(streamed)
+            async with asyncio.timeout(patience * 2):
+                response = await post(url, {"input": fields}, self._headers, last_look=last_look, patience=patience)
         except NEVER_LEFT as error:
             raise TryAgainLater(f"{self.account.base_url} was not reached ({error}); nothing was charged.") from error
         except (httpx.HTTPError, TimeoutError) as error:
@@ -142,9 +144,8 @@ class RunpodClient:
 
         Raises `JobGone` for "job not found", `EndpointGone` for "endpoint not found", `NeedsAttention` for 401 and 403.
         """
-        await self._quota.turn()
         try:
-            response = await self._ask("GET", slug, "status", job_id)
+            response = await self._look(slug, job_id)
         except httpx.HTTPError:
             return None
         body = json_of(response)
@@ -182,7 +183,7 @@ class RunpodClient:
         that key and slug are good, "endpoint not found" that the slug is withdrawn, 401 that the key is bad).
         """
         try:
-            response = await self._ask("GET", slug, "status", f"{uuid.uuid4()}-u1")
+            response = await self._look(slug, f"{uuid.uuid4()}-u1")
         except NEVER_LEFT as error:
             raise ApiUnreachable(
                 f"{self.account.base_url} can't be reached ({error}); nothing was submitted; check the network and "
@@ -202,10 +203,16 @@ class RunpodClient:
             )
 
     async def download(
-        self, link: str, path: Path, *, at_most: int = LARGEST_CLIP, within: float = DOWNLOAD_SECONDS
+        self,
+        link: str,
+        path: Path,
+        *,
+        at_most: int = LARGEST_CLIP,
+        within: float = DOWNLOAD_SECONDS,
+        on_begin: Callable[[], None] = lambda: None,
     ) -> str:
         """Stream the clip at *link* to *path* and return its sha256; see `MediaHost.fetch`. The key is never sent."""
-        return await self._media.fetch(link, path, at_most=at_most, within=within)
+        return await self._media.fetch(link, path, at_most=at_most, within=within, on_begin=on_begin)
 
 
 def _submitted(response: httpx.Response) -> Answer:
@@ -228,7 +235,7 @@ _shared: dict[tuple[asyncio.AbstractEventLoop, Account], tuple[RunpodClient, int
 
 @asynccontextmanager
 async def open_client(account: Account) -> AsyncIterator[RunpodClient]:
-    """The client of *account* on this loop, shared by all who have it open: one pool, one budget of status calls."""
+    """The client of *account* on this loop, shared by all who have it open: one pool of connections."""
     place = (asyncio.get_running_loop(), account)
     client, users = _shared.get(place) or (await RunpodClient(account).__aenter__(), 0)
     _shared[place] = (client, users + 1)

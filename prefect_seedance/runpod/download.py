@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -34,17 +35,24 @@ class MediaHost:
         await self._connections.aclose()
 
     async def fetch(
-        self, link: str, path: Path, *, at_most: int = LARGEST_CLIP, within: float = DOWNLOAD_SECONDS
+        self,
+        link: str,
+        path: Path,
+        *,
+        at_most: int = LARGEST_CLIP,
+        within: float = DOWNLOAD_SECONDS,
+        on_begin: Callable[[], None] = lambda: None,
     ) -> str:
         """Stream the clip at *link* to *path* and return its sha256, resuming where the host allows it.
 
         Raises `LinkDead` when the host has it no longer and `DownloadFailed` when it could not be had this time: not
         whole, larger than *at_most* bytes, not *within* so many seconds, or for want of room on this disk. Memory does
-        not grow with the file. The API key is never sent there.
+        not grow with the file. The API key is never sent there. *on_begin* is told when the link's turn has come.
         """
         try:
-            async with asyncio.timeout(within):
-                return await self._fetch(link, path, at_most)
+            async with asyncio.timeout(within), self._connections.one() as media:
+                on_begin()
+                return await self._fetch(media, link, path, at_most)
         except TimeoutError as error:
             raise DownloadFailed(f"the clip was not here within {within:.0f} s; it is fetched again later") from error
         except OSError as error:
@@ -53,14 +61,14 @@ class MediaHost:
                 "then render again or collect"
             ) from error
 
-    async def _fetch(self, link: str, path: Path, at_most: int) -> str:
+    async def _fetch(self, media: httpx.AsyncClient, link: str, path: Path, at_most: int) -> str:
         digest, tag, have = hashlib.sha256(), None, 0
         with path.open("wb") as file:
             for _ in range(5):
                 # If-Range: the rest only of the very same file, otherwise all of it again.
                 resume: dict[str, str] = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
                 try:
-                    async with self._connections.one() as media, media.stream("GET", link, headers=resume) as response:
+                    async with media.stream("GET", link, headers=resume) as response:
                         if response.status_code in (403, 404, 410):
                             raise LinkDead(f"The media host answers {response.status_code}.")
                         whole = response.status_code == 200

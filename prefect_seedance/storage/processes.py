@@ -18,9 +18,15 @@ NAME = re.compile(r"(\d+)-(\d+)-([0-9a-f]{12})")
 def this_boot() -> str | None:
     """This boot of this machine and this process namespace (two containers of one machine can't see each other)."""
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        return _boot_of(os.getpid())
     except OSError:
         return None
+
+
+@functools.cache
+def _boot_of(_: int) -> str:
+    """Read once in a process of this number: one that was forked may be in another namespace."""
+    return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
 
 
 def state_and_start(pid: int) -> tuple[str | None, str | None]:

@@ -47,14 +47,14 @@ async def second_look(turns: SharedPolling, record: Record) -> float:
 
 async def test_waits_that_began_together_do_not_look_together() -> None:
     turns = SharedPolling(Waiting(first=0, pause=0.01))
-    turns.waits = 200  # so many look every four seconds
+    turns.waits = 400  # so many look every four seconds
     looked = sorted(await asyncio.gather(*(second_look(turns, accepted(f"{n}")) for n in range(WAITS))))
     assert looked[3 * WAITS // 4] - looked[WAITS // 4] > 0.6  # four seconds are usual; together it would be 0.2
 
 
 async def test_the_first_end_wakes_the_others() -> None:
     turns = SharedPolling(Waiting(first=0, pause=0.01, longest=1000))
-    turns.waits = 50_000  # so many would look every thousand seconds
+    turns.waits = 100_000  # so many would look every thousand seconds
     record = accepted("known to end")
     waiting = asyncio.gather(*(second_look(turns, record) for _ in range(WAITS)))
     await asyncio.sleep(0.1)

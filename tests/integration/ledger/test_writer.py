@@ -83,3 +83,21 @@ def test_a_hidden_process_of_another_user_is_not_gone(other: tuple[subprocess.Po
     program = [sys.executable, "-c", LOOKS_FROM_ANOTHER_USER, living.model_dump_json(), gone.model_dump_json()]
     told = subprocess.check_output([*command, *program], text=True)
     assert told == "[(False, False), (False, True)]\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="tells boots apart by /proc")
+def test_the_boot_is_read_once_in_a_process_and_anew_in_one_that_was_forked() -> None:
+    program = (
+        "import os, sys\n"
+        "from prefect_seedance.ledger.writer import is_gone, this_writer\n"
+        "read = []\n"
+        "sys.addaudithook(lambda event, args: event == 'open' and 'boot_id' in str(args[0]) and read.append(1))\n"
+        "assert not any(is_gone(this_writer()) for _ in range(10))\n"
+        "print(len(read), flush=True)\n"
+        "if os.fork() == 0:\n"
+        "    assert this_writer().pid == os.getpid()\n"
+        "    print(len(read), flush=True)\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", program], text=True).split() == ["1", "2"]
