@@ -1,10 +1,10 @@
 # For a fresh machine with Python 3.11+ and make: `make demo` to see it, `make test` for everything, `make lint` and
-# `make unit` while working, `make docs` for the pages, `make torture` to kill its processes at random for some minutes
-# and do the books. All but `make test` need no system package.
+# `make unit` while working, `make torture` to kill its processes at random for some minutes and do the books. All but
+# `make test` need no system package.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test suite test-lowest test-newest lint unit docs model format benchmarks torture clean
+.PHONY: demo test lint unit model format benchmarks torture clean
 
 demo: .venv/runtime
 	$(BIN)/prefect-seedance demo
@@ -18,21 +18,9 @@ lint: .venv/tests
 unit: .venv/tests
 	$(BIN)/pytest -q tests/unit $(PYTEST)
 
-test: .venv/tests
+test: lint
 	tests/install_servers
-	$(MAKE) --jobs 2 lint suite
-
-suite: .venv/tests
-	$(BIN)/pytest -n 4 --dist loadfile $(PYTEST)
-
-# The pages of docs/ as a site in build/docs: no server and no network is needed to build it or to read it.
-docs: .venv/docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "Open build/docs/index.html; with its search: $(PYTHON) -m http.server --directory build/docs"
-
-# In environments of their own, with the lowest versions that pyproject.toml allows and with the newest there are.
-test-lowest test-newest: test-%:
-	PYTHON=$(PYTHON) tests/extremes $*
+	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
 
 # The payment protocol, searched for the shortest way to break a promise: standard library only, two minutes on a free core.
 model:
@@ -54,13 +42,9 @@ format: .venv/tests
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
-.venv/docs: .venv/runtime
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
-	touch $@
-
 .venv/tests: .venv/runtime
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,docs]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 clean:
-	rm -rf .venv .venv-lowest .venv-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis build seedance-demo
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis seedance-demo

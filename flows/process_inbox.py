@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, cast
 
 from prefect import flow
-from prefect.states import Completed, Failed
+from prefect.states import Completed
 from pydantic import Field
 
+from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.inbox.prefect_renderer import PrefectRenderer
 from prefect_seedance.inbox.process import process
 from prefect_seedance.orchestration import artifacts
@@ -15,7 +16,6 @@ from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLim
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.render import options_of
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
-from prefect_seedance.sources.catalog import catalog_of
 
 
 @flow(name="process-inbox", flow_run_name="inbox")
@@ -30,7 +30,6 @@ async def process_inbox(
     wait_minutes: Minutes = 60.0,
     prefix: str = "inbox",
     quiet_minutes: Annotated[float, Field(ge=0)] = 0.0,
-    fail_on_partial: bool = False,
 ) -> dict[str, Any]:
     """Process every storyboard, CSV shot list and folder below the inbox of the store, and report on each.
 
@@ -49,22 +48,18 @@ async def process_inbox(
         wait_minutes: How long to wait for a job before leaving it to the collector.
         prefix: Where in the store the inbox is.
         quiet_minutes: How long a delivery has to lie still before it is taken, so that no half upload is.
-        fail_on_partial: Whether a run with a storyboard that is not complete counts as failed.
     """
     options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
-    opened = store.open()
+    catalog, opened = load_catalog(), store.open()
+    renderer = PrefectRenderer(credentials, store, catalog)
     try:
-        catalog = await catalog_of(opened)
-        renderer = PrefectRenderer(credentials, store, catalog)
         report = await process(credentials.account(), opened, options, catalog, renderer, prefix, quiet_minutes * 60)
     finally:
         await opened.aclose()
     document = report.model_dump(mode="json")
     made(document)
     await Display().show(artifacts.inbox(document))
-    whole = report.exit_code == 0
-    left = "" if whole else ", not all of them complete"
-    message = f"{len(report.boards)} storyboards{left}, ${report.spent_usd:.2f} spent"
-    ended = Completed if whole or not fail_on_partial else Failed
+    message = f"{len(report.boards)} storyboards, ${report.spent_usd:.2f} spent"
+    name = "Completed" if report.exit_code == 0 else "Partial"
     # Prefect hands on what the state holds.
-    return cast("dict[str, Any]", ended(message=message, data=document))
+    return cast("dict[str, Any]", Completed(name=name, message=message, data=document))

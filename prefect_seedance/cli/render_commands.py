@@ -1,4 +1,4 @@
-"""render and animate: clips from a storyboard, or from a folder of pictures."""
+"""plan, render and animate: what a board costs, and its clips."""
 
 from __future__ import annotations
 
@@ -7,27 +7,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
-from pydantic import JsonValue
 
-from prefect_seedance.catalog.endpoints import Catalog
+from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
-from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, WithPrefect, uses_prefect
-from prefect_seedance.cli.plan_command import plan_of
+from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, RetryFailed, WithPrefect, uses_prefect
 from prefect_seedance.cli.prefect_settings import prepare_prefect
-from prefect_seedance.errors import BadInput, SeedanceError
-from prefect_seedance.rendering.endpoints import check_endpoints
-from prefect_seedance.rendering.plan import Planned
+from prefect_seedance.errors import (
+    SeedanceError,
+)
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
-from prefect_seedance.sources.catalog import catalog_of
-from prefect_seedance.storage.store import Store
+from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.storyboard.reading import Board, Defaults, read_board
-from prefect_seedance.text import printable
 
 if TYPE_CHECKING:
     from prefect_seedance.cli.run_direct import Read
     from prefect_seedance.production.manifest import Manifest
+
+
+def plan(board: str, place: Place, *, retry_failed: RetryFailed = 0, json: Json = False) -> int:
+    """Say what a render would do and cost. Spends nothing and needs no server."""
+
+    async def look() -> Planned:
+        store, who = place.open(), place.who()
+        read = await read_board(board, catalog=load_catalog(), store=store, allow_private=who.kind == "pretend")
+        return await _planned(read, store, who, retry_failed)
+
+    planned = asyncio.run(look())
+    terminal.show_plan(planned, as_json=json)
+    return REFUSED if planned.plan.problems else DONE
+
+
+async def _planned(board: Board, store: Store, who: Account, retry_failed: int) -> Planned:
+    try:
+        await refuse_other_kind(store, who.kind)
+        return await make_plan(board, Ledger(store), account=who, catalog=load_catalog(), retry_failed=retry_failed)
+    finally:
+        await store.aclose()
 
 
 def render(
@@ -35,8 +54,8 @@ def render(
 ) -> int:
     """Turn a storyboard into clips, a film, a timeline and a review page. The same work is never paid twice."""
 
-    async def read(store: Store, catalog: Catalog, *, pretend: bool) -> Board:
-        return await read_board(board, catalog=catalog, store=store, allow_private=pretend)
+    async def read(store: Store, *, pretend: bool) -> Board:
+        return await read_board(board, catalog=load_catalog(), store=store, allow_private=pretend)
 
     where = board if "://" in board else str(Path(board).absolute())
     return _render(read, place, money, "storyboard_to_shots", {"storyboard": where}, prefect=prefect, as_json=json)
@@ -52,11 +71,7 @@ def animate(
     style: str = "",
     model: str = "seedance-1-0-pro",
     size: str | None = None,
-    aspect_ratio: Annotated[str | None, Parameter(help="Of the clips, such as 9:16.")] = None,
     duration: Annotated[int | None, Parameter(help="Seconds per clip.")] = None,
-    inputs: Annotated[
-        list[str] | None, Parameter(name="--input", help="NAME=VALUE of what the model takes; say it again for more.")
-    ] = None,
     crop: Annotated[bool, Parameter(help="Crop pictures to the ratio of the clips.", negative="")] = False,
     between: Annotated[bool, Parameter(help="From each picture to the next.", negative="")] = False,
     prefect: WithPrefect = False,
@@ -65,17 +80,15 @@ def animate(
     """Turn a folder, a glob, an s3:// prefix or a CSV of pictures into one clip each, joined in order."""
     from prefect_seedance.storyboard.sequence import read_sequence
 
-    defaults = Defaults(
-        model=model, size=size, aspect_ratio=aspect_ratio, duration=duration, inputs=_inputs(inputs or []), crop=crop
-    )
+    defaults = Defaults(model=model, size=size, duration=duration, crop=crop)
     where = images if "://" in images else str(Path(images).absolute())
 
-    async def read(store: Store, catalog: Catalog, *, pretend: bool) -> Board:
+    async def read(store: Store, *, pretend: bool) -> Board:
         return await read_sequence(
             where,
             prompt=prompt,
             defaults=defaults,
-            catalog=catalog,
+            catalog=load_catalog(),
             store=store,
             between=between,
             allow_private=pretend,
@@ -86,14 +99,6 @@ def animate(
     parameters = {"images": where, "prompt": prompt, "defaults": defaults, "between": between}
     parameters |= {"title": title, "style": style}
     return _render(read, place, money, "image_sequence_animation", parameters, prefect=prefect, as_json=json)
-
-
-def _inputs(words: list[str]) -> dict[str, JsonValue]:
-    if wrong := [word for word in words if "=" not in word]:
-        raise BadInput(
-            f"--input {printable(wrong[0])} has no value; write it like --input seed=7; nothing was submitted."
-        )
-    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def _render(
@@ -134,18 +139,16 @@ def _render_as_flow(
     """
     who, store = place.who(), place.open()
 
-    async def look() -> tuple[Planned, Catalog]:
-        catalog = await catalog_of(store)
-        board = await read(store, catalog, pretend=who.kind == "pretend")
-        return await plan_of(board, store, who, catalog, money.retry_failed), catalog
+    async def look() -> Planned:
+        return await _planned(await read(store, pretend=who.kind == "pretend"), store, who, money.retry_failed)
 
-    planned, catalog = asyncio.run(look())
+    planned = asyncio.run(look())
     if planned.plan.problems:
         terminal.show_plan(planned, as_json=as_json)
         return None
     try:
         who.check()
-        asyncio.run(_ask_api(who, planned, catalog))
+        asyncio.run(_ask_api(who, planned))
         terminal.show_plan(planned, as_json=False)
         prepare_prefect()
         from prefect_seedance.cli.run_flows import render_with
@@ -157,7 +160,8 @@ def _render_as_flow(
         raise
 
 
-async def _ask_api(who: Account, planned: Planned, catalog: Catalog) -> None:
+async def _ask_api(who: Account, planned: Planned) -> None:
     """Raise for a wrong key, a withdrawn endpoint or an unreachable API before a server is started. Costs nothing."""
     async with RunpodClient(who) as client:
-        await check_endpoints(planned.models, client, catalog)
+        for model in sorted(planned.models):
+            await client.check(model)

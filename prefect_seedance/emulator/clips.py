@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 from PIL import Image
 
-from prefect_seedance.catalog.endpoints import KNOWN, Catalog
-from prefect_seedance.emulator import sound, speech, testcard
-from prefect_seedance.emulator.asked import asked_of, pictures_of, spoken_of
-from prefect_seedance.emulator.jobs import Job
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.emulator import testcard
+from prefect_seedance.emulator.jobs import Job, asked_of
 
 LARGEST_PICTURE = 30_000_000
 
@@ -28,8 +27,7 @@ class PictureMissing(Exception):
 class Clips:
     """The pictures and clips of all jobs in one folder. Threads draw them, so that no answer waits for a drawing."""
 
-    def __init__(self, folder: Path, catalog: Catalog = KNOWN) -> None:
-        self._catalog = catalog
+    def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._pens = ThreadPoolExecutor(2, thread_name_prefix="render")
@@ -37,47 +35,37 @@ class Clips:
 
     async def fetch(self, job: Job) -> None:
         """Keep the pictures of *job*, or raise `PictureMissing`."""
-        for name, link in self._links(job).items():
+        for name, link in _links(job).items():
             place = self._picture(job, name)
             if not place.exists():
                 content = await _content(link)
                 await asyncio.to_thread(_keep, content, place)
 
     async def clip(self, job: Job) -> Path:
-        """The MP4 of *job*, or its speech, made when it is first asked for."""
-        place = self._folder / f"{job.id}.{self.ending(job)}"
+        """The MP4 of *job*, drawn when it is first asked for."""
+        place = self._folder / f"{job.id}.mp4"
         if not place.exists():
             if job.id not in self._rendering:
                 loop = asyncio.get_running_loop()
-                self._rendering[job.id] = loop.run_in_executor(self._pens, self._make, job, place)
+                self._rendering[job.id] = loop.run_in_executor(self._pens, testcard.render, self._card(job), place)
             await asyncio.shield(self._rendering[job.id])  # somebody else may wait for it too
         return place
 
-    def ending(self, job: Job) -> str:
-        """Of the file that *job* makes."""
-        model = self._catalog[job.slug]
-        return "mp4" if model.kind == "video" or job.fate == "FAILED" else spoken_of(model, job.input).ending
-
-    def _make(self, job: Job, place: Path) -> None:
-        model = self._catalog[job.slug]
-        if model.kind == "speech":
-            speech.speak(job.prompt, spoken_of(model, job.input).seconds, place)
-        else:
-            testcard.render(self._card(job), place)
-
     def _card(self, job: Job) -> testcard.Card:
-        model = self._catalog[job.slug]
-        asked = asked_of(model, job.input)
-        pictures = [self._picture(job, name) for name in self._links(job)]
-        by_itself = {name: declared.default for name, declared in model.inputs.items()}
-        size, heard = (asked.width, asked.height), sound.is_asked_for(by_itself | job.input)
-        return testcard.Card(job.prompt, job.number, job.slug, *size, asked.seconds, asked.fps, tuple(pictures), heard)
-
-    def _links(self, job: Job) -> dict[str, str]:
-        return pictures_of(self._catalog[job.slug], job.input)
+        asked = asked_of(job.slug, job.input)
+        pictures = [self._picture(job, name) for name in _links(job)]
+        return testcard.Card(
+            job.prompt, job.number, job.slug, asked.width, asked.height, asked.seconds, asked.fps, tuple(pictures)
+        )
 
     def _picture(self, job: Job, name: str) -> Path:
         return self._folder / f"{job.id}-{name}"
+
+
+def _links(job: Job) -> dict[str, str]:
+    """The links of the pictures of *job*, by the name of the input; the first frame comes first."""
+    names = ("image", KNOWN[job.slug].last_image_key)
+    return {name: str(job.input[name]) for name in names if name and job.input.get(name)}
 
 
 async def _content(link: str) -> bytes:

@@ -23,11 +23,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from prefect_seedance.emulator.asked import Malformed, refusal
+from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.emulator.clips import Clips, PictureMissing
 from prefect_seedance.emulator.faults import RULES, Call, Fate, Rule, Rules, damaged, malformed, problem, spoiled
-from prefect_seedance.emulator.jobs import RUNSYNC, Books, Job
-from prefect_seedance.video.endings import content_type
+from prefect_seedance.emulator.jobs import Books, Job, Malformed, refusal
 
 LARGEST_BODY = {"run": 10_000_000, "runsync": 20_000_000}
 """Bytes; what is larger is answered with 413."""
@@ -54,7 +53,7 @@ class Emulator:
             Route("/v2/{slug}/cancel/{job}", self.cancel, methods=["POST"]),
             Route("/v2/{slug}/health", self.health),
             Route("/v2/{slug}/{rest:path}", self.nowhere, methods=["POST", "GET", "PUT", "PATCH", "DELETE"]),
-            Route("/media/{job}/output.{ending}", self.media),
+            Route("/media/{job}/output.mp4", self.media),
             Route("/bill", self.bill),
             Route("/calls", self.counted),
             Route("/clock", self.clock, methods=["POST"]),
@@ -75,7 +74,7 @@ class Emulator:
     async def _post(self, request: Request, call: str) -> Response:
         self.calls[call] += 1
         body = await request.body()
-        if stranger := self._stranger(request):
+        if stranger := _stranger(request):
             return stranger
         fields = _input_of(body)
         rule = await self._rule(call, str((fields or {}).get("prompt", "")), has_output=True)
@@ -92,7 +91,7 @@ class Emulator:
         return answer if rule is None else spoiled(rule, answer, request.url.path)
 
     async def _accepted(self, request: Request, call: str, fields: dict[str, Any], rule: Rule | None) -> Response:
-        prefix = RUNSYNC if call == "runsync" else ""
+        prefix = "sync-" if call == "runsync" else ""
         try:
             job = self.books.accept(request.path_params["slug"], fields, rule, prefix)
         except Malformed as error:
@@ -110,7 +109,7 @@ class Emulator:
 
     async def status_sync(self, request: Request) -> Response:
         """The status as soon as the job has ended, or after `wait` milliseconds."""
-        if stranger := self._stranger(request):
+        if stranger := _stranger(request):
             return stranger
         seconds = _wait_seconds(request)
         if seconds is None:
@@ -121,11 +120,11 @@ class Emulator:
 
     async def nowhere(self, request: Request) -> Response:
         """What the API answers to an operation that it does not have. As everywhere, a bad key is refused first."""
-        return self._stranger(request) or problem(404, "not found")
+        return _stranger(request) or problem(404, "not found")
 
     async def status(self, request: Request) -> Response:
         self.calls["status"] += 1
-        if stranger := self._stranger(request):
+        if stranger := _stranger(request):
             return stranger
         job, now = self._asked_for(request), self.books.now()
         completed = job is not None and job.word(now) == "COMPLETED"
@@ -141,7 +140,7 @@ class Emulator:
 
     async def cancel(self, request: Request) -> Response:
         self.calls["cancel"] += 1
-        if stranger := self._stranger(request):
+        if stranger := _stranger(request):
             return stranger
         job = self._asked_for(request)
         rule = await self._rule("cancel", job.prompt if job else None)
@@ -158,7 +157,7 @@ class Emulator:
         """Figures are for the owner of an endpoint only, and nobody owns a public one: 401 even with a good key."""
         self.calls["health"] += 1
         rule = await self._rule("health", None)
-        answer = self._stranger(request) or problem(401, "unauthorized")
+        answer = _stranger(request) or problem(401, "unauthorized")
         return answer if rule is None else spoiled(rule, answer, request.url.path)
 
     async def media(self, request: Request) -> Response:
@@ -170,10 +169,10 @@ class Emulator:
         else:
             clip = await self.clips.clip(job)
             if rule is not None and rule.fault in ("short", "corrupt"):
-                answer = Response(damaged(clip.read_bytes(), rule.fault), media_type=content_type(clip.name))
+                answer = Response(damaged(clip.read_bytes(), rule.fault), media_type="video/mp4")
             else:
                 tag = hashlib.sha256(job.id.encode()).hexdigest()[:32]
-                answer = FileResponse(clip, media_type=content_type(clip.name), headers={"ETag": f'"{tag}"'})
+                answer = FileResponse(clip, media_type="video/mp4", headers={"ETag": f'"{tag}"'})
         return answer if rule is None else spoiled(rule, answer, request.url.path)
 
     async def bill(self, request: Request) -> Response:
@@ -215,29 +214,28 @@ class Emulator:
             await asyncio.sleep(rule.seconds)
         return rule
 
-    def _stranger(self, request: Request) -> Response | None:
-        """The refusal of a call for an unknown endpoint or without a good key."""
-        if request.path_params["slug"] not in self.books.catalog:
-            return problem(404, "endpoint not found")
-        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-        if scheme != "Bearer" or not key.strip():
-            return problem(401, "no token provided")
-        return problem(401, "unauthorized") if key.strip() == "wrong" else None
-
     def _asked_for(self, request: Request) -> Job | None:
         return self.books.job(request.path_params["slug"], request.path_params["job"])
 
     async def _answer(self, job: Job, rule: Rule | None, now: float) -> Response:
         if job.word(now) == "COMPLETED" and job.id in self.fetching:
             await self.fetching[job.id]  # only now is it sure that it completes
-        ending = self.clips.ending(job)
-        usual = "video_url" if ending == "mp4" else "audio_url"
-        shape = rule.shape if rule is not None and rule.fault == "shape" else usual
+        shape = rule.shape if rule is not None and rule.fault == "shape" else "video_url"
         anew = f"?signed={secrets.token_hex(8)}" if rule is not None and rule.fault == "signed" else ""
-        body = job.answer(now, f"{self.origin}/media/{job.id}/output.{ending}{anew}", shape)
+        body = job.answer(now, f"{self.origin}/media/{job.id}/output.mp4{anew}", shape)
         if rule is not None and rule.fault == "unknown_word":
             body = {"id": job.id, "status": "WARMING_UP"}
         return JSONResponse(body)
+
+
+def _stranger(request: Request) -> Response | None:
+    """The refusal of a call for an unknown endpoint or without a good key."""
+    if request.path_params["slug"] not in KNOWN:
+        return problem(404, "endpoint not found")
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    if scheme != "Bearer" or not key.strip():
+        return problem(401, "no token provided")
+    return problem(401, "unauthorized") if key.strip() == "wrong" else None
 
 
 def _not_here(_: Request, error: Exception) -> Response:

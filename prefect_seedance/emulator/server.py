@@ -2,8 +2,7 @@
 
     python -m prefect_seedance.emulator --port 8642 --speed 10
 
-It knows your own rows of the catalog (PREFECT_SEEDANCE_CATALOG, and `catalog.yaml` in the folder that it serves) and
-listens on this machine only. What it answers is in `routes.py`.
+It listens on this machine only. What it answers is in `routes.py`.
 """
 
 from __future__ import annotations
@@ -31,8 +30,6 @@ from prefect_seedance.emulator.faults import RULES, Rules
 from prefect_seedance.emulator.jobs import Books
 from prefect_seedance.emulator.routes import Emulator
 from prefect_seedance.errors import BadInput
-from prefect_seedance.sources.catalog import catalog_of
-from prefect_seedance.storage import open_store
 
 PARENT = "PREFECT_SEEDANCE_EMULATOR_PARENT"
 """The environment variable with the id of a process that the emulator must not outlive."""
@@ -70,13 +67,12 @@ def serve(
         speed: How much faster than the wall's its clock runs.
         latency: Seconds of its clock that a job takes.
         faults: A JSON list of rules of misbehaviour.
-        serve: A folder whose files can be read below /files; with a `catalog.yaml`, where it is a store that has one.
+        serve: A folder whose files can be read below /files.
         state: Where jobs and the bill are kept, so that they outlive the process.
     """
     rules = _rules(faults)
     if serve is not None and not serve.is_dir():
         raise BadInput(f"{serve} is not a folder; --serve takes the folder whose files are to be readable")
-    catalog = asyncio.run(catalog_of(None if serve is None else open_store(serve)))
     if os.environ.get(PARENT):
         threading.Thread(target=_end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
     try:
@@ -86,8 +82,7 @@ def serve(
     with listening, tempfile.TemporaryDirectory(prefix="seedance-emulator-") as temporary:
         folder = Path(temporary) if state is None else state.with_name(f"{state.name}.clips")
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        books, clips = Books(speed, latency, state, catalog), Clips(folder, catalog)
-        emulator = Emulator(origin, books, clips, rules, serve)
+        emulator = Emulator(origin, Books(speed, latency, state), Clips(folder), rules, serve)
         asyncio.run(_until_stopped(emulator, listening))
 
 

@@ -10,13 +10,11 @@ import asyncio
 import contextlib
 import datetime
 import random
-from collections.abc import Sequence
 from typing import Any
 
 from prefect_seedance.catalog.endpoints import input_of
 from prefect_seedance.catalog.pricing import estimate, upper
 from prefect_seedance.errors import (
-    BadInput,
     JobGone,
     LedgerUnreadable,
     LostRace,
@@ -56,7 +54,6 @@ async def submit(
     request: Request,
     image: str | None = None,
     last_image: str | None = None,
-    references: Sequence[str] = (),
     *,
     retry: bool = False,
 ) -> History:
@@ -70,7 +67,7 @@ async def submit(
             case rules.Claim():
                 try:
                     async with session.turn_to_claim():
-                        history = await _claim_and_post(session, history, request, image, last_image, references)
+                        history = await _claim_and_post(session, history, request, image, last_image)
                 except LostRace:
                     await asyncio.sleep(next(races))
                     await _unannounce(session, history)
@@ -102,18 +99,10 @@ async def _unannounce(session: RenderSession, known: History) -> None:
 
 
 async def _claim_and_post(
-    session: RenderSession,
-    history: History,
-    request: Request,
-    image: str | None,
-    last_image: str | None,
-    references: Sequence[str],
+    session: RenderSession, history: History, request: Request, image: str | None, last_image: str | None
 ) -> History:
-    first, last, *others = [await session.link(place) for place in (image, last_image, *references)]
     model = session.catalog[request.model]
-    if unseen := [place for place, link in zip(references, others, strict=True) if link is None]:
-        raise BadInput(f"The provider can't fetch {unseen[0]} from {session.ledger.store.url}; nothing was submitted.")
-    fields = input_of(request, model, first, last, [link for link in others if link])
+    fields = input_of(request, model, await session.link(image), await session.link(last_image))
     reservation = await session.budget.reservation_for(history.key)
     claim = new_claim(session, history, request).model_copy(update={"reservation": reservation})
     session.budget.lease(claim)
@@ -131,19 +120,19 @@ async def _claim_and_post(
 
 def new_claim(session: RenderSession, history: History, request: Request) -> Record:
     """The claim that would follow *history*, not yet written and under no reservation."""
-    now, last, row = _now(), history.last, session.catalog[request.model]
+    now, last = _now(), history.last
     return Record(
         key=history.key,
         number=history.number + 1,
         step=Step.CLAIMED,
         at=now,
         request=request,
-        estimated_usd=estimate(request, row),
-        upper_usd=upper(request, row),
+        estimated_usd=estimate(request, session.catalog[request.model]),
+        upper_usd=upper(request, session.catalog[request.model]),
         attempt=last.attempt + 1 if last else 1,
         claim_id=new_claim_id(),
         claimed_at=now,
-        submit_timeout_seconds=SEND_WITHIN + 2 * (session.client.answer_seconds + (row.runsync or 0)),
+        submit_timeout_seconds=SEND_WITHIN + 2 * session.client.answer_seconds,
         writer=session.writer,
         base_url=session.client.account.base_url,
         account=session.client.account.fingerprint,
@@ -161,11 +150,10 @@ async def _pay(session: RenderSession, history: History, claim: Record, fields: 
     async def outcome(step: Step, **facts: Any) -> History:
         return await session.ledger.append_until_in(next_step(claim, step, **facts), history)
 
-    wait_seconds = session.catalog[claim.request.model].runsync
     session.budget.admit(claim)
     history = await session.ledger.claim(history, claim)
     try:
-        answer = await session.client.submit(claim.request.model, fields, late=late, wait_seconds=wait_seconds)
+        answer = await session.client.submit(claim.request.model, fields, late=late)
     except TooLate as error:
         return await outcome(Step.REFUSED, kind=RefusalReason.LATE, reason=str(error))
     except TryAgainLater as error:

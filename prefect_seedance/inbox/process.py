@@ -15,7 +15,6 @@ from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import BadStore, Missing, NotApproved, OverBudget, StoreUnavailable, summary
 from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
-from prefect_seedance.inbox.same import is_made_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.production.manifest import Manifest
@@ -252,7 +251,7 @@ class InboxRun:
                     manifest = await self._render(production, share.in_flight)
                 spent = manifest.spent_usd
             where = str(PurePosixPath(manifest.review or "").parent)
-            errors = [f"{name}: {one.error}" for name, one in manifest.asked if one.error]
+            errors = [f"{shot.id}: {shot.error}" for shot in manifest.shots if shot.error]
             production.ends(
                 manifest.status,
                 "; ".join(errors) or None,
@@ -269,14 +268,15 @@ class InboxRun:
 
     async def _made_before(self, production: Production) -> Manifest | None:
         """The whole production of the very same shots, if an earlier run left one: it is not made twice."""
-        if any(shot.action != "reuse" for shot in production.planned.plan.asked):
+        if any(shot.action != "reuse" for shot in production.planned.plan.shots):
             return None
         try:
             latest = await self.store.read(f"productions/{slug(production.board.title)}/latest.json")
             manifest = Manifest.model_validate_json(await self.store.read(json.loads(latest)["manifest"]))
         except (Missing, ValueError, KeyError, TypeError):
             return None
-        return manifest if is_made_of(manifest, production.board) else None
+        same = [(shot.id, shot.key) for shot in manifest.shots] == [(s.id, s.key) for s in production.board.shots]
+        return manifest if same and manifest.status == "complete" else None
 
     async def _render(self, production: Production, in_flight: int) -> Manifest:
         plan_hash = production.planned.plan.plan_hash

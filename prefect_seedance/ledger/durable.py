@@ -15,7 +15,6 @@ from prefect_seedance.ledger.pauses import pauses
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.rescue import keep_copy
 from prefect_seedance.ledger.rules import History
-from prefect_seedance.video.endings import content_type
 
 T = TypeVar("T")
 
@@ -25,11 +24,11 @@ SLOW_UPLOAD = 2**20
 """Bytes a second: what an upload may take longer before the store counts as silent."""
 
 
-async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]], *, paid: bool = True) -> T:
     """Run *work* on a loop of its own: once begun, no cancellation, SIGTERM or first Ctrl-C stops it.
 
-    A cancellation goes on after it. Leaving it to its thread would not do: an interpreter that ends gives no new work
-    to any thread, and its records need some.
+    A cancellation goes on after it; only what is queued and has not *paid* yet is dropped. Leaving it to its thread
+    would not do: an interpreter that ends gives no new work to any thread, and its records need some.
     """
     running = SENDERS.submit(lambda: asyncio.run(work()))
     cancelled: asyncio.CancelledError | None = None
@@ -40,6 +39,8 @@ async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             await ended.wait()
         except asyncio.CancelledError as error:
+            if not paid and running.cancel():
+                raise
             cancelled = error
     if cancelled is not None:
         raise cancelled
@@ -79,7 +80,7 @@ async def publish_and_append(ledger: Ledger, file: Path, path: str, record: Reco
     What is known is told outside the store then, and the file kept there too, until both are in.
     """
     patience = RESCUE_AFTER + (await asyncio.to_thread(file.stat)).st_size / SLOW_UPLOAD
-    putting = asyncio.ensure_future(ledger.store.put(file, path, content_type(path)))
+    putting = asyncio.ensure_future(ledger.store.put(file, path, "video/mp4"))
     cancelled: asyncio.CancelledError | None = None
     try:
         await asyncio.wait({putting}, timeout=patience)
@@ -125,7 +126,7 @@ async def _publish_until_in(
         try:
             # A file that is no more was moved into the store before its answer was lost.
             if not is_in and await asyncio.to_thread(file.exists):
-                await ledger.store.put(file, path, content_type(path))
+                await ledger.store.put(file, path, "video/mp4")
             history = await ledger.append_until_in(record)  # in this very thread: the others may all wait as well
             await _unmark(ledger, history)
             if copy != file:

@@ -37,7 +37,7 @@ RESCUE_AFTER = 3.0
 """Seconds of silence of the store after which what is known is told outside of it."""
 UNREADABLE_TRIES = 4
 """Records appear whole: what can't be read after so many looks, some seconds in all, waits for a person."""
-REPORTED = frozenset({"answer", "cost_usd", "reason", "kind", "footage", "heard"})
+REPORTED = frozenset({"answer", "cost_usd", "reason", "kind", "footage"})
 """What a record repeats from others: may be left out rather than spoil it."""
 
 
@@ -48,34 +48,17 @@ class Ledger:
         self.store = store
         self._first_seen: dict[str, float] = {}
         self._rescued: set[tuple[str, Step]] = set()
-        self._stored: dict[str, History] = {}
-        """Whole histories that this process has brought to their end: what follows can only be a stray."""
 
     async def load(self, key: str) -> History:
-        """The history of *key*; a stored one costs a read. Raises `LedgerUnreadable`, never guesses.
-
-        The record at the number that is usually the last is asked for first: `stored` is for ever, whatever follows.
-        """
-        with contextlib.suppress(Missing, LedgerUnreadable):
-            usual = await self._record(key, FEWEST_TO_STORED)
-            if usual.step is Step.STORED:
-                return History(key, (usual,))
-        return await self.load_open(key)
-
-    async def load_open(self, key: str) -> History:
-        """As `load`, for a key that is seldom stored, as one that has a marker: by its list of records."""
-        return await self._load(key, await self.store.names(f"ledger/{key}"), enough=_is_stored)
+        """The history of *key*; a stored one costs a listing and a read. Raises `LedgerUnreadable`, never guesses."""
+        return await self._load(key, enough=lambda last: last.step is Step.STORED)
 
     async def load_whole(self, key: str) -> History:
         """As `load`, with every attempt and stray also of a stored key: for who counts money or claims."""
-        known = self._stored.get(key)
-        if known is not None and not await self.store.exists(record_path(key, known.number + 1)):
-            return known
-        names = await self.store.names(f"ledger/{key}")
-        return await self._load(key, names, lambda last: _is_stored(last) and last.number <= FEWEST_TO_STORED)
+        return await self._load(key, enough=lambda last: last.step is Step.STORED and last.number <= FEWEST_TO_STORED)
 
-    async def _load(self, key: str, names: Iterable[str], enough: Callable[[Record], bool]) -> History:
-        found = map(RECORD_NAME.fullmatch, names)
+    async def _load(self, key: str, enough: Callable[[Record], bool]) -> History:
+        found = map(RECORD_NAME.fullmatch, await self.store.names(f"ledger/{key}"))
         numbers = sorted(int(match[1]) for match in found if match)
         if not numbers:
             return History(key)
@@ -89,14 +72,7 @@ class Ledger:
 
     async def load_many(self, keys: Iterable[str]) -> list[History]:
         """The histories of *keys*, in their order; some at a time, so that a board of a thousand asks for no more."""
-        keys = list(keys)
-        if not self.store.lists_cheaply:
-            return await some_at_a_time(self.load, keys)
-        listed = dict(zip(keys, await self.store.names_in([f"ledger/{key}" for key in keys]), strict=True))
-        begun = [key for key in keys if listed[key]]
-        histories = await some_at_a_time(lambda key: self._load(key, listed[key], enough=_is_stored), begun)
-        known = dict(zip(begun, histories, strict=True))
-        return [known.get(key) or History(key) for key in keys]
+        return await some_at_a_time(self.load, keys)
 
     async def load_readable(self, keys: Iterable[str], *, whole: bool = False) -> tuple[list[History], dict[str, str]]:
         """The histories of *keys*, and of those that can't be read why."""
@@ -112,16 +88,11 @@ class Ledger:
         return [history for history in await some_at_a_time(load, keys) if history is not None], errors
 
     async def _read(self, key: str, number: int) -> Record:
-        try:
-            return await self._record(key, number)
-        except Missing as error:
-            path = record_path(key, number)
-            raise LedgerUnreadable(f"The record {path} can't be read; nothing was submitted.") from error
-
-    async def _record(self, key: str, number: int) -> Record:
         path = record_path(key, number)
         try:
             record = Record.model_validate_json(await self.store.read(path))
+        except Missing as error:
+            raise LedgerUnreadable(f"The record {path} can't be read; nothing was submitted.") from error
         except ValidationError as error:
             where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
             raise LedgerUnreadable(f"The record {path} is damaged ({where}); nothing was submitted for it.") from error
@@ -141,10 +112,7 @@ class Ledger:
             await self.store.create(record_path(record.key, record.number), content)
         except Taken as error:
             raise LostRace(f"{record.key}@{record.number} was taken by another writer") from error
-        appended = History(history.key, (*history.records, record))
-        if record.step is Step.STORED and len(appended.records) == record.number:
-            self._stored[record.key] = appended
-        return appended
+        return History(history.key, (*history.records, record))
 
     async def claim(self, history: History, record: Record) -> History:
         """Claim the next number, or raise `LostRace`; while nobody says which, the same record at the same number.
@@ -261,10 +229,6 @@ class Ledger:
         """What this process knows of a claim: how long it has watched it, and whether its writer is surely gone."""
         first = self._first_seen.setdefault(record.claim_id, time.monotonic())
         return ClaimObservation(time.monotonic() - first, is_gone(record.writer))
-
-
-def _is_stored(last: Record) -> bool:
-    return last.step is Step.STORED
 
 
 def record_path(key: str, number: int) -> str:

@@ -11,15 +11,12 @@ from prefect.blocks.core import Block
 from pydantic import Field, GetJsonSchemaHandler, SecretStr
 from pydantic_core import CoreSchema
 
-from prefect_seedance.addresses import file_at_home, logo
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.errors import BadStore
-from prefect_seedance.orchestration.saved_keys import SavedKeys, signing_of
 from prefect_seedance.runpod.account import BASE_URL, Account
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 
-_DOCS = file_at_home("docs/prefect.md#blocks")
+_DOCS = "https://github.com/prefect-seedance/prefect-seedance"
 
 
 class RunpodCredentials(CredentialsBlock):
@@ -36,8 +33,8 @@ class RunpodCredentials(CredentialsBlock):
 
     _block_type_name: ClassVar[str] = "Runpod Credentials"
     _block_type_slug: ClassVar[str] = "runpod-credentials"
-    _documentation_url: ClassVar[Any] = _DOCS
-    _logo_url: ClassVar[Any] = logo("runpod-credentials")
+    _documentation_url: ClassVar[Any] = f"{_DOCS}#blocks"
+    _logo_url: ClassVar[Any] = f"{_DOCS}/raw/main/prefect_seedance/logos/runpod-credentials.png"
 
     api_key: SecretStr = Field(
         title="API key", description="A Runpod API key that may call the endpoint, from the Runpod console's settings."
@@ -81,8 +78,8 @@ class VideoStore(Block):
 
     _block_type_name: ClassVar[str] = "Video Store"
     _block_type_slug: ClassVar[str] = "video-store"
-    _documentation_url: ClassVar[Any] = _DOCS
-    _logo_url: ClassVar[Any] = logo("video-store")
+    _documentation_url: ClassVar[Any] = f"{_DOCS}#blocks"
+    _logo_url: ClassVar[Any] = f"{_DOCS}/raw/main/prefect_seedance/logos/video-store.png"
 
     url: str = Field(
         title="URL", description="Such as s3://bucket/prefix, or the full path of a folder that all workers see."
@@ -92,12 +89,6 @@ class VideoStore(Block):
     )
     secret: SecretStr | None = Field(
         None, title="Secret access key", description="Of the bucket. Without it the worker's AWS environment is asked."
-    )
-    aws_credentials: SavedKeys | None = Field(
-        None,
-        title="AWS credentials",
-        description="A saved block of AWS or MinIO credentials, in place of the keys above: of a role, a profile or a "
-        "session too. Needs prefect-seedance[aws] on the worker.",
     )
     endpoint_url: str | None = Field(
         None, title="Endpoint URL", description="Of an S3-compatible service. Not needed for Amazon's own."
@@ -110,33 +101,15 @@ class VideoStore(Block):
     )
 
     def open(self) -> Store:
-        """The store itself; raises `BadStore` for an address that can't be one, and for keys that can't be used."""
-        given: dict[str, Any] = {"endpoint_url": self.endpoint_url or None, "region": self.region or None}
-        if self.aws_credentials is not None:
-            given = self._saved_keys() | {name: value for name, value in given.items() if value}
+        """The store itself; raises `BadStore` for an address that can't be one."""
         return open_store(
             self.url,
             key=self.key or None,
             secret=self.secret.get_secret_value() if self.secret else None,
+            endpoint_url=self.endpoint_url or None,
+            region=self.region or None,
             public_base_url=self.public_base_url or None,
-            **given,
         )
-
-    def _saved_keys(self) -> dict[str, Any]:
-        if self.key or self.secret:
-            raise BadStore(
-                "This store has keys and AWS credentials, and nobody knows which are meant; nothing was submitted; "
-                "leave one of them empty."
-            )
-        saved: Any = self.aws_credentials
-        signing = signing_of(saved)
-        client = saved.aws_client_parameters.get_params_override()
-        return {
-            "signing": signing,
-            "region": saved.region_name,
-            "endpoint_url": client.get("endpoint_url"),
-            "verify": client.get("verify"),
-        }
 
 
 class SpendingLimits(Block):
@@ -153,8 +126,8 @@ class SpendingLimits(Block):
 
     _block_type_name: ClassVar[str] = "Spending Limits"
     _block_type_slug: ClassVar[str] = "spending-limits"
-    _documentation_url: ClassVar[Any] = _DOCS
-    _logo_url: ClassVar[Any] = logo("spending-limits")
+    _documentation_url: ClassVar[Any] = f"{_DOCS}#blocks"
+    _logo_url: ClassVar[Any] = f"{_DOCS}/raw/main/prefect_seedance/logos/spending-limits.png"
 
     per_run: Annotated[float, Field(gt=0)] | None = Field(
         None,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
@@ -14,7 +14,6 @@ from prefect.concurrency.asyncio import concurrency
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
-from prefect.utilities.annotations import quote
 
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
@@ -25,7 +24,6 @@ from prefect_seedance.orchestration import artifacts, events, logs, tasks
 from prefect_seedance.orchestration.approval import ask
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import Display, made
-from prefect_seedance.orchestration.production import Production
 from prefect_seedance.orchestration.steps import SHOWN_ONE_BY_ONE, GroupedSteps, PrefectSteps
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.write import Content, write_production
@@ -72,22 +70,16 @@ async def render_board(
     options: Options,
     catalog: Catalog = KNOWN,
     flow_run_id: str | None = None,
-    *,
-    fail_on_partial: bool = False,
-) -> State[Production]:
-    """Render *board* and return `Completed`, or `Failed` where nothing is stored, with its production.
+) -> State[Manifest]:
+    """Render *board* and return `Completed`, `Completed(name="Partial")` or `Failed(name="Nothing")` with its manifest.
 
-    Where only some shots are stored, *fail_on_partial* decides. What it claims counts as claimed by *flow_run_id*, else
-    by the flow run that it is in.
+    What it claims counts as claimed by *flow_run_id*, else by the flow run that it is in.
     Raises `BadInput`, `BadStore`, `ApiUnreachable` or `OverBudget` before anything is submitted.
     """
     opened = store.open()
     try:
-        host = PrefectHost(credentials, store, flow_run_id)
-        manifest = await render(board, credentials.account(), opened, options, catalog, host)
-        made = host.production or Production.of(manifest, None, opened)
-        failed = made.status == "nothing" or (made.status == "partial" and fail_on_partial)
-        return (Failed if failed else Completed)(message=made.message, data=made)
+        host = PrefectHost(credentials, store, opened, flow_run_id)
+        return _state_of(await render(board, credentials.account(), opened, options, catalog, host))
     finally:
         await opened.aclose()
 
@@ -95,15 +87,16 @@ async def render_board(
 class PrefectHost:
     """Shows a board run in the Prefect UI. Losing the server loses what is shown, never a clip or its production."""
 
-    def __init__(self, credentials: RunpodCredentials, store: VideoStore, flow_run_id: str | None = None) -> None:
+    def __init__(
+        self, credentials: RunpodCredentials, store: VideoStore, opened: Store, flow_run_id: str | None = None
+    ) -> None:
         self.flow_run_id: str | None = flow_run_id or flow_run.get_id()
         self.credentials = credentials
         self.store = store
-        self.events = events.StepEvents()
+        self.events = events.StepEvents(opened)
         self.one_by_one = True
         self.display = Display()
         self.progress: artifacts.Progress | None = None
-        self.production: Production | None = None
 
     def steps(self, session: RenderSession, shots: int) -> Steps:
         self.one_by_one = shots <= SHOWN_ONE_BY_ONE
@@ -112,8 +105,7 @@ class PrefectHost:
     async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:
         try:
             with tasks.sharing(session):
-                # Quoted, Prefect does not walk through a thousand shots in search of futures.
-                return await tasks.write_production(cast("Content", quote(content)), self.store)
+                return await tasks.write_production(content, self.store)
         except SeedanceError:
             raise
         except Exception:  # the server has gone: the production is written all the same, unseen
@@ -149,11 +141,22 @@ class PrefectHost:
             await self.display.show(self.progress.one_more())
 
     async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
-        self.production = Production.of(manifest, folder, store)
-        made(self.production)
+        made(manifest)
         if self.progress:
             await self.display.show(self.progress.end())
         await self.display.show(artifacts.results(manifest, folder, store, money))
+
+
+def _state_of(manifest: Manifest) -> State[Manifest]:
+    stored = sum(shot.status == "stored" for shot in manifest.shots)
+    message = f"{stored} of {len(manifest.shots)} shots stored, ${manifest.spent_usd:.2f} spent"
+    match manifest.status:
+        case "complete":
+            return Completed(message=message, data=manifest)
+        case "partial":
+            return Completed(name="Partial", message=message, data=manifest)
+        case "nothing":
+            return Failed(name="Nothing", message=message, data=manifest)
 
 
 @asynccontextmanager
@@ -162,8 +165,9 @@ async def global_slots(wanted: int) -> AsyncIterator[None]:
     slots = min(wanted, await _global_limit())
     async with AsyncExitStack() as stack:
         if slots > 0:
-            # Not strict, so that a renewal that fails stops nothing; Prefect before 3.7 has no other word for that.
-            lease = concurrency(GLOBAL_LIMIT, occupy=slots, lease_duration=LEASE_SECONDS, strict=False)
+            lease = concurrency(
+                GLOBAL_LIMIT, occupy=slots, lease_duration=LEASE_SECONDS, raise_on_lease_renewal_failure=False
+            )
             await lease.__aenter__()
             stack.push_async_callback(_release, lease)
         yield

@@ -20,7 +20,7 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.catalog.loading import refuse_wrong
+from prefect_seedance.catalog.loading import load_catalog, refuse_unknown
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import (
     BadInput,
@@ -42,13 +42,12 @@ from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Footage, Request
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.orchestration.logs import log
-from prefect_seedance.production.film import assemble_film as assemble
 from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.pictures import assemble_film as assemble
 from prefect_seedance.production.write import Content
 from prefect_seedance.production.write import write_production as write
 from prefect_seedance.rendering.steps import DirectSteps
 from prefect_seedance.runpod.client import open_client
-from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.sources.images import PictureSource
 from prefect_seedance.storage.store import Store
 
@@ -85,15 +84,14 @@ async def session_or_new(
     if (shared := _SESSION.get()) is not None:
         yield shared
         return
-    account, run_id = credentials.account(), flow_run.get_id()
+    account, catalog, run_id = credentials.account(), load_catalog(), flow_run.get_id()
     account.check()
+    if request is not None:
+        refuse_unknown(request.model, catalog)
     opened = store.open()
     ledger = Ledger(opened)
+    budget = _budget_for(request, catalog, ledger, run_id)
     try:
-        catalog = await catalog_of(opened)
-        if request is not None:
-            refuse_wrong(request, catalog)
-        budget = _budget_for(request, catalog, ledger, run_id)
         await opened.belongs_to(account.kind)
         await opened.prove()
         async with open_client(account) as client:
@@ -131,18 +129,16 @@ async def submit_clip(
     store: VideoStore,
     image: str | None = None,
     last_image: str | None = None,
-    references: Sequence[str] = (),
     *,
     retry: bool = False,
 ) -> Record:
     """Make sure that a job for *request* was submitted, once and by whomever, and return its last record.
 
-    *image*, *last_image* and *references* are paths in the store or https links. Raises `OverBudget` before anything is
-    submitted.
+    *image* and *last_image* are paths in the store or https links. Raises `OverBudget` before anything is submitted.
     Without retries and without a time limit on purpose: either could cut between the payment and its record.
     """
     async with session_or_new(credentials, store, request) as session:
-        return await DirectSteps(session).submit("", request, image, last_image, references, retry=retry)
+        return await DirectSteps(session).submit("", request, image, last_image, retry=retry)
 
 
 @task(
@@ -173,13 +169,7 @@ async def persist_clip(record: Record, credentials: RunpodCredentials, store: Vi
         return await DirectSteps(session).persist("", record)
 
 
-@task(
-    task_run_name="publish image: {source.picture.source}",
-    retries=2,
-    retry_delay_seconds=5,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
+@task(task_run_name="publish image: {source.picture.source}", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
 async def publish_image(source: PictureSource, size: str, store: VideoStore) -> str:
     """Put a picture, cropped to the ratio of *size* if it asks for that, where the provider can fetch it.
 
@@ -194,7 +184,6 @@ async def publish_image(source: PictureSource, size: str, store: VideoStore) -> 
     retries=2,
     retry_delay_seconds=5,
     cache_policy=NO_CACHE,
-    persist_result=False,
 )
 async def take_last_frame(record: Record, store: VideoStore) -> str:
     """Keep the true last frame of a stored clip under `stills/` and return its path in the store."""
@@ -202,14 +191,14 @@ async def take_last_frame(record: Record, store: VideoStore) -> str:
         return await frames.take_last_frame(opened, record)
 
 
-@task(task_run_name="assemble film", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="assemble film", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
 async def assemble_film(clips: Sequence[str], target: str, store: VideoStore) -> Footage:
-    """Join stored clips, in order, into one silent film at *target*: copied where they agree, re-encoded where not."""
+    """Join stored clips, in order, into one film at *target*: copied where they agree, re-encoded where not."""
     async with _store_of(store) as opened:
         return await assemble(opened, clips, target)
 
 
-@task(task_run_name="write production", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="write production", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
 async def write_production(content: Content, store: VideoStore) -> tuple[Manifest, str]:
     """Leave what people open: manifest, film, timeline, review page, shots in order. Returns it and its folder."""
     async with _store_of(store) as opened:

@@ -1,4 +1,4 @@
-"""What there is to see in a production: its shots in order, a poster of each; and what is heard beside them.
+"""What there is to see in a production: its shots in order, a poster of each, and the film of them all.
 
 Each of these may fail: that becomes a note on the page, and the rest of the production is still made.
 """
@@ -9,34 +9,26 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from prefect_seedance.errors import DownloadFailed, Missing
-from prefect_seedance.production.at_hand import AtHand, in_a_bucket
-from prefect_seedance.production.manifest import ShotResult, SoundFile
+from prefect_seedance.models import Footage
+from prefect_seedance.production.manifest import ShotResult
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video import decoder
+from prefect_seedance.video import clips
 
-COPIES_AT_ONCE = 32
-FETCHES_AT_ONCE = 8
-
-T = TypeVar("T")
+AT_ONCE = 8
+"""Copies, downloads and posters in flight."""
 
 logger = logging.getLogger(__name__)
 
 
 class Clip(NamedTuple):
-    """A clip or a sound of the store that this production plays."""
+    """A clip of the store that this production shows."""
 
     path: str
     sha256: str
-
-
-def poster_path(sha256: str) -> str:
-    """Where the poster of the clip with *sha256* is kept, for every production that shows it."""
-    return f"posters/{sha256[:16]}.jpg"
 
 
 async def copy_shots(store: Store, folder: str, shots: Mapping[str, ShotResult], notes: list[str]) -> dict[str, Clip]:
@@ -46,108 +38,94 @@ async def copy_shots(store: Store, folder: str, shots: Mapping[str, ShotResult],
     async def copy(name: str) -> None:
         shot = shots[name]
         if shot.status == "stored" and shot.clip and shot.sha256:
-            with optional(notes, f"The clip of {shot.id} could not be copied into this production"):
+            with _optional(notes, f"The clip of {shot.id} could not be copied into this production"):
                 await store.copy(shot.clip, f"{folder}/shots/{name}.mp4")
                 copied[name] = Clip(shot.clip, shot.sha256)
 
-    await _each(copy, shots, COPIES_AT_ONCE)
+    await _each(copy, shots)
     return {name: copied[name] for name in shots if name in copied}
 
 
-async def copy_sounds(store: Store, folder: str, sounds: Mapping[str, SoundFile], notes: list[str]) -> dict[str, str]:
-    """Copy *sounds* to `sound/` of the production; returns the addresses there of those that are, by name."""
-    copied = {}
+async def make_pictures(
+    store: Store, folder: str, clips: Mapping[str, Clip], notes: list[str]
+) -> tuple[list[str], str | None]:
+    """A poster for each clip, and the film of them all; returns the names that have a poster, and the film's path."""
+    posters: list[str] = []
+    film = None
+    if not clips:
+        return posters, film
+    with _optional(notes, "Film and posters could not be made"):
+        async with _at_hand(store, [clip.path for clip in clips.values()]) as files:
 
-    async def copy(name: str) -> None:
-        path = f"sound/{name}{PurePosixPath(sounds[name].path).suffix}"
-        with optional(notes, f"The sound {name} could not be copied into this production"):
-            await store.copy(sounds[name].path, f"{folder}/{path}")
-            copied[name] = path
+            async def make(name: str) -> None:
+                with _optional(notes, f"The poster of {name} could not be made"):
+                    await _poster(store, clips[name], files[clips[name].path], f"{folder}/posters/{name}.jpg")
+                    posters.append(name)
 
-    await _each(copy, sounds, COPIES_AT_ONCE)
-    return copied
-
-
-async def make_posters(
-    store: Store, folder: str, clips: Mapping[str, Clip], at_hand: AtHand, notes: list[str]
-) -> dict[str, str]:
-    """See that each clip has a poster; returns their paths by name.
-
-    On disk those of the production, which is a whole folder there; in a bucket those that are kept by content, since
-    the page names both by a link. No clip is decoded that any run has verified, if it could store the poster.
-    """
-    posters = {}
-    making = asyncio.Semaphore(FETCHES_AT_ONCE)
-
-    async def show(name: str) -> None:
-        clip = clips[name]
-        with optional(notes, f"The poster of {name} could not be made"):
-            posters[name] = await _shown(store, clip, f"{folder}/posters/{name}.jpg", at_hand, making)
-            at_hand.posters.add(clip.sha256)
-
-    await _each(show, clips, COPIES_AT_ONCE)
-    return {name: posters[name] for name in clips if name in posters}
+            await _each(make, clips)
+            with _optional(notes, "The film could not be joined"):
+                await _join(store, [files[clip.path] for clip in clips.values()], f"{folder}/film.mp4")
+                film = f"{folder}/film.mp4"
+    return posters, film
 
 
-async def _shown(store: Store, clip: Clip, target: str, at_hand: AtHand, making: asyncio.Semaphore) -> str:
-    kept = poster_path(clip.sha256)
-    if in_a_bucket(store):
-        if clip.sha256 not in at_hand.posters and not await store.exists(kept):
-            async with making:
-                await _make_poster(store, clip, at_hand)
-        return kept
-    try:
-        await store.copy(kept, target)
-    except Missing:
-        async with making:
-            await _make_poster(store, clip, at_hand)
-        await store.copy(kept, target)
-    return target
+async def _poster(store: Store, clip: Clip, file: Path, target: str) -> None:
+    """Put the poster of *clip* at *target*, decoding it only if no production has shown this clip before."""
+    kept = f"posters/{clip.sha256[:16]}.jpg"
+    if not await store.exists(kept):
+        with TemporaryDirectory(dir=store.scratch()) as scratch:
+            picture = Path(scratch) / "poster.jpg"
+            await asyncio.to_thread(clips.poster, file, picture)
+            await store.put(picture, kept, "image/jpeg")
+    await store.copy(kept, target)
 
 
-async def _make_poster(store: Store, clip: Clip, at_hand: AtHand) -> None:
+async def _join(store: Store, files: Sequence[Path], target: str) -> Footage:
     with TemporaryDirectory(dir=store.scratch()) as scratch:
-        picture = Path(scratch) / "poster.jpg"
-        async with local_files(store, [clip], at_hand) as (file,):
-            await decoder.examine(file, poster=picture)
-        if not picture.exists():
-            raise DownloadFailed("no frame of it could be drawn")
-        await store.put(picture, poster_path(clip.sha256), "image/jpeg")
+        film = Path(scratch) / "film.mp4"
+        footage = await asyncio.to_thread(clips.join, files, film)
+        await store.put(film, target, "video/mp4")
+    return footage
 
 
 @asynccontextmanager
-async def local_files(store: Store, wanted: Sequence[Clip], at_hand: AtHand) -> AsyncIterator[list[Path]]:
-    """The *wanted* files where they are, or else fetched once from a bucket and gone afterwards."""
+async def _at_hand(store: Store, clips: Iterable[str]) -> AsyncIterator[dict[str, Path]]:
+    """The *clips* as local files: where they are on disk, fetched once from a bucket and gone afterwards."""
+    wanted = list(dict.fromkeys(clips))
     if not in_a_bucket(store):
-        yield [Path(store.url) / clip.path for clip in wanted]
+        yield {clip: Path(store.url) / clip for clip in wanted}
         return
-    files = {clip: file for clip in wanted if (file := at_hand.file(clip.sha256)) is not None}
     with TemporaryDirectory(dir=store.scratch()) as scratch:
-        missing = {
-            clip: Path(scratch) / f"{n}{PurePosixPath(clip.path).suffix}"
-            for n, clip in enumerate(dict.fromkeys(wanted))
-            if clip not in files
-        }
-        await _each(lambda clip: store.fetch(clip.path, missing[clip]), missing, FETCHES_AT_ONCE)
-        files |= missing
-        yield [files[clip] for clip in wanted]
+        files = {clip: Path(scratch) / f"{number}.mp4" for number, clip in enumerate(wanted)}
+        await _each(lambda clip: store.fetch(clip, files[clip]), wanted)
+        yield files
 
 
-async def _each(work: Callable[[T], Awaitable[None]], wanted: Iterable[T], at_once: int) -> None:
-    """Do *work* for all that is *wanted*, so many at once; the first error comes when all have ended."""
-    gate = asyncio.Semaphore(at_once)
+async def assemble_film(store: Store, clips: Sequence[str], target: str) -> Footage:
+    """Join the *clips* of the store, in this order, into one film at *target*, all or nothing."""
+    async with _at_hand(store, clips) as files:
+        return await _join(store, [files[clip] for clip in clips], target)
 
-    async def one(item: T) -> None:
+
+def in_a_bucket(store: Store) -> bool:
+    return store.url.startswith("s3://")
+
+
+async def _each(work: Callable[[str], Awaitable[None]], names: Iterable[str]) -> None:
+    """Do *work* for all *names*, a few at once; the first error comes when all have ended."""
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def one(name: str) -> None:
         async with gate:
-            await work(item)
+            await work(name)
 
-    for outcome in await asyncio.gather(*map(one, wanted), return_exceptions=True):
+    for outcome in await asyncio.gather(*map(one, names), return_exceptions=True):
         if outcome is not None:
             raise outcome
 
 
 @contextmanager
-def optional(notes: list[str], sentence: str) -> Iterator[None]:
+def _optional(notes: list[str], sentence: str) -> Iterator[None]:
     """Turn any failure inside into a note on the page: what is paid for and recorded outweighs what is nice to have."""
     try:
         yield

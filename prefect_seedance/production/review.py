@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotResult, words_of
+from prefect_seedance.production.manifest import Manifest, ShotResult
 from prefect_seedance.text import dollars
 
 DOWNLOADS = ("timeline.otio", "timeline.edl", "manifest.json")
@@ -54,13 +53,8 @@ def page(
     made: datetime,
     store_url: str,
     notes: Sequence[str],
-    captions: str | None = None,
-    film_seconds: float | None = None,
 ) -> str:
-    """The review page of *manifest*. *names* stand beside its shots; videos and posters are addresses by name.
-
-    *captions*, as WebVTT, are part of the page: no browser lets a page from disk read the file beside it.
-    """
+    """The review page of *manifest*. *names* stand beside its shots; videos and posters are addresses by name."""
     shots = list(zip(names, manifest.shots, strict=True))
     addresses = [*videos.values(), *posters.values(), *([film] if film else []), *downloads.values()]
     return _environment().get_template("review.html").render(
@@ -71,8 +65,7 @@ def page(
         posters=posters,
         film=film,
         film_poster=next((posters[name] for name in names if name in posters), None),
-        film_seconds=film_seconds or sum(shot.seconds or 0 for name, shot in shots if name in videos),
-        captions=captions and f"data:text/vtt;base64,{base64.b64encode(captions.encode()).decode()}",
+        film_seconds=sum(shot.seconds or 0 for name, shot in shots if name in videos),
         missing=[shot for name, shot in shots if name not in videos],
         downloads=downloads,
         made=made.astimezone(UTC),
@@ -82,7 +75,6 @@ def page(
         notes=notes,
         remedy_for=lambda shot: remedy_for(shot, store_url),
         cost_words=cost_words,
-        words_of=words_of,
     )  # fmt: skip
 
 
@@ -100,8 +92,8 @@ def remedy_for(shot: ShotResult, store_url: str) -> Remedy | None:
     return Remedy(sentence)
 
 
-def cost_words(shot: ShotResult | NarrationResult) -> str:
-    """What a shot or its narration cost or may have cost, for people."""
+def cost_words(shot: ShotResult) -> str:
+    """What *shot* cost or may have cost, for people."""
     if shot.cost_usd is not None:
         when = "paid by this run" if shot.paid_this_run else "paid by an earlier run"
         return f"{dollars(shot.cost_usd)} {when}, estimated {dollars(shot.estimated_usd)}"
@@ -146,7 +138,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"dollars": dollars, "clock": _clock, "number": _number, "policy_hash": _policy_hash}
-    environment.filters["compact_json"] = lambda value: json.dumps(value, ensure_ascii=False)
     return environment
 
 

@@ -8,20 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect_seedance.models import NO_WORDS, Words
-from prefect_seedance.production.manifest import ShotResult, words_of
-from prefect_seedance.production.otio_items import clip_item, media, plain, reference, time_range, track
-from prefect_seedance.production.timeline_sound import Heard, audio_tracks
+from prefect_seedance.production.manifest import ShotResult
 
 USUAL_SECONDS = 5.0
 """The length of a slate where it is not known how many seconds were asked for."""
-
-LONGEST_COMMENT = 66
-"""With what stands before it a line of an EDL has 80 characters at most, where old readers stop."""
 
 
 def otio(
@@ -33,33 +26,24 @@ def otio(
     *,
     wanted_seconds: Mapping[str, float] = {},
     models: Mapping[str, str] = {},
-    words: Words = NO_WORDS,
-    heard: Heard | None = None,
 ) -> str:
     """The timeline as OpenTimelineIO JSON: one video track, shot after shot, each with its provenance in its metadata.
-
-    Beside it the tracks of what is *heard*.
 
     *media_urls* stand beside *shots*, relative to the timeline; None makes a slate. Prompts, models and the seconds
     that were asked for are looked up by the id of the shot. *rate* is that of the slates.
     """
-    children, lengths = [], []
+    children = []
     for shot, url in zip(shots, media_urls, strict=True):
         provenance = _provenance(shot, prompts.get(shot.id), models.get(shot.id))
         if url is None:
-            length = time_range(_slate_frames(shot, wanted_seconds, rate), rate)
+            length = _range(_slate_frames(shot, wanted_seconds, rate), rate)
             children.append(_slate(shot, length, provenance))
         else:
-            length = time_range(_frames(shot, rate), shot.fps or rate)
-            children.append(clip_item(shot.id, length, provenance, [], media(url, length)))
-        lengths.append(length)
-    tracks = [track("Shots", "Video", children)]
-    if heard is not None:
-        tracks += audio_tracks(shots, media_urls, lengths, heard)
-    stack = {"OTIO_SCHEMA": "Stack.1", "name": "tracks", "children": tracks, **plain()}
-    written = {"prefect_seedance": words.written} if words.written else {}
-    timeline = {"OTIO_SCHEMA": "Timeline.1", "name": title, "metadata": written, "global_start_time": None}
-    timeline |= {"tracks": stack}
+            length = _range(_frames(shot, rate), shot.fps or rate)
+            children.append(_clip(shot.id, length, provenance, [], _media(url, length)))
+    track = {"OTIO_SCHEMA": "Track.1", "name": "Shots", "kind": "Video", "children": children, **_plain()}
+    stack = {"OTIO_SCHEMA": "Stack.1", "name": "tracks", "children": [track], **_plain()}
+    timeline = {"OTIO_SCHEMA": "Timeline.1", "name": title, "metadata": {}, "global_start_time": None, "tracks": stack}
     return json.dumps(timeline, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -70,12 +54,10 @@ def edl(
     rate: float,
     *,
     wanted_seconds: Mapping[str, float] = {},
-    words: Words = NO_WORDS,
 ) -> str:
     """The timeline as a CMX 3600 EDL: one video track, cuts only, non-drop timecode at the nominal rate (24, 25, …)."""
     nominal = round(rate)
     lines = [f"TITLE: {_one_line(title)[:70]}", "FCM: NON-DROP FRAME", ""]
-    of_the_board = _comments(words)  # with the first event: readers stop at comments that belong to none
     position = 0
     for number, (shot, url) in enumerate(zip(shots, media_urls, strict=True), start=1):
         if url is None:
@@ -87,8 +69,7 @@ def edl(
             comments = [f"* FROM CLIP NAME: {url.rpartition('/')[2]}", f"* SOURCE FILE: {url}"]
         times = (0, frames, position, position + frames)
         timecodes = " ".join(_timecode(frame, nominal) for frame in times)
-        told = [*(of_the_board if number == 1 else []), *_comments(words_of(shot))]
-        lines += [f"{number:03d}  {reel:<8} V     C        {timecodes}", *comments, *told]
+        lines += [f"{number:03d}  {reel:<8} V     C        {timecodes}", *comments]
         position += frames
     return "\n".join(lines) + "\n"
 
@@ -101,18 +82,20 @@ def why_missing(shot: ShotResult) -> str:
 def _provenance(shot: ShotResult, prompt: str | None, model: str | None) -> dict[str, Any]:
     fields = {"job_id", "key", "cost_usd", "sha256", "status", "error", "take", "clip"}
     known = {"shot_id": shot.id, "prompt": prompt, "model": model, **shot.model_dump(mode="json", include=fields)}
-    return {"prefect_seedance": known | words_of(shot).written}
+    return {"prefect_seedance": known}
 
 
-def _comments(words: Words) -> list[str]:
-    """What people wrote, in lines that no reader of an EDL takes for one of its own."""
-    written = words.written
-    named = {**{name.upper(): value for name, value in written.items() if name != "metadata"}, **words.metadata}
-    lines = []
-    for name, value in named.items():
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        lines += textwrap.wrap(_one_line(f"{name}: {text}"), LONGEST_COMMENT)
-    return [f"* COMMENT: {line}" for line in lines]
+def _plain() -> dict[str, Any]:
+    """The fields that OpenTimelineIO wants in every item, without content here."""
+    return {"metadata": {}, "source_range": None, "effects": [], "markers": [], "enabled": True}
+
+
+def _clip(
+    name: str, length: dict[str, Any], metadata: dict[str, Any], markers: list[dict[str, Any]], media: dict[str, Any]
+) -> dict[str, Any]:
+    own = {"name": name, "source_range": length, "metadata": metadata, "markers": markers}
+    reference = {"media_references": {"DEFAULT_MEDIA": media}, "active_media_reference_key": "DEFAULT_MEDIA"}
+    return {"OTIO_SCHEMA": "Clip.2", **_plain(), **own, **reference}
 
 
 def _slate(shot: ShotResult, length: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
@@ -124,8 +107,21 @@ def _slate(shot: ShotResult, length: dict[str, Any], metadata: dict[str, Any]) -
         "marked_range": length,
         "metadata": {},
     }
-    absent = reference("MissingReference.1", shot.id, None)
-    return clip_item(f"MISSING {shot.id}", length, metadata, [marker], absent)
+    absent = _reference("MissingReference.1", shot.id, None)
+    return _clip(f"MISSING {shot.id}", length, metadata, [marker], absent)
+
+
+def _reference(schema: str, name: str, available: dict[str, Any] | None) -> dict[str, Any]:
+    return {"OTIO_SCHEMA": schema, "name": name, "available_range": available, "metadata": {}}
+
+
+def _media(url: str, length: dict[str, Any]) -> dict[str, Any]:
+    return {**_reference("ExternalReference.1", url.rpartition("/")[2], length), "target_url": url}
+
+
+def _range(frames: int, rate: float) -> dict[str, Any]:
+    start, duration = ({"OTIO_SCHEMA": "RationalTime.1", "rate": rate, "value": float(at)} for at in (0, frames))
+    return {"OTIO_SCHEMA": "TimeRange.1", "start_time": start, "duration": duration}
 
 
 def _frames(shot: ShotResult, rate: float) -> int:
@@ -156,5 +152,4 @@ def _timecode(frame: int, nominal: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    """*text* without line ends and marks that steer; the joiners inside Persian and Indic words are letters there."""
-    return " ".join("".join(mark if mark.isprintable() or mark in "\u200c\u200d" else " " for mark in text).split())
+    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())

@@ -18,22 +18,13 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from prefect_seedance.errors import Missing
-from prefect_seedance.models import NO_WORDS, Words
 from prefect_seedance.production import review, timeline
-from prefect_seedance.production.at_hand import AtHand, in_a_bucket
-from prefect_seedance.production.captions import as_srt, as_vtt
-from prefect_seedance.production.film import make_film
-from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotResult, SoundFile
+from prefect_seedance.production.manifest import Manifest, ShotResult
 from prefect_seedance.production.names import shot_names, slug
-from prefect_seedance.production.narration import Narration
-from prefect_seedance.production.pictures import copy_shots, copy_sounds, make_posters
-from prefect_seedance.production.score import score_of, voice_of
-from prefect_seedance.production.timeline_sound import Heard
+from prefect_seedance.production.pictures import copy_shots, in_a_bucket, make_pictures
 from prefect_seedance.storage.store import Store
 
 LATEST_SCHEMA = "prefect-seedance/latest/1"
-
-CAPTION_TYPES = {"captions.srt": "application/x-subrip", "captions.vtt": "text/vtt; charset=utf-8"}
 
 LINK_SECONDS = 7 * 24 * 3600
 """The longest that a presigned link may live."""
@@ -54,38 +45,17 @@ class Content:
     wanted_seconds: Mapping[str, float] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
-    words: Words = NO_WORDS
-    narrations: Mapping[str, Narration] = field(default_factory=dict)
-    sound: Literal["off", "clips"] = "clips"
-    music: SoundFile | None = None
-    catalog: str | None = None
-    at_hand: AtHand = field(default_factory=AtHand, compare=False)
-
-    @property
-    def told(self) -> list[ShotResult]:
-        """The shots with what is said over them."""
-        return [_with_narration(shot, self.narrations.get(shot.id)) for shot in self.shots]
 
     @property
     def shows(self) -> str:
-        """A hash of what people see of it: all but what this very run paid, and from what list of prices."""
-        money = {"estimated_usd": True, "paid_this_run": True}
-        of_the_run: Any = money | {"narration": money}
+        """A hash of what people see of it: all but what this very run paid."""
+        of_the_run = {"estimated_usd", "paid_this_run"}
         seen = {
             "title": self.title,
-            "shots": [shot.model_dump(mode="json", exclude=of_the_run) for shot in self.told],
-            "heard": [self.sound, self.music and self.music.model_dump()],
+            "shots": [shot.model_dump(mode="json", exclude=of_the_run) for shot in self.shots],
             "said": [dict(self.prompts), dict(self.wanted_seconds), dict(self.models), list(self.notes)],
-            "words": self.words.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
-
-
-def _with_narration(shot: ShotResult, heard: Narration | None) -> ShotResult:
-    if heard is None:
-        return shot
-    narration = shot.narration or NarrationResult(status="stored")
-    return shot.model_copy(update={"narration": narration.model_copy(update=heard._asdict())})
 
 
 async def write_production(store: Store, content: Content) -> tuple[Manifest, str]:
@@ -94,53 +64,35 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     Where nothing that it would show has changed, the newest one stays and is named. This fails only where the store
     can't be written, and `latest.json` then still names the production before.
     """
-    title, shots = content.title, content.told
+    title, shots = content.title, content.shots
     home = f"productions/{slug(title)}"
-    newest = await _newest(store, home)
-    if (there := await _if_same(store, newest, content)) is not None:
+    if (there := await _newest_if_same(store, home, content)) is not None:
         return there
     folder = f"{home}/{content.made.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     names = shot_names(shots)
     notes = list(content.notes)
 
-    by_name = dict(zip(names, shots, strict=True))
-    clips = await copy_shots(store, folder, by_name, notes)
-    content.at_hand.posters.update(newest.get("posters", ()))
-    posters = await make_posters(store, folder, clips, content.at_hand, notes)
-    score = score_of([shot for name, shot in by_name.items() if name in clips], content.sound, content.music)
-    film = await make_film(store, folder, list(clips.values()), score, content.at_hand, notes)
-    captions = {"captions.srt": as_srt(score.cues), "captions.vtt": as_vtt(score.cues)} if score.cues else {}
+    clips = await copy_shots(store, folder, dict(zip(names, shots, strict=True)), notes)
+    posters, film = await make_pictures(store, folder, clips, notes)
     urls = [f"shots/{name}.mp4" if name in clips else None for name in names]
     rate = _common_rate(shots)
     wanted, models = content.wanted_seconds, content.models
-    words = content.words
-    heard = await _heard(store, folder, by_name, content, notes)
-    otio = timeline.otio(
-        *(title, shots, content.prompts, urls, rate),
-        wanted_seconds=wanted,
-        models=models,
-        words=words,
-        heard=heard,
-    )
-    edl = timeline.edl(title, shots, urls, rate, wanted_seconds=wanted, words=words)
+    otio = timeline.otio(title, shots, content.prompts, urls, rate, wanted_seconds=wanted, models=models)
+    edl = timeline.edl(title, shots, urls, rate, wanted_seconds=wanted)
     places = {"film": film, "timeline": f"{folder}/timeline.otio", "review": f"{folder}/index.html"}
     manifest = manifest_of(content).model_copy(update=places)
     page = review.page(
         manifest,
         names=names,
         prompts=content.prompts,
-        videos={name: await _address(store, folder, f"{folder}/shots/{name}.mp4") for name in clips},
-        posters={name: await _address(store, folder, poster) for name, poster in posters.items()},
-        film=await _address(store, folder, film) if film else None,
-        downloads={name: await _address(store, folder, f"{folder}/{name}") for name in (*captions, *review.DOWNLOADS)},
-        captions=captions.get("captions.vtt"),
-        film_seconds=float(score.seconds),
+        videos={name: await _address(store, folder, f"shots/{name}.mp4") for name in clips},
+        posters={name: await _address(store, folder, f"posters/{name}.jpg") for name in posters},
+        film=await _address(store, folder, "film.mp4") if film else None,
+        downloads={name: await _address(store, folder, name) for name in review.DOWNLOADS},
         made=content.made,
         store_url=store.url,
         notes=notes,
     )
-    for name, text in captions.items():
-        await store.write(f"{folder}/{name}", text.encode(), CAPTION_TYPES[name])
     await store.write(f"{folder}/timeline.otio", otio.encode(), "application/json")
     await store.write(f"{folder}/timeline.edl", edl.encode(), "text/plain; charset=utf-8")
     await store.write(f"{folder}/index.html", page.encode(), "text/html; charset=utf-8")
@@ -150,52 +102,27 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
         "production": folder,
         "manifest": f"{folder}/manifest.json",
         "status": manifest.status,
-        "shows": content.shows if notes == list(content.notes) else None,  # what lacks something is made anew
+        "shows": content.shows,
         "made": content.made.isoformat(),
-        "posters": sorted(clips[name].sha256 for name in posters),
     }
     await store.write(f"{home}/latest.json", _json(latest), "application/json")
     return manifest, folder
 
 
-async def _heard(
-    store: Store, folder: str, shots: Mapping[str, ShotResult], content: Content, notes: list[str]
-) -> Heard | None:
-    """Put what is heard beside the clips into the production, and say where; None for a silent one."""
-    if content.sound == "off":
-        return None
-    sounds: dict[str, SoundFile] = {name: voice for name, shot in shots.items() if (voice := voice_of(shot))}
-    if content.music is not None:
-        sounds["music"] = content.music
-    copied = await copy_sounds(store, folder, sounds, notes)
-    return Heard([copied.get(name) for name in shots], content.music, copied.get("music"))
-
-
-async def _newest(store: Store, home: str) -> dict[str, Any]:
-    """What `latest.json` says of the newest production of this title; nothing where there is none."""
+async def _newest_if_same(store: Store, home: str, content: Content) -> tuple[Manifest, str] | None:
+    """The newest production with the money of this run, if it shows the same, is whole and its links live on."""
     try:
         latest = json.loads(await store.read(f"{home}/latest.json"))
-    except (Missing, ValueError):
-        return {}
-    return latest if isinstance(latest, dict) else {}
-
-
-async def _if_same(store: Store, newest: dict[str, Any], content: Content) -> tuple[Manifest, str] | None:
-    """The newest production with the money of this run, if it shows the same, lacks nothing and its links live on."""
-    try:
-        age = content.made - datetime.fromisoformat(newest["made"])
-        if newest["shows"] != content.shows or (_links_end(store) and age.total_seconds() > LINK_SECONDS / 2):
+        age = content.made - datetime.fromisoformat(latest["made"])
+        if latest["shows"] != content.shows or (in_a_bucket(store) and age.total_seconds() > LINK_SECONDS / 2):
             return None
-        there = Manifest.model_validate_json(await store.read(newest["manifest"]))
+        there = Manifest.model_validate_json(await store.read(latest["manifest"]))
     except (Missing, KeyError, TypeError, ValueError):
         return None
-    of_the_run = ("plan_hash", "estimated_usd", "spent_usd", "reused_usd", "catalog")
-    told = {name: getattr(content, name) for name in of_the_run}
-    return there.model_copy(update=told | {"shots": tuple(content.told)}), str(newest["production"])
-
-
-def _links_end(store: Store) -> bool:
-    return in_a_bucket(store) and store.public_base_url is None
+    if there.film is None and there.status != "nothing":
+        return None
+    money = {name: getattr(content, name) for name in ("plan_hash", "estimated_usd", "spent_usd", "reused_usd")}
+    return there.model_copy(update=money | {"shots": tuple(content.shots)}), str(latest["production"])
 
 
 def manifest_of(content: Content) -> Manifest:
@@ -207,27 +134,22 @@ def manifest_of(content: Content) -> Manifest:
         estimated_usd=content.estimated_usd,
         spent_usd=content.spent_usd,
         reused_usd=content.reused_usd,
-        shots=tuple(content.told),
-        sound=content.sound,
-        music=content.music,
-        catalog=content.catalog,
-        **dict(content.words),
+        shots=tuple(content.shots),
     )
 
 
 def status_of(shots: Sequence[ShotResult]) -> Literal["complete", "partial", "nothing"]:
-    """What a production of *shots* amounts to: one that lacks a narration is not complete."""
+    """What a production of *shots* amounts to."""
     stored = sum(shot.status == "stored" for shot in shots)
     if stored == 0:
         return "nothing"
-    silent = any(shot.narration is not None and shot.narration.status != "stored" for shot in shots)
-    return "complete" if stored == len(shots) and not silent else "partial"
+    return "complete" if stored == len(shots) else "partial"
 
 
-async def _address(store: Store, folder: str, path: str) -> str:
-    """Where the page finds *path*: a link for a bucket; relative on disk, so that the folder can be moved or sent."""
-    link = await store.link(path, LINK_SECONDS) if in_a_bucket(store) else None
-    return link or path.removeprefix(f"{folder}/")
+async def _address(store: Store, folder: str, name: str) -> str:
+    """Where the page finds *name*: a link for a bucket; relative on disk, so that the folder can be moved or sent."""
+    link = await store.link(f"{folder}/{name}", LINK_SECONDS) if in_a_bucket(store) else None
+    return link or name
 
 
 def _common_rate(shots: Iterable[ShotResult]) -> float:

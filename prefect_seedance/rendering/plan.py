@@ -11,7 +11,6 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
-from prefect_seedance.catalog.alternatives import why_withdrawn
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.ledger import rules
@@ -19,9 +18,9 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import ClaimObservation, History
 from prefect_seedance.models import Frozen, LastFrame, Problem, Usd
-from prefect_seedance.rendering.remarks import chain_costs, longer_sounds, longer_speech
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storyboard.reading import Board, BoardShot
+from prefect_seedance.text import dollars
 
 ZERO = Decimal(0)
 
@@ -52,36 +51,22 @@ async def make_plan(
     board: Board, ledger: Ledger, *, account: Account, catalog: Catalog = KNOWN, retry_failed: int = 0
 ) -> Planned:
     """The plan of *board* over what *ledger* knows, paid by *account*. Raises `LedgerUnreadable`, never guesses."""
-    keys = sorted({shot.key for shot in board.asked if shot.key})
+    keys = sorted({shot.key for shot in board.shots if shot.key})
     histories = dict(zip(keys, await ledger.load_many(keys), strict=True))
-    requests = {shot.key: shot.request for shot in board.asked if shot.key and shot.request}
+    requests = {shot.key: shot.request for shot in board.shots if shot.key and shot.request}
     uppers = {key: upper(request, catalog[request.model]) for key, request in requests.items()}
     reachable = await ledger.store.link("stills/probe.png", 60) is not None
     shots: dict[str, PlannedShot] = {}
-    first_of_key: dict[str, PlannedShot] = {}
     problems = list(board.problems)
-
-    def plan(shot: BoardShot) -> PlannedShot:
-        if (twin := first_of_key.get(shot.key or "")) is not None:
-            planned = _as_its_twin(shot, twin)
-        else:
-            planned = _plan_shot(
-                shot, histories, uppers, shots, catalog=catalog, retry=retry_failed > 0, reachable=reachable
-            )
+    for shot in _predecessors_first(board):
+        planned = _plan_shot(shot, histories, uppers, shots, retry=retry_failed > 0, reachable=reachable)
         if planned.action == "blocked" and shot.request is not None and planned.problem:
             problems.append(Problem(file=board.file, line=shot.line, shot=shot.id, message=planned.problem))
-        if planned.key:
-            first_of_key.setdefault(planned.key, planned)
-        return planned
-
-    for shot in _predecessors_first(board):
-        shots[shot.id] = plan(shot)
+        shots[shot.id] = planned
     in_order = tuple(shots[shot.id] for shot in board.shots)
-    remarks = longer_speech(board, histories)
-    narrations = tuple(_with_remark(plan(spoken), remarks.get(spoken.id)) for spoken in board.narrations)
-    paid = {s.key: s.estimated_usd for s in (*in_order, *narrations) if s.key and s.estimated_usd}
-    reused = {s.key for s in (*in_order, *narrations) if s.key and s.action == "reuse"}
-    made = Plan(
+    paid = {s.key: s.estimated_usd for s in in_order if s.key and s.estimated_usd}
+    reused = {s.key for s in in_order if s.key and s.action == "reuse"}
+    plan = Plan(
         title=board.title,
         plan_hash=plan_hash_of(
             {key: _priced(price, histories[key].number) for key, price in paid.items()},
@@ -91,29 +76,17 @@ async def make_plan(
         estimated_usd=sum(paid.values(), ZERO),
         reused_usd=sum((histories[key].spent_usd for key in reused), ZERO),
         shots=in_order,
-        narrations=narrations,
         problems=tuple(problems),
     )
     to_pay = {key: uppers[key] for key in paid}
-    warnings = (*map(str, board.warnings), *chain_costs(board), *longer_sounds(board))
+    warnings = (*map(str, board.warnings), *_chain_costs(board))
     models = frozenset(requests[key].model for key in to_pay)
-    return Planned(made, histories, to_pay, models, warnings)
+    return Planned(plan, histories, to_pay, models, warnings)
 
 
 def _priced(price: Decimal, number: int) -> str:
     """A key's part of the plan hash. An attempt moves the number: an approval is good for one."""
     return f"{price}@{number}" if number else str(price)
-
-
-def _as_its_twin(shot: BoardShot, twin: PlannedShot) -> PlannedShot:
-    why = twin.problem or f"the same request as {twin.id}: one clip, paid once"
-    return twin.model_copy(update={"id": shot.id, "take": shot.take, "estimated_usd": ZERO, "problem": why})
-
-
-def _with_remark(planned: PlannedShot, remark: str | None) -> PlannedShot:
-    if remark is None or planned.why_not:
-        return planned
-    return planned.model_copy(update={"problem": "; ".join(filter(None, (planned.problem, remark)))})
 
 
 def _plan_shot(
@@ -122,24 +95,20 @@ def _plan_shot(
     uppers: Mapping[str, Decimal],
     earlier: Mapping[str, PlannedShot],
     *,
-    catalog: Catalog,
     retry: bool,
     reachable: bool,
 ) -> PlannedShot:
     def planned(action: Action, problem: str | None = None, price: Decimal = ZERO) -> PlannedShot:
         return PlannedShot(
-            id=shot.id,
-            key=shot.key,
-            take=shot.take,
-            action=action,
-            estimated_usd=price,
-            problem=problem,
-            size=(shot.request and shot.request.size) or None,
+            id=shot.id, key=shot.key, take=shot.take, action=action, estimated_usd=price, problem=problem
         )
 
     if shot.request is None or shot.key is None:
         return planned("blocked", "see the problems below")
     history = histories[shot.key]
+    twin = next((other for other in earlier.values() if other.key == shot.key), None)
+    if twin is not None:
+        return planned(twin.action, twin.problem or f"the same request as {twin.id}: one clip, paid once")
     last = history.last
     match rules.decide(history, last.claimed_at, ClaimObservation(), retry=retry) if last else rules.Claim():
         case rules.Done():
@@ -160,8 +129,6 @@ def _plan_shot(
     before = earlier.get(shot.continue_from) if shot.continue_from else None
     if before and before.action in ("held", "blocked"):
         return planned(before.action, f"it continues from {before.id}, which is {before.action}")
-    if catalog[shot.request.model].withdrawn:
-        return planned("blocked", why_withdrawn(shot.request.model, catalog))
     if not reachable and _needs_link(shot):
         return planned("blocked", _UNREACHABLE)
     if last is not None:
@@ -175,7 +142,7 @@ def _plan_shot(
 _ENDED_AS = {Step.FAILED: "failed", Step.REFUSED: "been refused"}
 
 _UNREACHABLE = (
-    "its pictures have to be fetched by the provider, which can't reach a local store; use an s3:// store, or say "
+    "its first frame has to be fetched by the provider, which can't reach a local store; use an s3:// store, or say "
     "where the folder is served from with --public-base-url"
 )
 
@@ -184,7 +151,7 @@ def _needs_link(shot: BoardShot) -> bool:
     """Must the store itself serve a picture for this shot? An uncropped https picture is fetched where it is."""
     if shot.request is not None and isinstance(shot.request.image, LastFrame):
         return True
-    pictures = (shot.image, shot.last_image, *shot.references)
+    pictures = (shot.image, shot.last_image)
     return any(picture is not None and (picture.public_url is None or picture.picture.crop) for picture in pictures)
 
 
@@ -192,13 +159,37 @@ def _predecessors_first(board: Board) -> list[BoardShot]:
     by_id = {shot.id: shot for shot in board.shots}
     done: dict[str, BoardShot] = {}
     for shot in board.shots:
-        chain: dict[str, BoardShot] = {}  # in order, and quick to look into
+        chain: list[BoardShot] = []
         step: BoardShot | None = shot
-        while step is not None and step.id not in done and step.id not in chain:
-            chain[step.id] = step
+        while step is not None and step.id not in done and step not in chain:
+            chain.append(step)
             step = by_id.get(step.continue_from) if step.continue_from else None
-        done.update(reversed(chain.items()))
+        done.update({link.id: link for link in reversed(chain)})
     return list(done.values())
+
+
+def _chain_costs(board: Board) -> list[str]:
+    """What changing the first shot of each chain would pay again down that chain."""
+    followers: dict[str, list[BoardShot]] = {}
+    for shot in board.shots:
+        if shot.continue_from:
+            followers.setdefault(shot.continue_from, []).append(shot)
+    lines = []
+    for shot in board.shots:
+        if shot.continue_from is None and shot.id in followers:
+            below = _below(shot.id, followers)
+            cost = dollars(sum((s.estimated_usd for s in below), ZERO))
+            lines.append(f"A change of {shot.id} also pays again for {', '.join(s.id for s in below)}: {cost}.")
+    return lines
+
+
+def _below(root: str, followers: Mapping[str, list[BoardShot]]) -> list[BoardShot]:
+    found, queue = [], [root]
+    while queue:
+        for shot in followers.get(queue.pop(0), []):
+            found.append(shot)
+            queue.append(shot.id)
+    return found
 
 
 def plan_hash_of(paid: dict[str, str], *, store: str, account: str) -> str:
@@ -219,12 +210,6 @@ class PlannedShot(Frozen):
     action: Action
     estimated_usd: Usd
     problem: str | None = None
-    size: str | None = Field(None, description="The exact size, width x height, however it was asked for.")
-
-    @property
-    def why_not(self) -> str | None:
-        """Why nothing is submitted for it; None where something may be."""
-        return self.problem if self.action in ("held", "blocked") else None
 
 
 class Plan(Frozen):
@@ -236,12 +221,6 @@ class Plan(Frozen):
     estimated_usd: Usd
     reused_usd: Usd
     shots: tuple[PlannedShot, ...]
-    narrations: tuple[PlannedShot, ...] = Field((), description="The texts that are spoken, each as SHOT.narration.")
     problems: tuple[Problem, ...] = ()
-
-    @property
-    def asked(self) -> tuple[PlannedShot, ...]:
-        """All that is asked for: the shots, then what is spoken over them."""
-        return (*self.shots, *self.narrations)
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from typing import Protocol
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
-from prefect_seedance.catalog.endpoints import Catalog, own_rows
+from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import BadInput, OverBudget, SeedanceError, summary
 from prefect_seedance.generation.poll_times import Waiting
 from prefect_seedance.generation.session import RenderSession
@@ -19,14 +19,10 @@ from prefect_seedance.ledger.durable import run_to_completion
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.writer import this_writer
-from prefect_seedance.models import AUTO, LastFrame
-from prefect_seedance.production.at_hand import kept_at_hand
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.write import Content, manifest_of
 from prefect_seedance.rendering.approval import needs_approval
 from prefect_seedance.rendering.board_run import BoardRun, to_render
-from prefect_seedance.rendering.endpoints import check_endpoints
-from prefect_seedance.rendering.narrations import keep_sounds, music_of, narrations_of, with_narrations
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.rendering.steps import Steps
@@ -91,7 +87,7 @@ async def render_board(
     if planned.plan.problems:
         raise BadInput(*map(str, planned.plan.problems))
     account.check()
-    async with open_client(account) as client, kept_at_hand(store) as at_hand:
+    async with open_client(account) as client:
         session = RenderSession(
             client,
             ledger,
@@ -102,17 +98,9 @@ async def render_board(
             retry_failed=options.retry_failed,
             flow_run_id=host.flow_run_id,
             on_step=host.step_taken,
-            continued=_continued(board),
-            at_hand=at_hand,
         )
         await _check(board, planned, session, options, host)
         return await _render(board, planned, session, host)
-
-
-def _continued(board: Board) -> set[str]:
-    """The keys whose last frame another shot of *board* begins with."""
-    firsts = [shot.request.image for shot in board.shots if shot.request is not None]
-    return {first.of for first in firsts if isinstance(first, LastFrame)}
 
 
 def _budget_of(planned: Planned, ledger: Ledger, options: Options, flow_run_id: str | None) -> RunBudget:
@@ -130,7 +118,8 @@ async def _check(board: Board, planned: Planned, session: RenderSession, options
         return
     if planned.to_pay:
         _refuse_above_budget(planned, session, host)
-    await check_endpoints(planned.models, session.client, session.catalog)
+    for model in sorted(planned.models):
+        await session.client.check(model)
     await session.ledger.store.belongs_to(session.client.account.kind)
     await session.ledger.store.prove()
     await decoder.prove()
@@ -157,7 +146,7 @@ def _refuse_above_budget(planned: Planned, session: RenderSession, host: Host) -
 async def _render(board: Board, planned: Planned, session: RenderSession, host: Host) -> Manifest:
     shots = to_render(board, planned)
     run = BoardRun(board, planned, session, host.steps(session, len(shots)), host.shot_ended)
-    await host.shots_begin(len({shot.key for shot in board.asked}))
+    await host.shots_begin(len({shot.key for shot in board.shots}))
     notes: list[str] = []
     try:
         async with host.slots(min(session.max_in_flight, len(shots))):
@@ -172,7 +161,7 @@ async def _render(board: Board, planned: Planned, session: RenderSession, host: 
     money = [*notes, *await session.budget.lines()]
     for line in money:
         host.say(line)
-    content = _content(board, planned, run, await keep_sounds(board, store), notes)
+    content = _content(board, planned, run, notes)
     try:
         manifest, folder = await host.write(session, content)
     except Exception as error:  # whatever it is: clips and money are recorded
@@ -193,30 +182,20 @@ async def _reserve(session: RenderSession, host: Host) -> None:
         host.say(line)
 
 
-def _content(board: Board, planned: Planned, run: BoardRun, unkept: Mapping[str, str], notes: Sequence[str]) -> Content:
-    """What the production shows; *unkept* says which sound files could not be kept, and why."""
-    shots = with_narrations(board, run.results(), run.narrations(), unkept)
+def _content(board: Board, planned: Planned, run: BoardRun, notes: Sequence[str]) -> Content:
     requests = {shot.id: shot.request for shot in board.shots if shot.request}
-    without = unkept.get(board.music.sha256) if board.music and board.sound != "off" else None
-    lacking = [f"The film is without its music: {without}"] if without else []
     return Content(
         title=board.title,
-        shots=shots,
-        narrations=narrations_of(board, shots, run.records),
-        sound=board.sound,
-        music=music_of(board, unkept),
+        shots=run.results(),
         plan_hash=planned.plan.plan_hash,
         estimated_usd=planned.plan.estimated_usd,
         spent_usd=run.spent_usd,
         reused_usd=planned.plan.reused_usd + run.resumed_usd,
         made=_now(),
         prompts={shot.id: shot.prompt for shot in board.shots},
-        wanted_seconds={shot: request.duration for shot, request in requests.items() if request.duration != AUTO},
+        wanted_seconds={shot: request.duration for shot, request in requests.items()},
         models={shot: request.model for shot, request in requests.items()},
-        notes=(*planned.warnings, *lacking, *notes),
-        at_hand=run.session.at_hand,
-        words=board.words,
-        catalog=own_rows(run.session.catalog),
+        notes=(*planned.warnings, *notes),
     )
 
 

@@ -42,9 +42,8 @@ def result_of(
             take=shot.take,
             estimated_usd=estimated_usd,
             error=error or held or "not submitted: the run was stopped before",
-            **dict(shot.words),
         )
-    footage, seen = record.footage, record.footage or record.heard
+    footage = record.footage
     return ShotResult(
         id=shot.id,
         status=STATUS_OF.get(record.step, "running"),
@@ -60,12 +59,10 @@ def result_of(
         height=footage.height if footage else None,
         fps=footage.fps if footage else None,
         frames=footage.frames if footage else None,
-        seconds=seen.seconds if seen else None,
-        audio=footage.audio if footage else None,
+        seconds=footage.seconds if footage else None,
         duration_mismatch=record.duration_mismatch,
         estimated_usd=estimated_usd,
         cost_usd=record.cost_usd,
         paid_this_run=claimed_here and is_paid(record),
         error=None if record.step is Step.STORED else (error or remedy(record)),
-        **dict(shot.words),
     )

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -22,15 +22,12 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SCRATCH = ".scratch"
-LISTED_AT_ONCE = 64
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP}
 
 
 class LocalStore(Store):
     """A store in a folder of this machine (or of a file server that has hard links)."""
-
-    lists_cheaply = True
 
     def __init__(self, folder: Path, *, public_base_url: str | None = None) -> None:
         self.url = str(folder)
@@ -71,16 +68,11 @@ class LocalStore(Store):
         return True
 
     async def names(self, folder: str) -> list[str]:
-        return await self._on_disk(folder, _names, self._at(folder) if folder else self._folder)
-
-    async def names_in(self, folders: Sequence[str]) -> list[list[str]]:
-        """A folder is listed in a fraction of the time that another thread takes to be asked for it."""
-        some = [folders[first : first + LISTED_AT_ONCE] for first in range(0, len(folders), LISTED_AT_ONCE)]
-        found = await asyncio.gather(*(self._on_disk(one[0], self._names_in, one) for one in some))
-        return [names for listed in found for names in listed]
-
-    def _names_in(self, folders: Sequence[str]) -> list[list[str]]:
-        return [_names(f"{self.url}/{checked(folder)}") for folder in folders]
+        place = self._at(folder) if folder else self._folder
+        try:
+            return sorted(name for name in await self._found(folder, os.listdir, place) if not name.startswith("."))
+        except Missing:
+            return []
 
     async def delete(self, path: str) -> None:
         with suppress(Missing):
@@ -115,9 +107,9 @@ class LocalStore(Store):
         await self._found(source, self._copy, self._at(source), self._at(target))
 
     def _copy(self, source: Path, target: Path) -> None:
-        """A second name is not made to outlive a power cut: what it names is safe, and anybody can make it again."""
         with written_beside(target, source, link=True) as temporary:
             temporary.replace(target)
+        sync(target.parent)
 
     async def link(self, path: str, seconds: int) -> str | None:
         return public_link(self.public_base_url, path) if self.public_base_url else None
@@ -202,13 +194,6 @@ class LocalStore(Store):
             ) from error
 
 
-def _names(folder: Path | str) -> list[str]:
-    try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    except NOT_THERE:
-        return []
-
-
 @contextmanager
 def written_beside(target: Path, content: bytes | Path, *, link: bool = False) -> Iterator[Path]:
     """A temporary file with *content* in the folder of *target*, safe on disk; gone at the end if not renamed."""
@@ -218,10 +203,8 @@ def written_beside(target: Path, content: bytes | Path, *, link: bool = False) -
         if isinstance(content, bytes):
             write_synced(temporary, content)
         else:
-            linked = link and linked_to(content, temporary)
-            if not linked:
-                shutil.copyfile(content, temporary)
-                sync(temporary)
+            linked_or_copied(content, temporary, link=link)
+            sync(temporary)
         yield temporary
     finally:
         # Also after a rename: between two links of one file a rename does nothing and leaves both.
@@ -242,15 +225,17 @@ def write_synced(file: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def linked_to(source: Path, target: Path) -> bool:
-    """Make *target* a second name of *source*, if the disk can."""
+def linked_or_copied(source: Path, target: Path, *, link: bool) -> None:
+    """Make *target* a second name of *source* where *link* allows it and the disk can, else a copy."""
     try:
-        os.link(source, target)
+        if link:
+            return os.link(source, target)
     except FileNotFoundError:
         raise
     except OSError:  # no links here, or too many
-        return False
-    return True
+        pass
+    shutil.copyfile(source, target)
+    return None
 
 
 def last_touched(path: Path) -> float:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Iterable
+import difflib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from itertools import islice
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from prefect_seedance.models import Frozen, Problem
 from prefect_seedance.storyboard.documents import Loc, Node
-from prefect_seedance.storyboard.hints import near
-from prefect_seedance.storyboard.values import Duration, Inputs, Names, Paths, Sound
-from prefect_seedance.storyboard.words import Camera, Dialogue, Metadata, Narration, Notes, Transition, set_aside
 from prefect_seedance.text import printable
-
-Id = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
-"""A name of a shot: the same however its letters are composed."""
 
 
 class Defaults(Frozen):
@@ -31,19 +26,11 @@ class Defaults(Frozen):
     )
     size: str | None = Field(
         None,
-        description="Width x height of the clips in pixels, such as 1280x720, or a word such as 720p; "
-        "the first size of the model if left out.",
-        examples=["1920x1080", "720p", "854x480"],
+        description="Width x height of the clips in pixels, such as 1280x720; the first size of the model if left out.",
+        examples=["1920x1080", "1280x720", "854x480"],
     )
-    aspect_ratio: str | None = Field(
-        None,
-        description="The ratio of the clips; with a size such as 720p it chooses the exact one.",
-        examples=["16:9", "9:16"],
-    )
-    duration: Duration | None = Field(
-        None,
-        description="Seconds per clip, such as 5, or auto where the model can choose; its first one if left out.",
-        examples=[5, 10],
+    duration: int | None = Field(
+        None, description="Seconds per clip, such as 5; the first duration of the model if left out.", examples=[5, 10]
     )
     fps: int | None = Field(
         None,
@@ -51,38 +38,15 @@ class Defaults(Frozen):
         description="Frames per second, where the model takes them; its first rate if left out.",
         examples=[24],
     )
-    inputs: Inputs = Field(
-        {},
-        description="What else the model takes by its row in the catalog, such as a seed or its sound.",
-        examples=[{"seed": 7}],
-    )
     crop: bool = Field(
         False, description="Crop pictures to the ratio of the clip before they are sent; the endpoint does it if not."
-    )
-
-
-class Narrator(Frozen):
-    """Who speaks the narrations that are texts."""
-
-    model: str | None = Field(
-        None,
-        description="The endpoint that speaks them, by its name in the catalog; the cheapest one if left out.",
-        examples=["chatterbox-turbo"],
-    )
-    inputs: Inputs = Field(
-        {},
-        description="What else it takes by its row in the catalog, such as a voice.",
-        examples=[{"voice": "abigail"}],
-    )
-    take: int = Field(
-        1, ge=1, description="Raise it to have all texts spoken, and paid, once more; what was spoken is kept."
     )
 
 
 class ShotSpec(Frozen):
     """One shot: what its clip shows, and how it begins."""
 
-    id: Id = Field(
+    id: str = Field(
         title="ID",
         description="A name of its own for the shot; later shots and file names use it.",
         examples=["arrival", "climb"],
@@ -101,7 +65,7 @@ class ShotSpec(Frozen):
         description="The picture it ends with, for models that take one.",
         examples=["references/harbour.png"],
     )
-    continue_from: Id | None = Field(
+    continue_from: str | None = Field(
         None,
         description="The id of the shot whose last frame is the first frame of this one.",
         examples=["arrival"],
@@ -114,30 +78,13 @@ class ShotSpec(Frozen):
     )
     model: str | None = Field(None, description="In the place of the default model.", examples=["wan-2-5"])
     size: str | None = Field(None, description="In the place of the default size.", examples=["1280x720"])
-    aspect_ratio: str | None = Field(None, description="In the place of the default ratio.", examples=["9:16"])
-    duration: Duration | None = Field(None, description="Seconds, in the place of the default ones.", examples=[10])
+    duration: int | None = Field(None, description="Seconds, in the place of the default ones.", examples=[10])
     fps: int | None = Field(
         None, title="FPS", description="Frames per second, in the place of the default rate.", examples=[24]
     )
-    inputs: Inputs = Field(
-        {},
-        description="Further inputs of the model beside the default ones; null takes a default one back.",
-        examples=[{"seed": 7}],
-    )
-    cast: Names = Field(
-        (),
-        description="Who of the cast is seen; their pictures are sent in this order, to models that take them.",
-        examples=[["keeper", "lighthouse"]],
-    )
-    narration: Narration = None
     crop: bool | None = Field(
         None, description="Whether to crop its pictures, in the place of the default.", examples=[True]
     )
-    notes: Notes = None
-    dialogue: Dialogue = None
-    camera: Camera = None
-    transition: Transition = None
-    metadata: Metadata = Field({})
 
 
 class Storyboard(Frozen):
@@ -157,22 +104,6 @@ class Storyboard(Frozen):
         description="Texts that stand for {name} in title, style, prompts and pictures.",
         examples=[{"product": "Red mug"}],
     )
-    cast: dict[str, Paths] = Field(
-        {},
-        description="Characters, places and props by name, each with one picture or several.",
-        examples=[{"keeper": ["references/keeper.png"]}],
-    )
-    sound: Sound = Field(
-        "clips", description="What is heard in the film: what the clips have, under voices and music, or nothing (off)."
-    )
-    music: str | None = Field(
-        None,
-        description="A sound file that is laid under the film, found as pictures are; softer where somebody speaks.",
-        examples=["music/sea.mp3"],
-    )
-    narrator: Narrator = Field(
-        Narrator(), description="Who speaks the narrations that are texts: a model and its inputs, such as the voice."
-    )
     rows: str | None = Field(
         None,
         description="In an inbox: a CSV or JSONL file beside the storyboard; each row makes one production.",
@@ -183,11 +114,6 @@ class Storyboard(Frozen):
         ge=1,
         description="How many shots may continue one another before the plan warns that the picture drifts.",
     )
-    notes: Notes = None
-    dialogue: Dialogue = None
-    camera: Camera = None
-    transition: Transition = None
-    metadata: Metadata = Field({})
     shots: tuple[ShotSpec, ...] = Field(
         description="The shots in the order of the film.",
         examples=[[{"id": "arrival", "prompt": "A keeper rows towards a lighthouse at dawn."}]],
@@ -226,7 +152,6 @@ def shot_name(shots: tuple[ShotSpec, ...], number: int) -> str:
 def outline_of(tree: Node, file: str, mistakes: Iterable[tuple[Loc, int, str]] = ()) -> Outline:
     """*tree* as a storyboard, with one problem for each field that is wrong and each of the *mistakes* of its text."""
     given = tree.plain()
-    aside = list(set_aside(given, Storyboard.model_fields, ShotSpec.model_fields))
     sentences: list[tuple[Loc, str]] = []
     try:
         board = Storyboard.model_validate(given)
@@ -242,8 +167,7 @@ def outline_of(tree: Node, file: str, mistakes: Iterable[tuple[Loc, int, str]] =
     problems = [outline.note(loc, sentence) for loc, sentence in sentences]
     for loc, line, sentence in mistakes:
         problems.append(outline.note(loc, sentence).model_copy(update={"line": line}))
-    warnings = [outline.note(loc, warning) for loc, warning in aside]
-    return replace(outline, problems=tuple(problems), warnings=tuple(warnings))
+    return replace(outline, problems=tuple(problems))
 
 
 def _mend(given: dict[str, Any], detail: ErrorDetails) -> None:
@@ -253,7 +177,7 @@ def _mend(given: dict[str, Any], detail: ErrorDetails) -> None:
     for step in loc[:-1]:
         around = around[step]
     if isinstance(around, list):
-        around[int(loc[-1])] = {"id": "", "prompt": ""} if loc[0] == "shots" and len(loc) == 2 else ""
+        around[int(loc[-1])] = {"id": "", "prompt": ""}
     elif loc == ("shots",):
         around["shots"] = []
     elif loc == ("title",) or (loc[0] == "shots" and loc[-1] in ("id", "prompt")):
@@ -262,12 +186,16 @@ def _mend(given: dict[str, Any], detail: ErrorDetails) -> None:
         del around[loc[-1]]
 
 
+def near(word: str, known: Collection[str]) -> str:
+    """Which of the *known* names was meant; nothing where none comes near."""
+    found = difflib.get_close_matches(word[:80].casefold(), list(islice(known, 200)), 1)  # comparing all takes minutes
+    return f"; did you mean `{found[0]}`?" if found else ""
+
+
 def _sentence(detail: ErrorDetails) -> str:
     """What is wrong and the remedy, in one sentence."""
     loc, given = detail["loc"], detail["input"]
     field = printable(loc[-1])
-    if loc[0] == "cast" or loc[2:3] == ("cast",):
-        return _CAST
     match detail["type"]:
         case "extra_forbidden":
             known = _known(loc)
@@ -280,8 +208,6 @@ def _sentence(detail: ErrorDetails) -> str:
             return f"`{field}` holds fields; write it like `{field}: {{name: value}}`"
         case "tuple_type":
             return "`shots` is a list; begin each shot with `- id:`"
-        case "literal_error":
-            return f"`{field}` is `{printable(given)}`; write off or clips"
         case "greater_than_equal":
             return f"`{field}` is {printable(given)}; it must be at least {detail['ctx']['ge']}"
     kind = detail["type"].split("_")[0]
@@ -292,12 +218,7 @@ def _sentence(detail: ErrorDetails) -> str:
     return f"`{field}` must be {wanted}, not {summary}"
 
 
-_CAST = "`cast` names who is seen: `cast: {keeper: keeper.png}` for the board, `cast: [keeper]` for a shot"
-
-
 def _known(loc: Loc) -> list[str]:
     """The fields that may stand where the unknown one at *loc* stood."""
-    where: type[BaseModel] = {"shots": ShotSpec, "defaults": Defaults, "narrator": Narrator}.get(
-        str(loc[0]), Storyboard
-    )  # type: ignore[assignment]
+    where: type[BaseModel] = {"shots": ShotSpec, "defaults": Defaults}.get(str(loc[0]), Storyboard)  # type: ignore[assignment]
     return list((where if len(loc) > 1 else Storyboard).model_fields)

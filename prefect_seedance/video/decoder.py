@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from prefect_seedance.errors import BadInput, ClipDamaged, DownloadFailed
-from prefect_seedance.models import Footage, Heard
+from prefect_seedance.models import Footage
 
 FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -signal.SIGBUS, -signal.SIGPROF}
 """Signals by which a clip ends its decoder. Any other end came from outside and says nothing of the clip."""
 
 CPU_SECONDS = 900.0
 """The most processor time for one clip; a sound one takes a few. SIGPROF ends a decoder that takes longer."""
-
-NICENESS = 10
 
 SECRETIVE = ("RUNPOD_", "AWS_", "PREFECT_")
 
@@ -37,24 +35,12 @@ WAITING = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
 _idle: list[subprocess.Popen[str]] = []
 
 
-async def examine(clip: Path, *, poster: Path | None = None, last_frame: Path | None = None) -> Footage:
-    """Decode every frame of *clip* once and say what is there, or raise `ClipDamaged`.
+async def examine(clip: Path) -> Footage:
+    """Decode every frame of *clip* and say what is there, or raise `ClipDamaged`.
 
-    The same pass makes the pictures that are asked for; one that can't be made is not there afterwards.
     Raises `DownloadFailed` when the disk fails or the decoder was ended from outside: nothing is known of the clip.
     """
-    pictures = {"poster": poster, "last_frame": last_frame}
-    asked = {"clip": str(clip)} | {name: str(picture) for name, picture in pictures.items() if picture is not None}
-    return Footage(**await asyncio.get_running_loop().run_in_executor(WAITING, _answer_of, clip, asked))
-
-
-async def listen(sound: Path, most_seconds: float) -> Heard:
-    """Decode the sound file *sound* to its end and say what is heard; `ClipDamaged` and `DownloadFailed` as above.
-
-    One that is longer than *most_seconds* counts as damaged. Its format is that of its ending, see `SOUND_FORMATS`.
-    """
-    asked = {"sound": str(sound), "most_seconds": str(most_seconds)}
-    return Heard(**await asyncio.get_running_loop().run_in_executor(WAITING, _answer_of, sound, asked))
+    return await asyncio.get_running_loop().run_in_executor(WAITING, _examine, clip)
 
 
 async def prove() -> None:
@@ -73,10 +59,9 @@ async def prove() -> None:
     )
 
 
-def _answer_of(clip: Path, asked: dict[str, str]) -> dict[str, Any]:
-    """What a decoder answers about *clip*."""
+def _examine(clip: Path) -> Footage:
     process = _take()
-    answer = _ask(process, asked)
+    answer = _ask(process, clip)
     if answer is None:
         code = process.wait()
         if code in FAULTS:
@@ -91,7 +76,7 @@ def _answer_of(clip: Path, asked: dict[str, str]) -> dict[str, Any]:
         raise DownloadFailed(
             f"the clip can't be read back from {clip.parent} ({answer['failed']}); it is fetched again"
         )
-    return answer
+    return Footage(**answer)
 
 
 def _take() -> subprocess.Popen[str]:
@@ -120,12 +105,12 @@ def _start() -> subprocess.Popen[str]:
     )
 
 
-def _ask(process: subprocess.Popen[str], asked: dict[str, str]) -> dict[str, Any] | None:
+def _ask(process: subprocess.Popen[str], clip: Path) -> dict[str, Any] | None:
     """The decoder's answer, or None when it ended instead."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.write(json.dumps(str(clip)) + "\n")
         process.stdin.flush()
         line = process.stdout.readline()
     except BrokenPipeError:
@@ -141,25 +126,18 @@ def _end() -> None:
 
 
 def main() -> None:
-    """Answer each line of stdin, the path of a clip or sound and what is wanted of it, with a line on stdout.
-
-    At low priority: what pays and what waits beside it go first.
-    """
-    os.nice(NICENESS)
+    """Answer each line of stdin, the path of a clip, with a line on stdout."""
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, float(sys.argv[1]))
-        sys.stdout.write(json.dumps(_answer(json.loads(line))) + "\n")
+        sys.stdout.write(json.dumps(_answer(Path(json.loads(line)))) + "\n")
         sys.stdout.flush()
 
 
-def _answer(asked: dict[str, str]) -> dict[str, Any]:
+def _answer(clip: Path) -> dict[str, Any]:
     try:
-        from prefect_seedance.video import clips, hearing  # here, so that a PyAV that won't import is told
+        from prefect_seedance.video import clips  # here, so that a PyAV that does not import is told as what it is
 
-        if "sound" in asked:
-            return hearing.listen(Path(asked["sound"]), float(asked["most_seconds"])).model_dump()
-        clip, *pictures = ((name, Path(path)) for name, path in asked.items())
-        return clips.examine(clip[1], **dict(pictures)).model_dump()
+        return clips.examine(clip).model_dump()
     except ClipDamaged as error:
         return {"damaged": str(error)}
     except ImportError as error:

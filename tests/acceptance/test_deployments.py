@@ -32,7 +32,6 @@ from prefect_seedance import (
     storyboard_to_shots,
 )
 from prefect_seedance.errors import OverBudget
-from tests.support.deployments_page import follow, readme_section
 from tests.support.emulating import RunningEmulator
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect, stop
@@ -76,6 +75,37 @@ def test_whoever_spends_has_a_budget_limits_and_no_second_run_at_once() -> None:
         if name != "collect":
             assert deployment["parameters"]["budget"] > 0
             assert deployment["parameters"]["limits"]
+
+
+def readme_section(heading: str) -> str:
+    text = (ROOT / "deployments" / "README.md").read_text(encoding="utf-8")
+    [section] = [part for part in text.split("\n## ") if heading in part.splitlines()[0]]
+    return section
+
+
+def readme(heading: str) -> str:
+    """The commands of one section of deployments/README.md, as one script."""
+    section = readme_section(heading)
+    script = ["set -euo pipefail"]
+    for language, code in re.findall(r"```(bash|python)\n(.*?)```", section, re.DOTALL):
+        script.append(code if language == "bash" else f"python - <<'PYTHON'\n{code}PYTHON")
+    return "\n".join(script)
+
+
+def follow(heading: str, environment: dict[str, str], leave_out: str = "worker start") -> None:
+    """Do what a section of deployments/README.md says, but for what goes on for ever."""
+    script = "\n".join(line for line in readme(heading).splitlines() if leave_out not in line)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script],
+        env=os.environ | environment | {"PATH": path},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -191,33 +221,6 @@ def test_the_key_is_nowhere_in_what_a_deployment_stores(deployed: RunningPrefect
         assert deployment["concurrency_options"]["collision_strategy"]
     switched_on = {d["name"]: [s["active"] for s in d["schedules"]] for d in ours}
     assert switched_on == {"collect": [True], "inbox": [True], "storyboard": [False], "animation": [False]}
-
-
-def test_runs_that_wait_for_a_place_keep_no_collector_waiting(deployed: RunningPrefect) -> None:
-    """Workers are handed so many runs at a time, and those that wait for a place stay among them."""
-    by_name = {one["name"]: one for one in deployed.post("deployments/filter") if "seedance" in one["tags"]}
-    assert {name: one["work_queue_name"] for name, one in by_name.items()} == {
-        "collect": "default", "inbox": "default", "storyboard": "renders", "animation": "renders",
-    }  # fmt: skip
-    runs = [deployed.post(f"deployments/{by_name[name]['id']}/create_flow_run") for name in ("storyboard", "collect")]
-    try:
-        handed_out = deployed.post(
-            "work_pools/seedance/get_scheduled_flow_runs", limit=1, scheduled_before=runs[1]["created"]
-        )
-        assert [one["flow_run"]["deployment_id"] for one in handed_out] == [by_name["collect"]["id"]]
-    finally:
-        for run in runs:
-            deployed.delete(f"flow_runs/{run['id']}")
-
-
-def test_a_schedule_is_switched_on_as_the_page_says(deployed: RunningPrefect, environment: dict[str, str]) -> None:
-    follow("A schedule of your own", environment)
-    deployment = deployed.get("deployments/name/storyboard-to-shots/storyboard")
-    [schedule] = deployment["schedules"]
-    assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "0 6 * * *")
-    assert schedule["schedule"]["timezone"] == "Europe/Berlin"
-    assert deployment["parameters"]["storyboard"] == "s3://your-bucket/storyboards/lighthouse.yaml"
-    deployed.cli("deployment", "schedule", "delete", "storyboard-to-shots/storyboard", schedule["id"], "-y")
 
 
 PASSED_ON = {"allOf", "anyOf", "block_type_slug", "description", "properties", "required", "title", "type"}

@@ -1,28 +1,17 @@
-"""Twenty ordinary clips: joined, against a bare stream copy of them; and verified, against decoding them once.
-
-The same with sound, mixed to one loudness, against a bare copy beside all of the sound decoded and encoded once.
-"""
+"""Twenty clips of 1080p into one film: ours against a bare stream copy of them."""
 
 from __future__ import annotations
 
-import statistics
+import resource
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
 
-from prefect_seedance.video.clips import examine
-from prefect_seedance.video.film import join
-from prefect_seedance.video.hearing import RATE
-from prefect_seedance.video.sound import LOUDNESS, Layer, Sound, mix
-from prefect_seedance.video.tracks import Beside
-from tests.benchmarks import ordinary
-from tests.support.hearing import tone
-
-PAIRS = 3
+from prefect_seedance.emulator.testcard import Card, render
+from prefect_seedance.video.clips import join
 
 
 def bare_copy(clips: Sequence[Path], film: Path) -> None:
@@ -40,87 +29,19 @@ def bare_copy(clips: Sequence[Path], film: Path) -> None:
                 offset += video.duration or 0
 
 
-def bare_decode(clip: Path) -> None:
-    with av.open(str(clip)) as opened:
-        opened.streams.video[0].thread_type = "NONE"
-        for _ in opened.decode(video=0):
-            pass
-
-
-def bare_sound(clips: Sequence[Path], film: Path) -> None:
-    """What `ffmpeg -f concat -c:v copy -c:a aac` does, by the same libraries."""
-    with av.open(str(film), "w") as output:
-        sound = output.add_stream("aac", rate=RATE, layout="stereo")
-        assert isinstance(sound, av.AudioStream)
-        at = 0
-        for clip in clips:
-            with av.open(str(clip)) as source:
-                for frame in source.decode(audio=0):
-                    frame.pts, at = at, at + frame.samples
-                    output.mux(sound.encode(frame))
-        output.mux(sound.encode(None))
-
-
-def heard_clip(clip: Path, number: int) -> Path:
-    """*clip* with a tone beside it, each clip of another loudness."""
-    voice = tone(clip.with_suffix(".m4a"), 5, 220 + 20 * number, 500 * (1 + number))
-    heard = clip.with_name(f"heard-{clip.name}")
-    with av.open(str(clip)) as picture, av.open(str(voice)) as sound, av.open(str(heard), "w") as output:
-        sources = picture.streams.video[0], sound.streams.audio[0]
-        streams = [output.add_stream_from_template(source) for source in sources]
-        for file, source, stream in zip((picture, sound), sources, streams, strict=True):
-            for packet in file.demux(source):
-                if packet.dts is not None:
-                    packet.stream = stream
-                    output.mux(packet)
-    return heard
-
-
-def played(clips: Sequence[Path], film: Path) -> None:
-    """What a production does once it knows how loud its clips are."""
-    mixed, length = film.with_suffix(".m4a"), Fraction(5)
-    sounds = [Sound(clip, number * length, length, LOUDNESS - 4) for number, clip in enumerate(clips)]
-    mix([Layer(sounds)], None, len(clips) * length, mixed)
-    join(clips, film, Beside(mixed))
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Processor time of *work*."""
-    begun = time.process_time()
-    work()
-    return time.process_time() - begun
-
-
-def joining(clips: Sequence[Path], folder: Path) -> float:
-    bare = seconds(lambda: bare_copy(clips, folder / "bare.mp4"))
-    return seconds(lambda: join(clips, folder / "film.mp4")) / bare
-
-
-def playing(clips: Sequence[Path], folder: Path) -> float:
-    bare = seconds(lambda: bare_copy(clips, folder / "bare.mp4")) + seconds(
-        lambda: bare_sound(clips, folder / "bare.m4a")
-    )
-    return seconds(lambda: played(clips, folder / "film.mp4")) / bare
-
-
-def verifying(clip: Path, folder: Path) -> float:
-    bare = seconds(lambda: bare_decode(clip))
-    return seconds(lambda: examine(clip, poster=folder / "poster.jpg")) / bare
-
-
 def run() -> Iterator[str]:
-    for width, height in ((864, 480), (1920, 1088)):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            clips = [ordinary.clip(folder / f"{n}.mp4", n, width, height) for n in range(20)]
-            size = sum(clip.stat().st_size for clip in clips) / 20_000
-            joined = statistics.median(joining(clips, folder) for _ in range(PAIRS))
-            verified = statistics.median(verifying(clip, folder) for clip in clips[:PAIRS])
-            yield f"20 clips of {width}x{height}, 5 s, {size:.0f} kB each"
-            yield f"film: {joined:.2f} times a bare copy"
-            yield f"a new clip, verified and its poster made: {verified:.2f} times one decode"
-            heard = [heard_clip(clip, number) for number, clip in enumerate(clips)]
-            sounding = statistics.median(playing(heard, folder) for _ in range(PAIRS))
-            yield f"film with sound: {sounding:.2f} times a bare copy beside its sound encoded anew"
-            louder = statistics.median(verifying(clip, folder) for clip in heard[:PAIRS])
-            yield f"a new clip with sound, heard in the same pass: {louder:.2f} times one decode of its picture"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        clips = [folder / f"{n}.mp4" for n in range(20)]
+        for n, clip in enumerate(clips):
+            render(Card(f"Scene {n}", n, "seedance-1-0-pro", 1920, 1088, 5, 24), clip)
+        begun = time.perf_counter()
+        bare_copy(clips, folder / "bare.mp4")
+        bare = time.perf_counter() - begun
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        begun = time.perf_counter()
+        footage = join(clips, folder / "film.mp4")
+        ours = time.perf_counter() - begun
+        extra = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+        yield f"bare copy {bare:.2f} s, ours {ours:.2f} s: {ours / bare:.1f} times"
+        yield f"{footage.frames} frames, {footage.seconds} s; {extra:.0f} MB more at the peak"

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
-from collections.abc import Callable, Coroutine
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
-from prefect_seedance.models import Words
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 from tests.support.boards import keep_clip, key_for, leave, without_clip
+from tests.support.installed import not_here
 from tests.support.s3_server import RunningS3
 
 EVIL = """<script>document.title = "owned"</script> "'><img src=x onerror="document.title='owned'"> {{ 7 * 7 }} </p>"""
 LONG = "x" * 600
+QUIET = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
+    "--autoplay-policy=no-user-gesture-required",
+)
+
 PLAY = """
 const [video, done] = arguments;
 video.addEventListener("timeupdate", () => { if (video.currentTime > 0.2) done("plays"); });
@@ -48,6 +53,22 @@ return [...document.querySelectorAll("body *")].filter(element => !element.close
     return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), element.outerHTML.slice(0, 80)];
   }).filter(([ratio]) => ratio < 4.5);
 """
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        not_here("chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for word in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(word)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    running = webdriver.Chrome(options=options, service=Service(driver))
+    running.set_script_timeout(60)
+    yield running
+    running.quit()
 
 
 @pytest.fixture(autouse=True)
@@ -77,60 +98,28 @@ async def leave_partial(store: Store) -> str:
     return folder
 
 
-SAID = Words(
-    notes=f"需要雾。{EVIL}", dialogue="الحارس: اقتربنا.\nمساعد: نعم.", metadata={"场景": "12", "tags": ["夜", EVIL]}
-)
-
-
-async def leave_in_many_scripts(store: Store) -> str:
-    """A Chinese board with a shot in Arabic, one in Hindi, and words for people."""
-    ids = ("到达", "المنارة القديمة", "कि 登る")
-    shots = [(await keep_clip(store, name)).model_copy(update=dict(SAID)) for name in ids]
-    _, folder = await leave(store, shots, title="灯塔：第一集", words=SAID)
-    return folder
-
-
-Leave = Callable[[Store], Coroutine[Any, Any, str]]
-
-
-def address_on_disk(leave_one: Leave, tmp_path_factory: pytest.TempPathFactory) -> str:
-    store = open_store(tmp_path_factory.mktemp("store"))
-    folder = asyncio.run(leave_one(store))
-    moved = shutil.move(Path(store.url) / folder, tmp_path_factory.mktemp("moved") / "production")
-    return (Path(moved) / "index.html").as_uri()
-
-
-def address_in_a_bucket(leave_one: Leave, s3_server: RunningS3) -> str:
-    async def link() -> str:
-        url = f"s3://{s3_server.new_bucket()}/films"
-        store = open_store(url, key="k", secret="s", endpoint_url=s3_server.endpoint_url, region="us-east-1")
-        address = await store.link(f"{await leave_one(store)}/index.html", 600)
-        await store.aclose()
-        assert address is not None
-        return address
-
-    return asyncio.run(link())
-
-
 @pytest.fixture(scope="module")
 def on_disk(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of a page on disk, in a folder that was moved away from its store."""
-    return address_on_disk(leave_partial, tmp_path_factory)
+    store = open_store(tmp_path_factory.mktemp("store"))
+    folder = asyncio.run(leave_partial(store))
+    moved = shutil.move(Path(store.url) / folder, tmp_path_factory.mktemp("moved") / "production")
+    return (Path(moved) / "index.html").as_uri()
 
 
 @pytest.fixture(scope="module")
 def in_a_bucket(s3_server: RunningS3) -> str:
     """The address of a page in a private bucket."""
-    return address_in_a_bucket(leave_partial, s3_server)
 
+    async def link() -> str:
+        url = f"s3://{s3_server.new_bucket()}/films"
+        store = open_store(url, key="k", secret="s", endpoint_url=s3_server.endpoint_url, region="us-east-1")
+        address = await store.link(f"{await leave_partial(store)}/index.html", 600)
+        await store.aclose()
+        assert address is not None
+        return address
 
-@pytest.fixture(scope="module", params=["disk", "bucket"])
-def in_many_scripts(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, s3_server: RunningS3
-) -> str:
-    if request.param == "disk":
-        return address_on_disk(leave_in_many_scripts, tmp_path_factory)
-    return address_in_a_bucket(leave_in_many_scripts, s3_server)
+    return asyncio.run(link())
 
 
 @pytest.fixture(params=["on_disk", "in_a_bucket"])
@@ -149,22 +138,6 @@ def test_film_and_every_shot_play_and_nothing_is_logged(browser: webdriver.Chrom
     pictures = browser.execute_script("return [...document.images].map(image => image.naturalWidth > 0)")
     assert pictures == [True, True]
     assert browser.get_log("browser") == []
-
-
-def test_a_page_in_any_script_plays_and_says_what_people_wrote(browser: webdriver.Chrome, in_many_scripts: str) -> None:
-    browser.get(in_many_scripts)
-    videos = browser.find_elements(By.TAG_NAME, "video")
-    assert [browser.execute_async_script(PLAY, video) for video in videos] == ["plays"] * 4
-    assert [shot.text for shot in browser.find_elements(By.TAG_NAME, "h3")] == ["到达", "المنارة القديمة", "कि 登る"]
-    told = [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".shot:first-child .words dd")][:4]
-    assert told == [SAID.dialogue, SAID.notes, "12", json.dumps(["夜", EVIL], ensure_ascii=False)]
-    assert len(browser.find_elements(By.CSS_SELECTOR, ".board .words dd")) == 4
-    browser.execute_script("document.querySelector('.strip li:nth-child(2) a').click()")
-    assert browser.execute_script("return document.querySelector('.shot:target h3').textContent") == "المنارة القديمة"
-    assert browser.execute_script(CONTRAST) == []
-    assert browser.get_log("browser") == []
-    look(browser, width=320)
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= 320
 
 
 def test_one_video_plays_at_a_time(browser: webdriver.Chrome, on_disk: str) -> None:

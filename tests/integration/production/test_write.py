@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import html
-import io
 import json
 import re
 from datetime import timedelta
@@ -9,16 +7,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import opentimelineio
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prefect_seedance.errors import StoreUnavailable
-from prefect_seedance.models import Words
-from prefect_seedance.production.film import assemble_film
-from prefect_seedance.production.manifest import Manifest, words_of
-from prefect_seedance.production.names import shot_names
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.names import shot_names, slug
+from prefect_seedance.production.pictures import assemble_film
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.local import LocalStore
 from prefect_seedance.storage.store import Store
@@ -39,30 +36,16 @@ async def page_at(store: Store, folder: str) -> str:
     return (await store.read(f"{folder}/index.html")).decode()
 
 
-async def posters_of(store: Store, folder: str) -> set[str]:
-    """The shots whose poster the page shows, each of which was looked at."""
-    found = set()
-    for name, source in re.findall('href="#([^"]*)"[^>]*><img src="([^"]*)"', await page_at(store, folder)):
-        address = html.unescape(source)
-        picture = httpx.get(address).content if "://" in address else await store.read(f"{folder}/{address}")
-        with Image.open(io.BytesIO(picture)) as image:
-            assert image.format == "JPEG"
-        found.add(name)
-    return found
-
-
 async def test_a_production_is_whole(either_store: Store, tmp_path: Path) -> None:
     shots = [await keep_clip(either_store, "arrival"), await keep_clip(either_store, "climb", seconds=2)]
     manifest, folder = await leave(either_store, shots)
 
     assert re.fullmatch("productions/the-lighthouse/20261123T141530Z-[0-9a-f]{6}", folder)
     assert await either_store.names(folder) == [
-        *("film.mp4", "index.html", "manifest.json"),
-        *(["posters"] if isinstance(either_store, LocalStore) else []),  # a bucket's page links to the kept ones
-        *("shots", "timeline.edl", "timeline.otio"),
+        *("film.mp4", "index.html", "manifest.json", "posters", "shots", "timeline.edl", "timeline.otio"),
     ]
     assert await either_store.names(f"{folder}/shots") == ["01-arrival.mp4", "02-climb.mp4"]
-    assert await posters_of(either_store, folder) == {"01-arrival", "02-climb"}
+    assert await either_store.names(f"{folder}/posters") == ["01-arrival.jpg", "02-climb.jpg"]
     assert await either_store.read(f"{folder}/shots/02-climb.mp4") == await either_store.read(shots[1].clip or "")
     await either_store.fetch(f"{folder}/film.mp4", tmp_path / "film.mp4")
     assert clips.examine(tmp_path / "film.mp4").frames == 72
@@ -174,7 +157,7 @@ async def test_shots_that_share_a_clip_are_both_there(either_store: Store) -> No
     arrival = await keep_clip(either_store, "arrival")
     _, folder = await leave(either_store, [arrival, arrival.model_copy(update={"id": "again"})])
     assert await either_store.names(f"{folder}/shots") == ["01-arrival.mp4", "02-again.mp4"]
-    assert await posters_of(either_store, folder) == {"01-arrival", "02-again"}
+    assert await either_store.names(f"{folder}/posters") == ["01-arrival.jpg", "02-again.jpg"]
 
 
 async def test_on_disk_a_shot_takes_no_room_and_nothing_is_left_in_scratch(store: Store) -> None:
@@ -221,45 +204,25 @@ def test_names_say_place_and_shot() -> None:
     assert shot_names(board)[::99] == ["001-shot-0", "100-shot-99"]
 
 
-async def test_titles_and_ids_in_any_script_are_kept_in_every_path(either_store: Store) -> None:
-    shots = [await keep_clip(either_store, "到达"), await keep_clip(either_store, "المنارة القديمة")]
-    manifest, folder = await leave(either_store, shots, title="灯塔：第一集")
-
-    assert folder.startswith("productions/灯塔-第一集/")
-    assert await either_store.names("productions") == ["灯塔-第一集"]
-    assert await either_store.names(f"{folder}/shots") == ["01-到达.mp4", "02-المنارة-القديمة.mp4"]
-    if isinstance(either_store, LocalStore):  # a bucket's page shows them where they are kept by content
-        assert await either_store.names(f"{folder}/posters") == ["01-到达.jpg", "02-المنارة-القديمة.jpg"]
-    assert await manifest_at(either_store, folder) == manifest
-    otio = opentimelineio.adapters.read_from_string((await either_store.read(f"{folder}/timeline.otio")).decode())
-    assert [(clip.name, clip.media_reference.target_url) for clip in otio.video_tracks()[0]] == [
-        ("到达", "shots/01-到达.mp4"),
-        ("المنارة القديمة", "shots/02-المنارة-القديمة.mp4"),
-    ]
-    assert "* FROM CLIP NAME: 01-到达.mp4" in (await either_store.read(f"{folder}/timeline.edl")).decode()
+@pytest.mark.parametrize(
+    ("title", "folder"),
+    [
+        ("The lighthouse", "the-lighthouse"),
+        ("  Über den Wolken!  ", "uber-den-wolken"),
+        ("../../etc/passwd", "etc-passwd"),
+        ("Straße", "strasse"),
+        ("灯塔", "untitled-c499ec"),
+        ("…", "untitled-b49358"),
+    ],
+)
+def test_a_title_becomes_a_folder(title: str, folder: str) -> None:
+    assert slug(title) == folder
 
 
-async def test_words_for_people_reach_the_manifest_and_a_change_of_them_the_next_production(store: Store) -> None:
-    said = Words(notes="Ask Ann.", metadata={"scene": 12, "标签": ["夜"]})
-    arrival = await keep_clip(store, "arrival")
-    told = arrival.model_copy(update={"dialogue": "KEEPER: Nearly there."})
-    manifest, folder = await leave(store, [told], words=said)
-    document = json.loads(await store.read(f"{folder}/manifest.json"))
-    assert (document["notes"], document["metadata"]) == ("Ask Ann.", {"scene": 12, "标签": ["夜"]})
-    assert document["shots"][0]["dialogue"] == "KEEPER: Nearly there."
-    assert words_of(manifest) == said
-
-    _, same = await leave(store, [told], words=said)
-    assert same == folder
-    for changed in ({"shots": [arrival], "words": said}, {"shots": [told], "words": Words()}):
-        _, other = await leave(store, **changed)  # type: ignore[arg-type]
-        assert other != folder
+def test_titles_in_another_script_do_not_share_a_folder() -> None:
+    assert slug("灯塔") != slug("大海")
 
 
-async def test_a_manifest_without_words_is_read_as_before(store: Store) -> None:
-    _, folder = await leave(store, [await keep_clip(store, "arrival")])
-    document = json.loads(await store.read(f"{folder}/manifest.json"))
-    for one in (document, *document["shots"]):
-        for name in Words.model_fields:
-            del one[name]
-    assert words_of(Manifest.model_validate(document)) == Words()
+@given(st.text())
+def test_no_title_leaves_its_folder(title: str) -> None:
+    assert re.fullmatch("[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?", slug(title))
