@@ -9,7 +9,7 @@ from prefect_seedance.errors import BadInput
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.sources.images import PictureSource, crop_to
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video import clips
+from prefect_seedance.video import decoder
 
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "BMP": "bmp", "TIFF": "tiff", "GIF": "gif"}
 
@@ -29,18 +29,26 @@ async def publish_picture(store: Store, source: PictureSource, size: str) -> str
     return path
 
 
+def last_frame_path(record: Record) -> str:
+    """Where the last frame of the stored clip of *record* is kept."""
+    return f"stills/{record.key}-{(record.sha256 or '')[:12]}-last.png"
+
+
 async def take_last_frame(store: Store, record: Record) -> str:
-    """Decode the last frame of a stored clip once, keep it as PNG beside the other stills, and return its path."""
+    """Keep the last frame of a stored clip as PNG beside the other stills, and return its path.
+
+    It is there already where the run that verified the clip knew of a shot that continues it.
+    """
     if record.clip is None or record.sha256 is None:
         raise BadInput(f"{record.key} has no stored clip, so there is no last frame to continue from.")
-    path = f"stills/{record.key}-{record.sha256[:12]}-last.png"
+    path = last_frame_path(record)
     if await store.exists(path):
         return path
     clip = store.scratch() / f"{secrets.token_hex(8)}.mp4"
     picture = clip.with_suffix(".png")
     try:
         await store.fetch(record.clip, clip)
-        await asyncio.to_thread(clips.last_frame, clip, picture)
+        await decoder.examine(clip, last_frame=picture)
         await store.put(picture, path, "image/png")
     finally:
         await asyncio.to_thread(clip.unlink, missing_ok=True)

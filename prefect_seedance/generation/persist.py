@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect_seedance.errors import ClipDamaged, DownloadFailed, JobGone, LinkDead
+from prefect_seedance.errors import BadStore, ClipDamaged, DownloadFailed, JobGone, LinkDead, Missing, StoreUnavailable
+from prefect_seedance.generation.frames import last_frame_path
 from prefect_seedance.generation.poll import refuse_foreign
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger import durable
@@ -16,6 +18,7 @@ from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.models import Footage
+from prefect_seedance.production.pictures import poster_path
 from prefect_seedance.runpod.download import DOWNLOAD_SECONDS
 from prefect_seedance.runpod.responses import link_in
 from prefect_seedance.video import decoder
@@ -92,7 +95,7 @@ class _Persisting:
             if link is None:
                 raise LinkDead("the final answer holds no link")
             sha256 = await self.client.download(link, scratch, on_begin=lambda: self.session.fetching(record.key))
-            return await self._publish(history, record, scratch, sha256, await decoder.examine(scratch))
+            return await self._verify_and_publish(history, record, scratch, sha256)
         except LinkDead as error:
             new = await self._ask_for_link(record)
             what = "dead-link" if new in (None, link) else None
@@ -125,6 +128,31 @@ class _Persisting:
         if answer is None or answer.ended is None:
             raise DownloadFailed(f"the clip's link is dead and the API can't be asked for another now; {LATER}")
         return link_in(answer.body, http=self.client.account.kind == "pretend")
+
+    async def _verify_and_publish(self, history: History, record: Record, clip: Path, sha256: str) -> History:
+        """The one time that the clip is decoded: its pictures come out of the same pass."""
+        poster, last_frame = clip.with_suffix(".jpg"), clip.with_suffix(".png")
+        wanted = last_frame if record.key in self.session.continued else None
+        try:
+            footage = await decoder.examine(clip, poster=poster, last_frame=wanted)
+            history = await self._publish(history, record, clip, sha256, footage)
+            if history.last is not None and history.last.sha256 == sha256:
+                await self._keep_pictures(history.last, poster, last_frame)
+                self.session.at_hand.keep(clip, sha256)
+        finally:
+            poster.unlink(missing_ok=True)
+            last_frame.unlink(missing_ok=True)
+        return history
+
+    async def _keep_pictures(self, stored: Record, poster: Path, last_frame: Path) -> None:
+        """What is not kept for whatever reason is made by who needs it, from the stored clip."""
+        sha256, store = stored.sha256 or "", self.ledger.store
+        with suppress(Missing, StoreUnavailable, BadStore):
+            await store.put(poster, poster_path(sha256), "image/jpeg")
+            self.session.at_hand.posters.add(sha256)
+        if stored.key in self.session.continued:
+            with suppress(Missing, StoreUnavailable, BadStore):
+                await store.put(last_frame, last_frame_path(stored), "image/png")
 
     async def _publish(self, history: History, record: Record, file: Path, sha256: str, footage: Footage) -> History:
         path = f"clips/{record.key}-{sha256[:12]}.mp4"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 
 from prefect_seedance.budget.run_budget import RunBudget
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
@@ -17,6 +17,7 @@ from prefect_seedance.ledger.notes import Notes
 from prefect_seedance.ledger.record import Record, RefusalReason, Step, Writer
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import this_writer
+from prefect_seedance.production.at_hand import AtHand
 from prefect_seedance.runpod.client import RunpodClient
 
 LINK_SECONDS = 24 * 3600
@@ -42,7 +43,10 @@ class RenderSession:
         flow_run_id: str | None = None,
         writer: Writer | None = None,
         on_step: Callable[[Record], None] = lambda _: None,
+        continued: Collection[str] = (),
+        at_hand: AtHand | None = None,
     ) -> None:
+        """*continued* are the keys whose last frame another shot begins with."""
         self.client = client
         self.ledger = ledger
         self.catalog = catalog
@@ -54,6 +58,8 @@ class RenderSession:
         self.retry_failed = retry_failed
         self.writer = writer or this_writer(flow_run_id)
         self.on_step = on_step
+        self.continued = continued
+        self.at_hand = at_hand or AtHand()
         self.planned: dict[str, History] = {}
         """What the plan has read. A first claim is made on that: it is exclusive, so that a stale one only loses."""
         self.claims: set[str] = set()

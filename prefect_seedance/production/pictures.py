@@ -6,20 +6,27 @@ Each of these may fail: that becomes a note on the page, and the rest of the pro
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from prefect_seedance.errors import BadStore, DownloadFailed, Missing, StoreUnavailable
 from prefect_seedance.models import Footage
+from prefect_seedance.production.at_hand import AtHand, in_a_bucket
 from prefect_seedance.production.manifest import ShotResult
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video import clips
+from prefect_seedance.video import clips, decoder
 
-AT_ONCE = 8
-"""Copies, downloads and posters in flight."""
+COPIES_AT_ONCE = 32
+FETCHES_AT_ONCE = 8
+FILM_SCHEMA = "prefect-seedance/film/1"
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +36,17 @@ class Clip(NamedTuple):
 
     path: str
     sha256: str
+
+
+def poster_path(sha256: str) -> str:
+    """Where the poster of the clip with *sha256* is kept, for every production that shows it."""
+    return f"posters/{sha256[:16]}.jpg"
+
+
+def film_path(sha256s: Sequence[str]) -> str:
+    """Where the film of the clips with *sha256s*, in this order, is kept, for every production that shows it."""
+    shaped_by = json.dumps([FILM_SCHEMA, *sha256s])
+    return f"films/{hashlib.sha256(shaped_by.encode()).hexdigest()}.mp4"
 
 
 async def copy_shots(store: Store, folder: str, shots: Mapping[str, ShotResult], notes: list[str]) -> dict[str, Clip]:
@@ -42,84 +60,116 @@ async def copy_shots(store: Store, folder: str, shots: Mapping[str, ShotResult],
                 await store.copy(shot.clip, f"{folder}/shots/{name}.mp4")
                 copied[name] = Clip(shot.clip, shot.sha256)
 
-    await _each(copy, shots)
+    await _each(copy, shots, COPIES_AT_ONCE)
     return {name: copied[name] for name in shots if name in copied}
 
 
-async def make_pictures(
-    store: Store, folder: str, clips: Mapping[str, Clip], notes: list[str]
-) -> tuple[list[str], str | None]:
-    """A poster for each clip, and the film of them all; returns the names that have a poster, and the film's path."""
-    posters: list[str] = []
-    film = None
+async def make_posters(
+    store: Store, folder: str, clips: Mapping[str, Clip], at_hand: AtHand, notes: list[str]
+) -> dict[str, str]:
+    """See that each clip has a poster; returns their paths by name.
+
+    On disk those of the production, which is a whole folder there; in a bucket those that are kept by content, since
+    the page names both by a link. No clip is decoded that any run has verified, if it could store the poster.
+    """
+    posters = {}
+    making = asyncio.Semaphore(FETCHES_AT_ONCE)
+
+    async def show(name: str) -> None:
+        clip = clips[name]
+        with _optional(notes, f"The poster of {name} could not be made"):
+            posters[name] = await _shown(store, clip, f"{folder}/posters/{name}.jpg", at_hand, making)
+            at_hand.posters.add(clip.sha256)
+
+    await _each(show, clips, COPIES_AT_ONCE)
+    return {name: posters[name] for name in clips if name in posters}
+
+
+async def _shown(store: Store, clip: Clip, target: str, at_hand: AtHand, making: asyncio.Semaphore) -> str:
+    kept = poster_path(clip.sha256)
+    if in_a_bucket(store):
+        if clip.sha256 not in at_hand.posters and not await store.exists(kept):
+            async with making:
+                await _make_poster(store, clip, at_hand)
+        return kept
+    try:
+        await store.copy(kept, target)
+    except Missing:
+        async with making:
+            await _make_poster(store, clip, at_hand)
+        await store.copy(kept, target)
+    return target
+
+
+async def _make_poster(store: Store, clip: Clip, at_hand: AtHand) -> None:
+    with TemporaryDirectory(dir=store.scratch()) as scratch:
+        picture = Path(scratch) / "poster.jpg"
+        async with _local(store, [clip], at_hand) as (file,):
+            await decoder.examine(file, poster=picture)
+        if not picture.exists():
+            raise DownloadFailed("no frame of it could be drawn")
+        await store.put(picture, poster_path(clip.sha256), "image/jpeg")
+
+
+async def make_film(store: Store, folder: str, clips: Sequence[Clip], at_hand: AtHand, notes: list[str]) -> str | None:
+    """The film of *clips* as `film.mp4` of the production; returns its path, or None where it could not be made.
+
+    Joined once and kept by content: whoever shows the same clips in the same order takes the film that is there.
+    """
     if not clips:
-        return posters, film
-    with _optional(notes, "Film and posters could not be made"):
-        async with _at_hand(store, [clip.path for clip in clips.values()]) as files:
-
-            async def make(name: str) -> None:
-                with _optional(notes, f"The poster of {name} could not be made"):
-                    await _poster(store, clips[name], files[clips[name].path], f"{folder}/posters/{name}.jpg")
-                    posters.append(name)
-
-            await _each(make, clips)
-            with _optional(notes, "The film could not be joined"):
-                await _join(store, [files[clip.path] for clip in clips.values()], f"{folder}/film.mp4")
-                film = f"{folder}/film.mp4"
-    return posters, film
+        return None
+    film, kept = f"{folder}/film.mp4", film_path([clip.sha256 for clip in clips])
+    with _optional(notes, "The film could not be joined"):
+        try:
+            await store.copy(kept, film)
+        except Missing:
+            await _join(store, clips, film, at_hand)
+            # In this order the production loses nothing if `tidy` comes in between, or the copy fails.
+            with suppress(StoreUnavailable, BadStore):
+                await store.copy(film, kept)
+        return film
+    return None
 
 
-async def _poster(store: Store, clip: Clip, file: Path, target: str) -> None:
-    """Put the poster of *clip* at *target*, decoding it only if no production has shown this clip before."""
-    kept = f"posters/{clip.sha256[:16]}.jpg"
-    if not await store.exists(kept):
-        with TemporaryDirectory(dir=store.scratch()) as scratch:
-            picture = Path(scratch) / "poster.jpg"
-            await asyncio.to_thread(clips.poster, file, picture)
-            await store.put(picture, kept, "image/jpeg")
-    await store.copy(kept, target)
-
-
-async def _join(store: Store, files: Sequence[Path], target: str) -> Footage:
+async def _join(store: Store, wanted: Sequence[Clip], target: str, at_hand: AtHand) -> Footage:
     with TemporaryDirectory(dir=store.scratch()) as scratch:
         film = Path(scratch) / "film.mp4"
-        footage = await asyncio.to_thread(clips.join, files, film)
+        async with _local(store, wanted, at_hand) as files:
+            footage = await asyncio.to_thread(clips.join, files, film)
         await store.put(film, target, "video/mp4")
     return footage
 
 
 @asynccontextmanager
-async def _at_hand(store: Store, clips: Iterable[str]) -> AsyncIterator[dict[str, Path]]:
-    """The *clips* as local files: where they are on disk, fetched once from a bucket and gone afterwards."""
-    wanted = list(dict.fromkeys(clips))
+async def _local(store: Store, wanted: Sequence[Clip], at_hand: AtHand) -> AsyncIterator[list[Path]]:
+    """The *wanted* clips as local files: where they are, or else fetched once from a bucket and gone afterwards."""
     if not in_a_bucket(store):
-        yield {clip: Path(store.url) / clip for clip in wanted}
+        yield [Path(store.url) / clip.path for clip in wanted]
         return
+    files = {clip: file for clip in wanted if (file := at_hand.file(clip.sha256)) is not None}
     with TemporaryDirectory(dir=store.scratch()) as scratch:
-        files = {clip: Path(scratch) / f"{number}.mp4" for number, clip in enumerate(wanted)}
-        await _each(lambda clip: store.fetch(clip, files[clip]), wanted)
-        yield files
+        missing = {
+            clip: Path(scratch) / f"{n}.mp4" for n, clip in enumerate(dict.fromkeys(wanted)) if clip not in files
+        }
+        await _each(lambda clip: store.fetch(clip.path, missing[clip]), missing, FETCHES_AT_ONCE)
+        files |= missing
+        yield [files[clip] for clip in wanted]
 
 
 async def assemble_film(store: Store, clips: Sequence[str], target: str) -> Footage:
     """Join the *clips* of the store, in this order, into one film at *target*, all or nothing."""
-    async with _at_hand(store, clips) as files:
-        return await _join(store, [files[clip] for clip in clips], target)
+    return await _join(store, [Clip(clip, "") for clip in clips], target, AtHand())
 
 
-def in_a_bucket(store: Store) -> bool:
-    return store.url.startswith("s3://")
+async def _each(work: Callable[[T], Awaitable[None]], wanted: Iterable[T], at_once: int) -> None:
+    """Do *work* for all that is *wanted*, so many at once; the first error comes when all have ended."""
+    gate = asyncio.Semaphore(at_once)
 
-
-async def _each(work: Callable[[str], Awaitable[None]], names: Iterable[str]) -> None:
-    """Do *work* for all *names*, a few at once; the first error comes when all have ended."""
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def one(name: str) -> None:
+    async def one(item: T) -> None:
         async with gate:
-            await work(name)
+            await work(item)
 
-    for outcome in await asyncio.gather(*map(one, names), return_exceptions=True):
+    for outcome in await asyncio.gather(*map(one, wanted), return_exceptions=True):
         if outcome is not None:
             raise outcome
 

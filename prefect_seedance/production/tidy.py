@@ -1,4 +1,4 @@
-"""What may go from a store: old productions, and what dead processes left. Never a clip, never a record.
+"""What may go from a store: old productions, their films, and what dead processes left. Never a clip or a record.
 
 Every clip that a production shows has a path of its own in `clips/`, so that any production can be made again.
 """
@@ -14,6 +14,8 @@ from typing import Any
 
 from prefect_seedance.errors import Missing
 from prefect_seedance.ledger.rescue import rescue_file
+from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.pictures import film_path
 from prefect_seedance.storage.store import Leftover, Store
 
 OLD = datetime.timedelta(days=30)
@@ -27,6 +29,8 @@ class Untidy:
     """What may go, and what is kept although it lies about."""
 
     productions: tuple[str, ...]
+    films: tuple[str, ...]
+    """Joined for productions that are gone, or go now. One that is needed again is joined again."""
     leftovers: tuple[Leftover, ...]
     rescued: tuple[Path, ...]
     """Copies on this machine of paid clips that a store had not taken when their process ended."""
@@ -37,6 +41,7 @@ class Untidy:
             "schema": "prefect-seedance/tidy/1",
             "removed": removed,
             "productions": list(self.productions),
+            "films": list(self.films),
             "leftovers": [leftover.name for leftover in self.leftovers],
             "kept": list(map(str, self.rescued)),
         }
@@ -48,11 +53,17 @@ async def untidy(store: Store, now: datetime.datetime, *, keep: int | None = Non
     With *keep* that many of each title stay, whatever their age. What `latest.json` names always stays.
     """
     old: list[str] = []
+    films = {f"films/{name}" for name in await store.names("films")}
     for title in await store.names("productions"):
-        old += await _old(store, f"productions/{title}", now, keep)
+        home = f"productions/{title}"
+        gone = await _old(store, home, now, keep)
+        old += gone
+        if films:
+            stay = [f"{home}/{name}" for name in await store.names(home) if PRODUCTION.fullmatch(name)]
+            films -= {await _film(store, folder) for folder in stay if folder not in gone}
     clips = rescue_file().parent / "clips"
     rescued = sorted(clips.iterdir()) if clips.is_dir() else []
-    return Untidy(tuple(old), tuple(await store.leftovers()), tuple(rescued))
+    return Untidy(tuple(old), tuple(sorted(films)), tuple(await store.leftovers()), tuple(rescued))
 
 
 async def _old(store: Store, home: str, now: datetime.datetime, keep: int | None) -> list[str]:
@@ -77,9 +88,20 @@ async def _latest(store: Store, home: str) -> str:
         return ""
 
 
+async def _film(store: Store, folder: str) -> str:
+    """Where the film of a production is kept by content; nothing where it has none."""
+    try:
+        shots = Manifest.model_validate_json(await store.read(f"{folder}/manifest.json")).shots
+    except (Missing, ValueError):
+        return ""
+    return film_path([shot.sha256 for shot in shots if shot.status == "stored" and shot.sha256])
+
+
 async def remove(store: Store, found: Untidy) -> None:
     """Remove what may go. Repeating it after a failure goes on."""
     for folder in found.productions:
         await store.delete_folder(folder)
+    for film in found.films:
+        await store.delete(film)
     for leftover in found.leftovers:
         await leftover.discard()

@@ -19,9 +19,10 @@ from typing import Any, Literal
 
 from prefect_seedance.errors import Missing
 from prefect_seedance.production import review, timeline
+from prefect_seedance.production.at_hand import AtHand, in_a_bucket
 from prefect_seedance.production.manifest import Manifest, ShotResult
 from prefect_seedance.production.names import shot_names, slug
-from prefect_seedance.production.pictures import copy_shots, in_a_bucket, make_pictures
+from prefect_seedance.production.pictures import copy_shots, make_film, make_posters
 from prefect_seedance.storage.store import Store
 
 LATEST_SCHEMA = "prefect-seedance/latest/1"
@@ -45,6 +46,7 @@ class Content:
     wanted_seconds: Mapping[str, float] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    at_hand: AtHand = field(default_factory=AtHand, compare=False)
 
     @property
     def shows(self) -> str:
@@ -66,14 +68,17 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     """
     title, shots = content.title, content.shots
     home = f"productions/{slug(title)}"
-    if (there := await _newest_if_same(store, home, content)) is not None:
+    newest = await _newest(store, home)
+    if (there := await _if_same(store, newest, content)) is not None:
         return there
     folder = f"{home}/{content.made.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     names = shot_names(shots)
     notes = list(content.notes)
 
     clips = await copy_shots(store, folder, dict(zip(names, shots, strict=True)), notes)
-    posters, film = await make_pictures(store, folder, clips, notes)
+    content.at_hand.posters.update(newest.get("posters", ()))
+    posters = await make_posters(store, folder, clips, content.at_hand, notes)
+    film = await make_film(store, folder, list(clips.values()), content.at_hand, notes)
     urls = [f"shots/{name}.mp4" if name in clips else None for name in names]
     rate = _common_rate(shots)
     wanted, models = content.wanted_seconds, content.models
@@ -85,10 +90,10 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
         manifest,
         names=names,
         prompts=content.prompts,
-        videos={name: await _address(store, folder, f"shots/{name}.mp4") for name in clips},
-        posters={name: await _address(store, folder, f"posters/{name}.jpg") for name in posters},
-        film=await _address(store, folder, "film.mp4") if film else None,
-        downloads={name: await _address(store, folder, name) for name in review.DOWNLOADS},
+        videos={name: await _address(store, folder, f"{folder}/shots/{name}.mp4") for name in clips},
+        posters={name: await _address(store, folder, poster) for name, poster in posters.items()},
+        film=await _address(store, folder, film) if film else None,
+        downloads={name: await _address(store, folder, f"{folder}/{name}") for name in review.DOWNLOADS},
         made=content.made,
         store_url=store.url,
         notes=notes,
@@ -102,27 +107,38 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
         "production": folder,
         "manifest": f"{folder}/manifest.json",
         "status": manifest.status,
-        "shows": content.shows,
+        "shows": content.shows if notes == list(content.notes) else None,  # what lacks something is made anew
         "made": content.made.isoformat(),
+        "posters": sorted(clips[name].sha256 for name in posters),
     }
     await store.write(f"{home}/latest.json", _json(latest), "application/json")
     return manifest, folder
 
 
-async def _newest_if_same(store: Store, home: str, content: Content) -> tuple[Manifest, str] | None:
-    """The newest production with the money of this run, if it shows the same, is whole and its links live on."""
+async def _newest(store: Store, home: str) -> dict[str, Any]:
+    """What `latest.json` says of the newest production of this title; nothing where there is none."""
     try:
         latest = json.loads(await store.read(f"{home}/latest.json"))
-        age = content.made - datetime.fromisoformat(latest["made"])
-        if latest["shows"] != content.shows or (in_a_bucket(store) and age.total_seconds() > LINK_SECONDS / 2):
+    except (Missing, ValueError):
+        return {}
+    return latest if isinstance(latest, dict) else {}
+
+
+async def _if_same(store: Store, newest: dict[str, Any], content: Content) -> tuple[Manifest, str] | None:
+    """The newest production with the money of this run, if it shows the same, lacks nothing and its links live on."""
+    try:
+        age = content.made - datetime.fromisoformat(newest["made"])
+        if newest["shows"] != content.shows or (_links_end(store) and age.total_seconds() > LINK_SECONDS / 2):
             return None
-        there = Manifest.model_validate_json(await store.read(latest["manifest"]))
+        there = Manifest.model_validate_json(await store.read(newest["manifest"]))
     except (Missing, KeyError, TypeError, ValueError):
         return None
-    if there.film is None and there.status != "nothing":
-        return None
     money = {name: getattr(content, name) for name in ("plan_hash", "estimated_usd", "spent_usd", "reused_usd")}
-    return there.model_copy(update=money | {"shots": tuple(content.shots)}), str(latest["production"])
+    return there.model_copy(update=money | {"shots": tuple(content.shots)}), str(newest["production"])
+
+
+def _links_end(store: Store) -> bool:
+    return in_a_bucket(store) and store.public_base_url is None
 
 
 def manifest_of(content: Content) -> Manifest:
@@ -146,10 +162,10 @@ def status_of(shots: Sequence[ShotResult]) -> Literal["complete", "partial", "no
     return "complete" if stored == len(shots) else "partial"
 
 
-async def _address(store: Store, folder: str, name: str) -> str:
-    """Where the page finds *name*: a link for a bucket; relative on disk, so that the folder can be moved or sent."""
-    link = await store.link(f"{folder}/{name}", LINK_SECONDS) if in_a_bucket(store) else None
-    return link or name
+async def _address(store: Store, folder: str, path: str) -> str:
+    """Where the page finds *path*: a link for a bucket; relative on disk, so that the folder can be moved or sent."""
+    link = await store.link(path, LINK_SECONDS) if in_a_bucket(store) else None
+    return link or path.removeprefix(f"{folder}/")
 
 
 def _common_rate(shots: Iterable[ShotResult]) -> float:

@@ -19,6 +19,8 @@ from prefect_seedance.ledger.durable import run_to_completion
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.writer import this_writer
+from prefect_seedance.models import LastFrame
+from prefect_seedance.production.at_hand import kept_at_hand
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.write import Content, manifest_of
 from prefect_seedance.rendering.approval import needs_approval
@@ -87,7 +89,7 @@ async def render_board(
     if planned.plan.problems:
         raise BadInput(*map(str, planned.plan.problems))
     account.check()
-    async with open_client(account) as client:
+    async with open_client(account) as client, kept_at_hand(store) as at_hand:
         session = RenderSession(
             client,
             ledger,
@@ -98,9 +100,17 @@ async def render_board(
             retry_failed=options.retry_failed,
             flow_run_id=host.flow_run_id,
             on_step=host.step_taken,
+            continued=_continued(board),
+            at_hand=at_hand,
         )
         await _check(board, planned, session, options, host)
         return await _render(board, planned, session, host)
+
+
+def _continued(board: Board) -> set[str]:
+    """The keys whose last frame another shot of *board* begins with."""
+    firsts = [shot.request.image for shot in board.shots if shot.request is not None]
+    return {first.of for first in firsts if isinstance(first, LastFrame)}
 
 
 def _budget_of(planned: Planned, ledger: Ledger, options: Options, flow_run_id: str | None) -> RunBudget:
@@ -196,6 +206,7 @@ def _content(board: Board, planned: Planned, run: BoardRun, notes: Sequence[str]
         wanted_seconds={shot: request.duration for shot, request in requests.items()},
         models={shot: request.model for shot, request in requests.items()},
         notes=(*planned.warnings, *notes),
+        at_hand=run.session.at_hand,
     )
 
 

@@ -82,7 +82,7 @@ class MediaHost:
                             digest, have = hashlib.sha256(), 0
                         tag = strong_tag(response)
                         async for piece in response.aiter_bytes(256 * 1024):
-                            await asyncio.to_thread(file.write, piece)
+                            file.write(piece)  # into memory of the system: a thread for each piece takes longer
                             digest.update(piece)
                             have += len(piece)
                             if have > at_most:

@@ -107,9 +107,9 @@ class LocalStore(Store):
         await self._found(source, self._copy, self._at(source), self._at(target))
 
     def _copy(self, source: Path, target: Path) -> None:
+        """A second name is not made to outlive a power cut: what it names is safe, and anybody can make it again."""
         with written_beside(target, source, link=True) as temporary:
             temporary.replace(target)
-        sync(target.parent)
 
     async def link(self, path: str, seconds: int) -> str | None:
         return public_link(self.public_base_url, path) if self.public_base_url else None
@@ -203,8 +203,10 @@ def written_beside(target: Path, content: bytes | Path, *, link: bool = False) -
         if isinstance(content, bytes):
             write_synced(temporary, content)
         else:
-            linked_or_copied(content, temporary, link=link)
-            sync(temporary)
+            linked = link and linked_to(content, temporary)
+            if not linked:
+                shutil.copyfile(content, temporary)
+                sync(temporary)
         yield temporary
     finally:
         # Also after a rename: between two links of one file a rename does nothing and leaves both.
@@ -225,17 +227,15 @@ def write_synced(file: Path, content: bytes) -> None:
         os.close(descriptor)
 
 
-def linked_or_copied(source: Path, target: Path, *, link: bool) -> None:
-    """Make *target* a second name of *source* where *link* allows it and the disk can, else a copy."""
+def linked_to(source: Path, target: Path) -> bool:
+    """Make *target* a second name of *source*, if the disk can."""
     try:
-        if link:
-            return os.link(source, target)
+        os.link(source, target)
     except FileNotFoundError:
         raise
     except OSError:  # no links here, or too many
-        pass
-    shutil.copyfile(source, target)
-    return None
+        return False
+    return True
 
 
 def last_touched(path: Path) -> float:

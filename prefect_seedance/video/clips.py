@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,9 @@ from PIL import Image
 
 from prefect_seedance.errors import ClipDamaged
 from prefect_seedance.models import Footage
+
+POSTER_WIDTH = 640
+"""Pixels, at most."""
 
 
 class _Moment(NamedTuple):
@@ -40,35 +42,39 @@ class _Moment(NamedTuple):
         return ((self.frame.pts or 0) - self.first) * self.tick + (self.frame.duration * self.tick or 1 / self.rate)
 
 
-def examine(path: Path) -> Footage:
-    """Decode every frame and say what is there, or raise `ClipDamaged`."""
+def examine(path: Path, *, poster: Path | None = None, last_frame: Path | None = None) -> Footage:
+    """Decode every frame once and say what is there, or raise `ClipDamaged`.
+
+    The same pass makes *poster*, a small JPEG of the frame at one third, and *last_frame*, a PNG, where they are asked
+    for: whole, or not at all where they can't be made, which says nothing of the clip.
+    """
     with _opened(path) as clip:
-        last = _last(clip)
-        return Footage(
-            width=last.frame.width,
-            height=last.frame.height,
+        third = _seconds(clip.streams.video[0]) / 3
+        shown: av.VideoFrame | None = None
+        for moment in _moments(clip):
+            if shown is None and moment.ends > third:
+                shown = moment.frame
+        footage = Footage(
+            width=moment.frame.width,
+            height=moment.frame.height,
             fps=round(float(_rate(clip)), 3),
-            frames=last.number,
-            seconds=round(float(last.ends), 3),
+            frames=moment.number,
+            seconds=round(float(moment.ends), 3),
         )
+    if poster is not None:
+        _draw(shown or moment.frame, poster, "JPEG", POSTER_WIDTH)
+    if last_frame is not None:
+        _draw(moment.frame, last_frame, "PNG", footage.width)
+    return footage
 
 
-def last_frame(clip: Path, picture: Path) -> None:
-    """Save the last frame of *clip* as a PNG. All are decoded to find it: seeking is neither exact nor quicker."""
-    with _opened(clip) as opened:
-        image = _image(_last(opened).frame)
-    with _whole_or_nothing(picture) as unfinished:
-        image.save(unfinished, "PNG")
-
-
-def poster(clip: Path, picture: Path, width: int = 640) -> None:
-    """Save a frame from one third into *clip* as a JPEG, at most *width* pixels wide."""
-    third = Fraction(examine(clip).seconds) / 3
-    with _opened(clip) as opened:
-        image = next(_image(moment.frame) for moment in _moments(opened) if moment.ends > third)
-    image.thumbnail((width, image.height))
-    with _whole_or_nothing(picture) as unfinished:
-        image.save(unfinished, "JPEG", quality=85)
+def _draw(frame: av.VideoFrame, picture: Path, kind: str, width: int) -> None:
+    """Save *frame*, at most *width* pixels wide; leave nothing where that fails."""
+    with suppress(OSError, ValueError, av.FFmpegError), _whole_or_nothing(picture) as unfinished:
+        width = min(width, frame.width)
+        size = {"width": width, "height": max(1, round(frame.height * width / frame.width))}
+        image: Image.Image = frame.to_image(**size, interpolation="AREA")  # type: ignore[no-untyped-call]
+        image.save(unfinished, kind, quality=85)
 
 
 def join(clips: Sequence[Path], film: Path) -> Footage:
@@ -78,46 +84,63 @@ def join(clips: Sequence[Path], film: Path) -> Footage:
     size and rate of the first clip, with bars where a clip has another shape.
     """
     with _whole_or_nothing(film) as unfinished:
-        with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as target:
-            copied = len({_form(clip) for clip in clips}) == 1
-            (_copy if copied else _encode)(clips, target)
-        # What was copied has been decoded when it was stored; doing it again would take most of the time.
-        return _said_of(unfinished) if copied else examine(unfinished)
+        return _copied(clips, unfinished) or _encoded(clips, unfinished)
 
 
-def _said_of(path: Path) -> Footage:
-    """What the header of a file says of it; nothing is decoded."""
-    with _opened(path) as clip:
-        stream = clip.streams.video[0]
-        return Footage(
-            width=stream.codec_context.width,
-            height=stream.codec_context.height,
-            fps=round(float(_rate(clip)), 3),
-            frames=stream.frames,
-            seconds=round(float((stream.duration or 0) * (stream.time_base or 1)), 3),
-        )
+def _film(path: Path) -> av.container.OutputContainer:
+    """A film to be filled, that can be played while it loads."""
+    return av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
 
 
-def _copy(clips: Sequence[Path], target: av.container.OutputContainer) -> None:
-    stream: av.VideoStream | None = None
-    begins = 0
-    for path in clips:
-        with _opened(path) as clip:
-            source = clip.streams.video[0]
-            if stream is None:
-                stream = target.add_stream_from_template(source)
-            shift, copied = begins - (source.start_time or 0), 0
-            for packet in clip.demux(source):
-                if packet.dts is None or packet.pts is None:
-                    continue  # the empty packet that ends a stream
-                packet.pts += shift
-                packet.dts += shift
-                begins = max(begins, packet.pts + (packet.duration or 0))
-                packet.stream = stream
-                target.mux(packet)
-                copied += 1
-            if copied < source.frames:
-                raise ClipDamaged(f"{path.name} ends after {copied} of {source.frames} frames")
+def _copied(clips: Sequence[Path], film: Path) -> Footage | None:
+    """A film of the packets as they are, each clip opened once and none decoded; None where a clip differs in form."""
+    form: tuple[object, ...] | None = None
+    frames = ends = 0
+    with _film(film) as target:
+        for path in clips:
+            with _opened(path) as clip:
+                source = clip.streams.video[0]
+                if form is None:
+                    form, stream = _form(clip), target.add_stream_from_template(source)
+                    tick, rate = source.time_base or Fraction(1), _rate(clip)
+                    size = source.codec_context.width, source.codec_context.height
+                elif form != _form(clip):
+                    return None
+                copied, ends = _copy(clip, stream, target, ends)
+                frames += copied
+    return Footage(
+        width=size[0],
+        height=size[1],
+        fps=round(float(rate), 3),
+        frames=frames,
+        seconds=round(float(ends * tick), 3),
+    )
+
+
+def _copy(
+    clip: av.container.InputContainer, stream: av.VideoStream, target: av.container.OutputContainer, begins: int
+) -> tuple[int, int]:
+    """Copy the packets of *clip*, the first shown at *begins*; returns how many, and when the last one ends."""
+    source, copied, ends = clip.streams.video[0], 0, begins
+    shift = begins - (source.start_time or 0)
+    for packet in clip.demux(source):
+        if packet.dts is None or packet.pts is None:
+            continue  # the empty packet that ends a stream
+        packet.pts += shift
+        packet.dts += shift
+        ends = max(ends, packet.pts + (packet.duration or 0))
+        packet.stream = stream
+        target.mux(packet)
+        copied += 1
+    if copied < source.frames:
+        raise ClipDamaged(f"{Path(clip.name).name} ends after {copied} of {source.frames} frames")
+    return copied, ends
+
+
+def _encoded(clips: Sequence[Path], film: Path) -> Footage:
+    with _film(film) as target:
+        _encode(clips, target)
+    return examine(film)
 
 
 def _encode(clips: Sequence[Path], target: av.container.OutputContainer) -> None:
@@ -159,18 +182,22 @@ def _fitting(source: av.VideoStream, width: int, height: int) -> Graph:
     return graph
 
 
-def _form(path: Path) -> tuple[object, ...]:
+def _form(clip: av.container.InputContainer) -> tuple[object, ...]:
     """What clips must have in common to be played by one decoder without a break."""
-    with _opened(path) as clip:
-        stream = clip.streams.video[0]
-        coded = stream.codec_context
-        shape = (coded.width, coded.height, coded.sample_aspect_ratio)
-        return coded.name, *shape, coded.pix_fmt, _rate(clip), stream.time_base, coded.extradata
+    stream = clip.streams.video[0]
+    coded = stream.codec_context
+    shape = (coded.width, coded.height, coded.sample_aspect_ratio)
+    return coded.name, *shape, coded.pix_fmt, _rate(clip), stream.time_base, coded.extradata
 
 
 def _rate(clip: av.container.InputContainer) -> Fraction:
     stream = clip.streams.video[0]
     return stream.average_rate or stream.guessed_rate or Fraction(24)
+
+
+def _seconds(stream: av.VideoStream) -> Fraction:
+    """How long the header says that *stream* is."""
+    return (stream.duration or 0) * (stream.time_base or Fraction(1))
 
 
 @contextmanager
@@ -205,17 +232,8 @@ def _moments(clip: av.container.InputContainer) -> Iterator[_Moment]:
     if last is None:
         raise ClipDamaged(f"{name} has no picture in it")
     # Too few frames alone prove nothing: an edit list may leave some out on purpose. The time has to be short as well.
-    if last.number < stream.frames and last.ends + 1 / (2 * rate) < (stream.duration or 0) * tick:
+    if last.number < stream.frames and last.ends + 1 / (2 * rate) < _seconds(stream):
         raise ClipDamaged(f"{name} ends after {last.number} of {stream.frames} frames")
-
-
-def _last(clip: av.container.InputContainer) -> _Moment:
-    return deque(_moments(clip), maxlen=1).pop()
-
-
-def _image(frame: av.VideoFrame) -> Image.Image:
-    image: Image.Image = frame.to_image()  # type: ignore[no-untyped-call]
-    return image
 
 
 @contextmanager

@@ -26,6 +26,8 @@ FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -sig
 CPU_SECONDS = 900.0
 """The most processor time for one clip; a sound one takes a few. SIGPROF ends a decoder that takes longer."""
 
+NICENESS = 10
+
 SECRETIVE = ("RUNPOD_", "AWS_", "PREFECT_")
 
 PROBE = Path(__file__).with_name("probe.mp4")
@@ -35,12 +37,15 @@ WAITING = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode")
 _idle: list[subprocess.Popen[str]] = []
 
 
-async def examine(clip: Path) -> Footage:
-    """Decode every frame of *clip* and say what is there, or raise `ClipDamaged`.
+async def examine(clip: Path, *, poster: Path | None = None, last_frame: Path | None = None) -> Footage:
+    """Decode every frame of *clip* once and say what is there, or raise `ClipDamaged`.
 
+    The same pass makes the pictures that are asked for; one that can't be made is not there afterwards.
     Raises `DownloadFailed` when the disk fails or the decoder was ended from outside: nothing is known of the clip.
     """
-    return await asyncio.get_running_loop().run_in_executor(WAITING, _examine, clip)
+    pictures = {"poster": poster, "last_frame": last_frame}
+    asked = {"clip": str(clip)} | {name: str(picture) for name, picture in pictures.items() if picture is not None}
+    return await asyncio.get_running_loop().run_in_executor(WAITING, _examine, clip, asked)
 
 
 async def prove() -> None:
@@ -59,9 +64,9 @@ async def prove() -> None:
     )
 
 
-def _examine(clip: Path) -> Footage:
+def _examine(clip: Path, asked: dict[str, str]) -> Footage:
     process = _take()
-    answer = _ask(process, clip)
+    answer = _ask(process, asked)
     if answer is None:
         code = process.wait()
         if code in FAULTS:
@@ -105,12 +110,12 @@ def _start() -> subprocess.Popen[str]:
     )
 
 
-def _ask(process: subprocess.Popen[str], clip: Path) -> dict[str, Any] | None:
+def _ask(process: subprocess.Popen[str], asked: dict[str, str]) -> dict[str, Any] | None:
     """The decoder's answer, or None when it ended instead."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        process.stdin.write(json.dumps(str(clip)) + "\n")
+        process.stdin.write(json.dumps(asked) + "\n")
         process.stdin.flush()
         line = process.stdout.readline()
     except BrokenPipeError:
@@ -126,18 +131,22 @@ def _end() -> None:
 
 
 def main() -> None:
-    """Answer each line of stdin, the path of a clip, with a line on stdout."""
+    """Answer each line of stdin, the paths of a clip and of the pictures to make of it, with a line on stdout.
+
+    At low priority: what pays and what waits beside it go first.
+    """
+    os.nice(NICENESS)
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, float(sys.argv[1]))
-        sys.stdout.write(json.dumps(_answer(Path(json.loads(line)))) + "\n")
+        sys.stdout.write(json.dumps(_answer(**{name: Path(path) for name, path in json.loads(line).items()})) + "\n")
         sys.stdout.flush()
 
 
-def _answer(clip: Path) -> dict[str, Any]:
+def _answer(clip: Path, **pictures: Path) -> dict[str, Any]:
     try:
         from prefect_seedance.video import clips  # here, so that a PyAV that does not import is told as what it is
 
-        return clips.examine(clip).model_dump()
+        return clips.examine(clip, **pictures).model_dump()
     except ClipDamaged as error:
         return {"damaged": str(error)}
     except ImportError as error:

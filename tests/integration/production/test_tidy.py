@@ -13,9 +13,11 @@ import httpx
 import pytest
 
 from prefect_seedance.ledger.rescue import keep_copy
+from prefect_seedance.production.pictures import film_path
 from prefect_seedance.production.tidy import remove, untidy
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
+from tests.support.boards import keep_clip, leave
 from tests.support.commanding import Desk
 from tests.support.s3_server import RunningS3
 
@@ -61,6 +63,25 @@ async def test_the_production_that_a_title_leads_to_stays(either_store: Store) -
     await produce(either_store, made(100), made(50))
     await either_store.write("productions/film/latest.json", b'{"production": "%s"}' % made(100).encode())
     assert (await untidy(either_store, NOW)).productions == ()
+
+
+async def test_a_film_goes_with_the_last_production_that_shows_it_and_no_clip_does(either_store: Store) -> None:
+    one, two = [await keep_clip(either_store, name) for name in ("one", "two")]
+    both, single = film_path([one.sha256 or "", two.sha256 or ""]), film_path([one.sha256 or ""])
+    _, first = await leave(either_store, [one, two], made=NOW - datetime.timedelta(hours=2))
+    _, second = await leave(either_store, [one], made=NOW - datetime.timedelta(hours=1))
+    assert {f"films/{name}" for name in await either_store.names("films")} == {both, single}
+    assert (await untidy(either_store, NOW)).films == ()
+    await leave(either_store, [two, one], title="Another", made=NOW)
+    found = await untidy(either_store, NOW + datetime.timedelta(days=40))
+    assert (found.productions, found.films) == ((first,), (both,))
+    await remove(either_store, found)
+    assert not await either_store.exists(both)
+    assert await either_store.exists(f"{second}/film.mp4")
+    assert [await either_store.exists(shot.clip or "") for shot in (one, two)] == [True, True]
+    assert len(await either_store.names("films")) == 2
+    _, third = await leave(either_store, [one, two], made=NOW)
+    assert await either_store.read(f"{third}/film.mp4") == await either_store.read(both)
 
 
 LEAVES_BEHIND = """

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -18,7 +19,7 @@ from PIL import Image
 from prefect_seedance.emulator.testcard import Card, render
 from prefect_seedance.errors import ClipDamaged
 from prefect_seedance.models import Footage
-from prefect_seedance.video.clips import examine, join, last_frame, poster
+from prefect_seedance.video.clips import examine, join
 from tests.support.pictures import shade_at
 
 MakeClip = Callable[..., Path]
@@ -153,7 +154,7 @@ def test_a_missing_file_is_not_called_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("frames", [1, 47, 48])
 def test_last_frame_is_exactly_the_last_one(make_clip: MakeClip, tmp_path: Path, frames: int) -> None:
     picture = tmp_path / "last.png"
-    last_frame(make_clip("clip.mp4", frames=frames), picture)
+    examine(make_clip("clip.mp4", frames=frames), last_frame=picture)
     with Image.open(picture) as image:
         assert (image.format, image.size) == ("PNG", (320, 192))
         assert abs(shade_at(image, (160, 96)) - shade_of(frames - 1)) <= 1  # the one before is 4 darker
@@ -161,16 +162,39 @@ def test_last_frame_is_exactly_the_last_one(make_clip: MakeClip, tmp_path: Path,
 
 def test_poster_is_a_small_jpeg_from_one_third(make_clip: MakeClip, tmp_path: Path) -> None:
     picture = tmp_path / "poster.jpg"
-    poster(make_clip("clip.mp4", frames=48), picture, width=160)
+    examine(make_clip("clip.mp4", width=1280, height=768, frames=48), poster=picture)
     with Image.open(picture) as image:
-        assert (image.format, image.size) == ("JPEG", (160, 96))
-        assert abs(shade_at(image, (80, 48)) - shade_of(16)) <= 3
+        assert (image.format, image.size) == ("JPEG", (640, 384))
+        assert abs(shade_at(image, (320, 192)) - shade_of(16)) <= 3
 
 
 def test_poster_is_never_larger_than_the_clip(make_clip: MakeClip, tmp_path: Path) -> None:
-    poster(make_clip("clip.mp4"), tmp_path / "poster.jpg")
+    examine(make_clip("clip.mp4"), poster=tmp_path / "poster.jpg")
     with Image.open(tmp_path / "poster.jpg") as image:
         assert image.size == (320, 192)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3])
+def test_the_shortest_clip_has_a_poster(make_clip: MakeClip, tmp_path: Path, frames: int) -> None:
+    examine(make_clip("clip.mp4", frames=frames), poster=tmp_path / "poster.jpg")
+    with Image.open(tmp_path / "poster.jpg") as image:
+        assert image.format == "JPEG"
+
+
+def test_a_damaged_clip_leaves_no_picture(make_clip: MakeClip, tmp_path: Path) -> None:
+    clip = make_clip("clip.mp4")
+    content = clip.read_bytes()
+    clip.write_bytes(content[: int(len(content) * 0.9)])
+    with pytest.raises(ClipDamaged):
+        examine(clip, poster=tmp_path / "poster.jpg", last_frame=tmp_path / "last.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.mp4"]
+
+
+def test_a_picture_that_can_not_be_saved_says_nothing_of_the_clip(make_clip: MakeClip, tmp_path: Path) -> None:
+    nowhere = tmp_path / "gone"
+    clip = make_clip("clip.mp4", frames=24)
+    assert examine(clip, poster=nowhere / "poster.jpg", last_frame=nowhere / "last.png") == examine(clip)
+    assert not nowhere.exists()
 
 
 def test_equal_clips_are_joined_without_loss(make_clip: MakeClip, tmp_path: Path) -> None:
@@ -180,6 +204,22 @@ def test_equal_clips_are_joined_without_loss(make_clip: MakeClip, tmp_path: Path
     assert packets(tmp_path / "film.mp4") == [digest for clip in clips for digest in packets(clip)]
     assert shades(tmp_path / "film.mp4") == [shade for clip in clips for shade in shades(clip)]
     assert pauses(tmp_path / "film.mp4") == {Fraction(1, 24)}
+
+
+def test_a_clip_is_opened_once_to_be_joined_and_the_film_never(
+    make_clip: MakeClip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [make_clip(f"{number}.mp4", frames=2) for number in range(5)]
+    opened = []
+    opening: Any = av.open
+
+    def counted(file: str, mode: str = "r", **options: Any) -> Any:
+        opened.append((Path(file).name if mode == "r" else "the film", mode))
+        return opening(file, mode, **options)
+
+    monkeypatch.setattr(av, "open", counted)
+    join(clips, tmp_path / "film.mp4")
+    assert opened == [("the film", "w"), *((clip.name, "r") for clip in clips)]
 
 
 def test_clips_of_the_emulator_are_joined_without_loss(tmp_path: Path) -> None:
@@ -230,7 +270,7 @@ def test_a_clip_that_begins_late_leaves_no_gap(make_clip: MakeClip, tmp_path: Pa
 def test_another_shape_gets_bars(make_clip: MakeClip, tmp_path: Path) -> None:
     clips = [make_clip("wide.mp4", frames=2), make_clip("tall.mp4", width=96, height=192, frames=24)]
     join(clips, tmp_path / "film.mp4")
-    last_frame(tmp_path / "film.mp4", tmp_path / "last.png")
+    examine(tmp_path / "film.mp4", last_frame=tmp_path / "last.png")
     with Image.open(tmp_path / "last.png") as image:
         brightness = [shade_at(image, (x, 96)) for x in (5, 105, 160, 215, 315)]
     assert [value > 50 for value in brightness] == [False, False, True, False, False]

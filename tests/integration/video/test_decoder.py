@@ -58,6 +58,19 @@ def test_it_says_what_decoding_here_says(clip: Path, tmp_path: Path) -> None:
     assert said[0] == said[1]
 
 
+def test_the_pass_that_verifies_a_clip_also_makes_its_pictures(clip: Path, tmp_path: Path) -> None:
+    here, there = ({"poster": tmp_path / f"{at}.jpg", "last_frame": tmp_path / f"{at}.png"} for at in ("here", "there"))
+    assert asyncio.run(decoder.examine(clip, **there)) == clips.examine(clip, **here)
+    for kind, picture in there.items():
+        assert picture.read_bytes() == here[kind].read_bytes()
+
+
+def test_decoders_leave_the_processor_to_what_pays_and_waits(clip: Path) -> None:
+    examine(clip)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in decoders(os.getpid())} == {min(own + decoder.NICENESS, 19)}
+
+
 def test_the_clip_that_proves_the_decoder_is_shipped_and_whole() -> None:
     asyncio.run(decoder.prove())
 
@@ -124,7 +137,8 @@ def test_a_decoder_that_ends_in_the_middle_ends_nothing_else(
 def test_a_clip_that_never_ends_ends_its_decoder(tmp_path: Path) -> None:
     render(Card("A lighthouse.", 1, "seedance-1-0-pro", 864, 480, 5, 24), tmp_path / "clip.mp4")
     command = [sys.executable, "-m", decoder.__name__, "0.001"]
-    asked = subprocess.run(command, input=json.dumps(str(tmp_path / "clip.mp4")), text=True, timeout=60, check=False)
+    asked_for = json.dumps({"clip": str(tmp_path / "clip.mp4")})
+    asked = subprocess.run(command, input=asked_for, text=True, timeout=60, check=False)
     assert asked.returncode in decoder.FAULTS
 
 
