@@ -36,7 +36,7 @@ async def collect_finished(credentials: RunpodCredentials, store: VideoStore) ->
         made(found)
         for unreadable in found["errors"]:
             events.ledger_unreadable(**unreadable)
-        if step_events.steps:  # the report reads the whole ledger: not every five minutes
+        if step_events.steps:  # not every five minutes
             await Display().show(artifacts.collected(found, run.ledger))
     finally:
         await opened.aclose()

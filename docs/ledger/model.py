@@ -66,6 +66,8 @@ HOLDS: dict[str, Model[Any]] = {
     "money: unknown PUT, kill, 2 claims": _money(late_puts=1, kills=1, claims=2),
     "money: 2 runs with the same key": _money(runs=((0,), (0,)), limit=2, kills=1, cancels=True),
     "money: a resumed job that may be tried again": _money(runs=((0, 1), (2,)), limit=2, resumed=True),
+    "money: keys that can't be read, kill": _money(kills=1, damages=1, ends_pass=True),
+    "money: keys that can't be read, person": _money(looks=1, damages=1, cancels=True),
     "publish: 3 processes, different bytes, kill": PublishModel(publishers=3),
 }
 """Every line has to hold."""
@@ -118,6 +120,8 @@ WITHOUT: dict[str, tuple[Model[Any], str | None]] = {
         "d",
     ),
     "money: settle reconciles a run that goes on": (_money(MoneyRules(left_to_the_run=False), **SEVERAL, looks=1), "e"),
+    "money: keys written after the reservation": (_money(MoneyRules(keys_first=False), kills=1), "c"),
+    "money: unreadable keys are no keys": (_money(MoneyRules(unreadable_in_full=False), kills=1, damages=1), "d"),
     "money: not-charged returns nothing": (_money(MoneyRules(corrects=False), looks=1), "c"),
     "publish: overwritten": (PublishModel("overwrite"), "b"),
     "(as good) publish: created exclusively": (PublishModel("exclusive", 3), None),

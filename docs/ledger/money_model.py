@@ -46,7 +46,7 @@ class MoneyModel:
             if self._may_cost(m, reservation) > have:
                 yield "e: what can still be spent is not set aside"
             spent, out, settled = self._known(m, reservation)
-            if ended and entry and entry.is_open and not out:
+            if ended and entry and entry.is_open and not out and m.files[reservation] != "damaged":
                 yield "c: what nobody can spend any more stays set aside"
             if ended and entry and settled and entry.spent > spent:
                 yield "c: settled as not charged, and stays spent"
@@ -84,6 +84,12 @@ class MoneyModel:
             for r, entry in enumerate(m.entries):
                 if entry and entry.is_open and not m.past_end[r]:
                     yield f"reservation {r} comes to its end", m._replace(past_end=put(m.past_end, r, True))
+        for r, file in enumerate(m.files):
+            if m.damages and file == "whole":
+                yield (
+                    f"the keys of {r} are damaged",
+                    m._replace(files=put(m.files, r, "damaged"), damages=m.damages - 1),
+                )
         for reservation, amount in m.late_puts:
             landed = self._appended(m, reservation, Entry(0, amount))
             yield f"a late PUT of reservation {reservation} lands", landed
@@ -97,12 +103,23 @@ class MoneyModel:
         return m._replace(keys=put(m.keys, key, (*claims[:-1], Claim(claims[-1].reservation, step, billed))))
 
     def _appended(self, m: Money, reservation: int, entry: Entry) -> Money:
-        """The next number is taken: whoever read the month before has to read it again."""
+        """The next number is taken: who adds up has to read the month again.
+
+        What was read of a reservation's keys stands, unless this step is about the same reservation.
+        """
+
+        def kept(turn: Reconciler) -> Reconciler:
+            return turn._replace(fresh=turn.fresh and turn.reservation != reservation)
+
+        def goes_on(run: Run) -> Run:
+            reconciles = run.at in ("load", "reconcile") and run.held != reservation
+            return run._replace(fresh=run.fresh and reconciles)
+
         return m._replace(
             entries=put(m.entries, reservation, entry),
-            runs=tuple(run._replace(fresh=False) for run in m.runs),
-            collector=m.collector._replace(fresh=False),
-            person=m.person._replace(fresh=False),
+            runs=tuple(map(goes_on, m.runs)),
+            collector=kept(m.collector),
+            person=kept(m.person),
             late_puts=frozenset(),
         )
 
@@ -122,7 +139,12 @@ class MoneyModel:
             return state._replace(runs=put(state.runs, i, run._replace(at=at, **changed)))  # type: ignore[arg-type]
 
         if run.at == "start":
-            yield f"run {i} reads the month", to("reserve", fresh=True)
+            yield f"run {i} reads the month", to("keys" if self.rules.keys_first else "reserve", fresh=True)
+        elif run.at == "keys":
+            # With the rule before the reservation, without it after.
+            reservation = run.held if run.held >= 0 else self._next(i, run)
+            written = m._replace(files=put(m.files, reservation, "whole"))
+            yield f"run {i} writes the keys of {reservation}", to("works" if run.held >= 0 else "reserve", written)
         elif run.at == "reserve":
             yield from self._reserve(m, i, run)
         elif run.at == "works":
@@ -151,9 +173,13 @@ class MoneyModel:
                 appended = self._appended(to(run.then, found=None), run.held, run.found)
                 yield f"run {i} reconciles {run.found[:2]}", appended
 
+    def _next(self, i: int, run: Run) -> int:
+        """The reservation that run *i* makes next."""
+        return i * self.troubles.reservations + run.made
+
     def _reserve(self, m: Money, i: int, run: Run) -> Steps:
         keys = len(run.shots) - (self.troubles.resumed and i == 0)
-        reservation = i * self.troubles.reservations + run.made
+        reservation = self._next(i, run)
         lost = run._replace(fresh=True)
         if not run.fresh and self.rules.exclusive:
             yield f"run {i} lost the number", m._replace(runs=put(m.runs, i, lost))
@@ -164,7 +190,8 @@ class MoneyModel:
             ended = run._replace(at="ended", fresh=False, then="ended")
             yield f"run {i} is over the limit", m._replace(runs=put(m.runs, i, ended))
             return
-        works = run._replace(at="works", held=reservation, made=run.made + 1, fresh=False, then="ended")
+        then = "works" if self.rules.keys_first else "keys"
+        works = run._replace(at=then, held=reservation, made=run.made + 1, fresh=False, then="ended")
         amount = keys if self.rules.reserves else 0
         reserved = self._appended(m._replace(runs=put(m.runs, i, works)), reservation, Entry(0, amount))
         yield f"run {i} reserves {amount} as {reservation}", reserved
@@ -186,7 +213,7 @@ class MoneyModel:
             yield f"run {i} {what}", m._replace(runs=put(m.runs, i, run._replace(at=at)))
         if run.held < 0 or m.past_end[run.held]:
             if 0 < run.made < self.troubles.reservations and not any(shot.at in ON_ITS_WAY for shot in run.shots):
-                anew = run._replace(at="close", then="reserve")
+                anew = run._replace(at="close", then="keys" if self.rules.keys_first else "reserve")
                 yield f"run {i} wants a reservation anew", m._replace(runs=put(m.runs, i, anew))
         elif m.extends:
             longer = put(m.runs, i, run._replace(at="extend", fresh=True))
@@ -250,7 +277,8 @@ class MoneyModel:
                 yield f"the collector calls key {key} unclear", self._learned(m, key, "unclear", billed=False)
         if m.collector.at == "idle" and self.rules.released:
             for r, entry in enumerate(m.entries):
-                if entry and entry.is_open and self._is_over(m, r):
+                readable = m.files[r] == "whole" or not self.rules.unreadable_in_full
+                if entry and entry.is_open and readable and self._is_over(m, r):
                     begun = Reconciler("load", r, fresh=True)
                     yield f"the collector finds reservation {r} over", m._replace(collector=begun)
         elif m.collector.at != "idle":
@@ -266,6 +294,11 @@ class MoneyModel:
         r, found = turn.reservation, turn.found
         if turn.at == "load":
             entry, before = self._charges_of(m, r), m.entries[r]
+            if m.files[r] != "whole":
+                entry = Entry(0, 0, is_open=False)
+                if self.rules.unreadable_in_full:
+                    yield f"{who} can't read the keys of {r}", m, Reconciler()
+                    return
             goes_on = before is not None and before.is_open and not self._is_over(m, r)
             if before == entry or (goes_on and self.rules.left_to_the_run and who == "settle"):
                 yield f"{who} finds nothing to write", m, Reconciler()

@@ -38,6 +38,10 @@ class MoneyRules:
     """A claim names its reservation, which alone is charged with it."""
     renewed_as_new: bool = True
     """A reservation that has ended is made anew by the rules of a new one; False: without looking at the limit."""
+    keys_first: bool = True
+    """The keys of a reservation stand in a file of their own before the month says that it is open."""
+    unreadable_in_full: bool = True
+    """A reservation whose keys can't be read keeps what it has set aside; False: it counts as one without keys."""
     released: bool = True
     """The collector gives back what a dead or ended run had reserved."""
     left_to_the_run: bool = True
@@ -68,6 +72,8 @@ class MoneyTroubles:
     """How often a run puts off an end."""
     looks: int = 0
     """How often a person settles something unclear as not charged."""
+    damages: int = 0
+    """How many files with keys are damaged or lost."""
 
 
 class Claim(NamedTuple):
@@ -128,6 +134,8 @@ class Money(NamedTuple):
     """What the month's newest record says of each reservation."""
     past_end: tuple[bool, ...]
     """By the store's clock, for each reservation."""
+    files: tuple[str, ...]
+    """The file with each reservation's keys: none, whole or damaged."""
     keys: tuple[tuple[Claim, ...], ...]
     runs: tuple[Run, ...]
     collector: Reconciler
@@ -138,6 +146,7 @@ class Money(NamedTuple):
     unknown: int
     extends: int
     looks: int
+    damages: int
 
     @property
     def taken(self) -> int:
@@ -151,6 +160,7 @@ def first_money(troubles: MoneyTroubles) -> Money:
     return Money(
         entries=(None,) * slots,
         past_end=(False,) * slots,
+        files=("none",) * slots,
         keys=((),) * (1 + max(key for keys in troubles.runs for key in keys)),
         runs=tuple(Run("start", mine) for mine in shots),
         collector=Reconciler(),
@@ -160,4 +170,5 @@ def first_money(troubles: MoneyTroubles) -> Money:
         unknown=troubles.late_puts,
         extends=troubles.extends,
         looks=troubles.looks,
+        damages=troubles.damages,
     )

@@ -11,51 +11,38 @@ import asyncio
 import contextlib
 import datetime
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
-from typing import TypeVar
 
-from pydantic import ValidationError
-
+from prefect_seedance.budget.counting import ZERO
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.records import (
-    ZERO,
+    Change,
     MonthRecord,
-    MonthStep,
     OpenReservation,
     Reservation,
     Totals,
     Usage,
-    bytes_of,
-    charges_of,
     day_of,
     keys_path,
     month_of,
     next_record,
-    record_path,
 )
-from prefect_seedance.errors import LedgerUnreadable, Missing, OverBudget, StoreUnavailable, Taken
+from prefect_seedance.budget.settling import OBSERVERS_WAIT_SECONDS, Load, Settling, has_ended, reservation_of
+from prefect_seedance.budget.steps import SILENCES, MonthSteps
+from prefect_seedance.errors import LedgerUnreadable, Missing, OverBudget, StoreUnavailable
 from prefect_seedance.ledger.pauses import pauses
-from prefect_seedance.ledger.record import Writer
+from prefect_seedance.ledger.record import Record, Writer
 from prefect_seedance.ledger.rules import History
-from prefect_seedance.ledger.writer import is_gone
-from prefect_seedance.models import Frozen
-from prefect_seedance.storage.reads import READS_AT_ONCE, some_at_a_time
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import dollars
 
-RESERVED_FOR_SECONDS = 2 * 3600.0
-OBSERVERS_WAIT_SECONDS = 60.0
-"""Longer than a store rounds its times: an observer never sees an end before the claimer does."""
-TRIES = 200
-SILENCES = 5
-"""So often in a row may the store not answer before an append is given up."""
+__all__ = ["OBSERVERS_WAIT_SECONDS", "Load", "MonthlySpend"]
 
-Load = Callable[[str], Awaitable[History]]
-"""Reads the whole history of a key."""
-NextStep = Callable[[MonthRecord | None], Awaitable[MonthRecord | None]]
-Read = TypeVar("Read", bound=Frozen)
+RESERVED_FOR_SECONDS = 2 * 3600.0
+KEYS_AT_ONCE = 2000
+"""So many keys' histories are read, at most, for one step that settles several reservations."""
 
 
 class MonthlySpend:
@@ -64,7 +51,11 @@ class MonthlySpend:
     def __init__(self, store: Store, reserved_for_seconds: float = RESERVED_FOR_SECONDS) -> None:
         self.store = store
         self.reserved_for_seconds = reserved_for_seconds
-        self._known: dict[str, int] = {}
+        self.steps = MonthSteps(store)
+
+    async def last(self, month: str) -> MonthRecord | None:
+        """The newest record of *month*."""
+        return await self.steps.last(month)
 
     async def usage(self, now: datetime.datetime) -> Usage:
         """What was spent and is reserved today and this month (UTC)."""
@@ -89,11 +80,13 @@ class MonthlySpend:
                 return None  # an earlier try, given up as lost, has landed
             _refuse_above(limits, new, last)
             opened = self._opened(new, last)
-            return next_record(last, "reserved", opened, now, before=opened.model_copy(update={"reserved_usd": ZERO}))
+            nothing = opened.model_copy(update={"reserved_usd": ZERO})
+            return next_record(last, "reserved", [Change(nothing, opened)], new.month, now)
 
-        _refuse_above(limits, new, await self.last(new.month))
+        begun = await self.steps.begin(new.month)
+        _refuse_above(limits, new, begun.last)
         await self._write_keys(new)
-        await self._append(new.month, step)
+        await self.steps.append(new.month, step, read=begun)
         return new
 
     def _opened(self, reservation: Reservation, last: MonthRecord | None) -> OpenReservation:
@@ -109,12 +102,13 @@ class MonthlySpend:
         )
 
     async def _write_keys(self, reservation: Reservation) -> None:
+        """Before the step that opens it: whoever reads of a reservation finds what may be claimed under it."""
         for pause in islice(pauses(0.01, 2.0), SILENCES - 1):
             with contextlib.suppress(StoreUnavailable):
-                await self.store.create(keys_path(reservation.id), bytes_of(reservation))
+                await self.store.create(keys_path(reservation.id), reservation.as_bytes())
                 return
             await asyncio.sleep(pause)
-        await self.store.create(keys_path(reservation.id), bytes_of(reservation))
+        await self.store.create(keys_path(reservation.id), reservation.as_bytes())
 
     async def extend(self, reservation: Reservation, now: datetime.datetime) -> bool:
         """Give a long run more time, and no more money; False if the reservation is no longer open."""
@@ -125,157 +119,117 @@ class MonthlySpend:
                 return None
             until = now + datetime.timedelta(seconds=self.reserved_for_seconds)
             longer = {"until": until, "since": last.number + 1, "seconds": self.reserved_for_seconds}
-            return next_record(last, "extended", current.model_copy(update=longer), now, before=current)
+            change = Change(current, current.model_copy(update=longer))
+            return next_record(last, "extended", [change], last.month, now)
 
-        return await self._append(reservation.month, step) is not None
+        return await self.steps.append(reservation.month, step) is not None
 
     async def reconcile(
         self, reservation: Reservation, load: Load, now: datetime.datetime, *, by_its_run: bool = False
     ) -> None:
         """Replace what *reservation* set aside by what its claims have cost. Repeating it changes nothing.
 
-        What is still out stays reserved. *load* reads whole histories; they are read after the month's newest record,
-        so that of two who reconcile the one who knows less loses the number. Anybody but its own run leaves alone what
-        has not ended: the run may still spend it, and reconciles when it closes.
+        What is still out stays reserved. *load* reads whole histories: `ledger.load_whole`.
         """
-
-        async def step(last: MonthRecord | None) -> MonthRecord | None:
-            before = await self._entry_of(last, reservation.id)
-            if last is None or before is None:
-                return None
-            if not by_its_run and reservation.id in last.open and not await self.has_ended(before):
-                return None
-            spent, reserved, any_out = charges_of(reservation, await some_at_a_time(load, reservation.keys))
-            was_open = reservation.id in last.open
-            if (spent, reserved) == (before.spent_usd, before.reserved_usd) and was_open == any_out:
-                return None
-            kind: MonthStep = "settled" if was_open and spent >= before.spent_usd else "corrected"
-            after = before.model_copy(update={"spent_usd": spent, "reserved_usd": reserved})
-            return next_record(last, kind, after, now, before=before, stays_open=any_out)
-
-        await self._append(reservation.month, step)
+        await Settling(self.steps, [reservation], load, now, by_its_run=by_its_run, skip=False).append()
 
     async def correct(self, history: History, load: Load) -> None:
         """Bring the months of *history*'s claims to what is known of them now. Repeating it changes nothing.
 
-        For what changes after its run has ended: a person's answer, a way out of `lost`, a stray. *load* reads whole
-        histories: `ledger.load_whole`.
+        For what changes after its run has ended: a person's answer, a way out of `lost`, a stray.
         """
-        for name in sorted({record.reservation for record in history.records if record.reservation}):
-            with contextlib.suppress(Missing):  # made before reservations had files of their own
-                await self.reconcile(await self._keys_of(name), load, _now())
+        for name, months in _named(history.records).items():
+            reservation = await self._found(name, months)
+            if reservation is not None:
+                await self.reconcile(reservation, load, _now())
 
-    async def release_ended(self, load: Load) -> None:
-        """Give back what dead or ended runs had reserved, at the cost that the histories of their keys show."""
-        for entry in await self.open(_now()):
+    async def follow(self, claims: Iterable[Record], load: Load) -> None:
+        """As `correct`, for *claims* that a run has met; only where their reservations are closed.
+
+        An open one is entered by its run when it closes, or when it has ended.
+        """
+        named = _named(claims)
+        lasts = [await self.last(month) for month in sorted({month for months in named.values() for month in months})]
+        await self._follow(named, [last for last in lasts if last], load)
+
+    async def _follow(self, named: dict[str, set[str]], lasts: list[MonthRecord], load: Load) -> None:
+        still_open = {name for last in lasts for name in last.open}
+        for name, months in named.items():
+            if name not in still_open and (reservation := await self._found(name, months)) is not None:
+                await self.reconcile(reservation, load, _now())
+
+    async def _found(self, name: str, months: set[str]) -> Reservation | None:
+        for month in sorted(months):
+            with contextlib.suppress(Missing):
+                return await reservation_of(self.steps, name, month)
+        return None
+
+    async def release_ended(self, load: Load, met: Iterable[Record] = ()) -> None:
+        """Give back what dead or ended runs had reserved, at the cost that the histories of their keys show.
+
+        In portions, so that a hundred dead runs are a few steps, and no more is read at once than one step is about.
+        The claims that were *met* are followed as by `follow`.
+        """
+        by_month: dict[str, list[Reservation]] = {}
+        lasts = await self._lasts(_now())
+        await self._follow(_named(met), lasts, load)
+        for entry in _open_in(lasts):
             with contextlib.suppress(LedgerUnreadable, Missing):  # its money stays reserved until its keys can be read
-                if await self.has_ended(entry):
-                    await self.reconcile(await self._reservation_of(entry), load, _now())
+                if await has_ended(self.store, entry):
+                    reservation = await reservation_of(self.steps, entry.id, entry.month)
+                    by_month.setdefault(entry.month, []).append(reservation)
+        for reservations in by_month.values():
+            for portion in _portions(reservations):
+                await Settling(self.steps, portion, load, _now(), by_its_run=False, skip=True).append()
 
     async def open(self, now: datetime.datetime) -> list[OpenReservation]:
         """The reservations of this month and the last that are not reconciled."""
-        months = {month_of(now), month_of(now.replace(day=1) - datetime.timedelta(days=1))}
-        records = [await self.last(month) for month in sorted(months)]
-        return [entry for record in records if record for entry in record.open.values()]
+        return _open_in(await self._lasts(now))
 
-    async def has_ended(self, entry: OpenReservation) -> bool:
-        """Nothing more can be spent under it: past its end by the store's clock, or its process is surely gone.
+    async def _lasts(self, now: datetime.datetime) -> list[MonthRecord]:
+        records = [await self.last(month) for month in (_month_before(now), month_of(now))]
+        return [record for record in records if record]
 
-        One that was closed has ended, though a person's answer may have opened it again: it lasts no seconds.
-        """
-        if is_gone(entry.writer) or (entry.since is not None and entry.seconds == 0):
-            return True
-        if entry.since is None:
-            return _now() >= entry.until
-        return await self.store.age(record_path(entry.month, entry.since)) >= entry.seconds + OBSERVERS_WAIT_SECONDS
 
-    async def last(self, month: str) -> MonthRecord | None:
-        """The newest record of *month*, found by doubling steps and halving, not by listing."""
-        low = self._known.get(month, 0)
-        step = 1
-        while await self.store.exists(record_path(month, low + step)):
-            low, step = low + step, step * 2
-        high = low + step
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if await self.store.exists(record_path(month, middle)) else (low, middle)
-        self._known[month] = low
-        return await self._read(MonthRecord, record_path(month, low)) if low else None
+def _open_in(lasts: Iterable[MonthRecord]) -> list[OpenReservation]:
+    return [entry for record in lasts for entry in record.open.values()]
 
-    async def _entry_of(self, last: MonthRecord | None, name: str) -> OpenReservation | None:
-        """Where the reservation *name* stands; of one that is closed by its last step, found by going back."""
-        if last is None or name in last.open:
-            return last.open[name] if last else None
-        record = await self._last_about(last, name)
-        if record is None or record.schema_ == "prefect-seedance/spending/1":
-            return None
-        reservation = await self._keys_of(name)
-        closed = {"spent_usd": record.spent_usd, "reserved_usd": ZERO, "seconds": 0.0}
-        return self._opened(reservation, last).model_copy(update=closed)
 
-    async def _last_about(self, last: MonthRecord, name: str) -> MonthRecord | None:
-        """The newest record about the reservation *name*; a month has thousands, so many are read at once."""
-        if last.reservation == name:
-            return last
+def _portions(reservations: Iterable[Reservation]) -> Iterator[list[Reservation]]:
+    portion: list[Reservation] = []
+    for reservation in reservations:
+        if portion and sum(len(one.keys) for one in (*portion, reservation)) > KEYS_AT_ONCE:
+            yield portion
+            portion = []
+        portion.append(reservation)
+    if portion:
+        yield portion
 
-        async def read(number: int) -> MonthRecord | LedgerUnreadable:
-            try:
-                return await self._read(MonthRecord, record_path(last.month, number))
-            except LedgerUnreadable as error:  # matters only if it is newer than what is looked for
-                return error
 
-        for upto in range(last.number - 1, 0, -READS_AT_ONCE):
-            for record in await some_at_a_time(read, range(upto, max(0, upto - READS_AT_ONCE), -1)):
-                if isinstance(record, LedgerUnreadable):
-                    raise record
-                if record.reservation == name:
-                    return record
-        return None
+def _named(claims: Iterable[Record]) -> dict[str, set[str]]:
+    """The reservations that *claims* name, each with the months in which it may have been made."""
+    named: dict[str, set[str]] = {}
+    for record in claims:
+        if record.reservation:
+            months = {month_of(record.claimed_at), _month_before(record.claimed_at)}
+            named[record.reservation] = named.get(record.reservation, set()) | months
+    return named
 
-    async def _reservation_of(self, entry: OpenReservation) -> Reservation:
-        if entry.keys is None:
-            return await self._keys_of(entry.id)
-        return Reservation(
-            id=entry.id, month=entry.month, day=entry.day, at=entry.until, writer=entry.writer, keys=entry.keys
-        )
 
-    async def _keys_of(self, name: str) -> Reservation:
-        return await self._read(Reservation, keys_path(name))
-
-    async def _read(self, kind: type[Read], path: str) -> Read:
-        try:
-            return kind.model_validate_json(await self.store.read(path))
-        except ValidationError as error:
-            raise LedgerUnreadable(f"The record {path} is damaged, so nothing more is spent: {error}") from error
-
-    async def _append(self, month: str, step: NextStep) -> MonthRecord | None:
-        """Append what *step* makes of the newest record, adding up again whenever another writer was first."""
-        silences, lost = 0, pauses(0.01, 2.0)
-        for _ in range(TRIES):
-            record = await step(await self.last(month))
-            if record is None:
-                return None
-            try:
-                await self.store.create(record_path(month, record.number), bytes_of(record))
-                return record
-            except (Taken, StoreUnavailable) as error:
-                silences = silences + 1 if isinstance(error, StoreUnavailable) else 0
-                if silences == SILENCES:
-                    raise
-            await asyncio.sleep(next(lost))
-        raise StoreUnavailable(f"spending/{month} could not be appended to in {TRIES} tries; nothing was submitted.")
+def _month_before(now: datetime.datetime) -> str:
+    return month_of(now.astimezone(datetime.UTC).replace(day=1) - datetime.timedelta(days=1))
 
 
 def _refuse_above(limits: Limits, new: Reservation, last: MonthRecord | None) -> None:
     day = last.days.get(new.day, Totals()) if last else Totals()
-    for limit, span, totals in (
+    for limit, span, taken in (
         (limits.per_day, "day", day),
         (limits.per_month, "month", last.total if last else Totals()),
     ):
-        if limit is not None and totals.taken_usd + new.reserved_usd > limit:
+        if limit is not None and taken.taken_usd + new.reserved_usd > limit:
             raise OverBudget(
                 f"This run may cost {dollars(new.reserved_usd)}, more than is left of the limit per {span}: "
-                f"{totals.line(limit)}; nothing was submitted; render fewer shots, wait, or raise the limit."
+                f"{taken.line(limit)}; nothing was submitted; render fewer shots, wait, or raise the limit."
             )
 
 

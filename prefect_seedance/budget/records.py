@@ -1,7 +1,9 @@
 """What the money's records hold: totals of days and months, reservations, and what the claims of one were charged.
 
-spending/<UTC month>/00001.json    one step of a month: sums only
-spending/reservations/<id>.json    the keys and prices of one reservation, written before the step that opens it
+spending/<UTC month>/00001.json        one step of a month: sums only
+spending/reservations/<id>.json        the keys and prices of one reservation, written before the step that opens it
+spending/totals/<UTC month>/<n>.json   what all steps up to one say of the claims, written before the step that names it
+spending/newest/<UTC month>            about where the newest step is: where to begin looking for it
 """
 
 from __future__ import annotations
@@ -9,22 +11,20 @@ from __future__ import annotations
 import datetime
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from prefect_seedance.budget.counting import ZERO, Counted
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.ledger.record import Step, Writer
-from prefect_seedance.ledger.rules import History
+from prefect_seedance.ledger.record import Writer
 from prefect_seedance.models import Frozen, Usd
 from prefect_seedance.text import dollars
 
-ZERO = Decimal(0)
-
-MonthStep = Literal["reserved", "extended", "settled", "corrected"]
+MonthStep = Literal["reserved", "extended", "settled", "corrected", "recounted"]
 
 
 class Totals(Frozen):
@@ -65,6 +65,9 @@ class Reservation(Frozen):
     def reserved_usd(self) -> Decimal:
         return sum(self.keys.values(), ZERO)
 
+    def as_bytes(self) -> bytes:
+        return json.dumps(self.model_dump(mode="json"), indent=1).encode()
+
 
 class OpenReservation(Frozen):
     """Where a reservation stands: what its claims may still spend, what they have spent, and until when."""
@@ -78,6 +81,8 @@ class OpenReservation(Frozen):
     seconds: float = 0.0
     reserved_usd: Usd = ZERO
     spent_usd: Usd = ZERO
+    number: int | None = Field(None, description="The month's newest record about it.")
+    counted: str | None = Field(None, description="Digest of what its claims were counted as when it was last settled.")
     keys: dict[str, Usd] | None = Field(None, description="Of one made before reservations had files of their own.")
 
     @model_validator(mode="before")
@@ -88,26 +93,63 @@ class OpenReservation(Frozen):
         return given
 
 
+class Entered(Frozen):
+    """Where one reservation stands after a step: what it holds, what its claims have cost, what became of them."""
+
+    reserved_usd: Usd = ZERO
+    spent_usd: Usd = ZERO
+    days: Counted | None = Field(None, description="All claims under it, of a step that settles or corrects.")
+
+
+class Closed(Frozen):
+    """Where all steps of a month up to *number* are added up: `spending/totals/<month>/<file>.json`."""
+
+    number: int
+    file: str
+
+
 class MonthRecord(Frozen):
     """One step of a month's money, with all totals after it."""
 
-    schema_: Literal["prefect-seedance/spending/1", "prefect-seedance/spending/2"] = Field(
-        "prefect-seedance/spending/2", alias="schema"
+    schema_: Literal["prefect-seedance/spending/1", "prefect-seedance/spending/2", "prefect-seedance/spending/3"] = (
+        Field("prefect-seedance/spending/3", alias="schema")
     )
     month: str
     number: int
     step: MonthStep
     nonce: str = Field(description="Random; by it a writer knows its own record again.")
     at: datetime.datetime
-    reservation: str
-    reserved_usd: Usd = Field(ZERO, description="What that reservation still holds after this step.")
-    spent_usd: Usd = Field(ZERO, description="What all claims under that reservation have cost after this step.")
+    entered: dict[str, Entered] = Field({}, description="The reservations that the step is about.")
+    closed: Closed | None = None
     total: Totals
     days: dict[str, Totals]
     open: dict[str, OpenReservation]
+    reservation: str | None = Field(None, description="This and the next two only in records of the second format.")
+    reserved_usd: Usd | None = None
+    spent_usd: Usd | None = None
     charged: dict[str, Usd] | None = Field(None, description="Only in records of the first format.")
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @property
+    def is_old(self) -> bool:
+        """Written before steps told what became of the claims."""
+        return self.schema_ != "prefect-seedance/spending/3"
+
+    @property
+    def about(self) -> set[str]:
+        """The reservations that this step is about."""
+        return {*self.entered, *([self.reservation] if self.reservation else ())}
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a step does to one reservation."""
+
+    before: OpenReservation
+    after: OpenReservation
+    days: Counted | None = None
+    stays_open: bool = True
 
 
 @dataclass(frozen=True)
@@ -125,52 +167,37 @@ class Usage:
         ]
 
 
-def charges_of(reservation: Reservation, histories: Iterable[History]) -> tuple[Decimal, Decimal, bool]:
-    """(what the claims under *reservation* have cost, what keys that are still out keep reserved, whether any is).
-
-    Unclear, lost and stray jobs count in full; what is out under a run without limits keeps what its claims may cost.
-    The histories have to be whole.
-    """
-    spent, reserved, any_out = ZERO, ZERO, False
-    for history in histories:
-        under = [record for record in history.records if record.reservation == reservation.id]
-        final = {record.claim_id: record for record in under if record.step is not Step.STRAY}
-        out = [r for r in final.values() if r.step in (Step.CLAIMED, Step.ACCEPTED, Step.COMPLETED)]
-        ended = [r for r in final.values() if r not in out]
-        strays = [record for record in under if record.step is Step.STRAY]
-        spent += sum((record.charged_usd for record in (*ended, *strays)), ZERO)
-        if out:
-            claimed = sum((record.charged_usd for record in out), ZERO)
-            reserved, any_out = reserved + max(reservation.keys[history.key], claimed), True
-    return spent, reserved, any_out
-
-
 def next_record(
     last: MonthRecord | None,
     step: MonthStep,
-    after: OpenReservation,
+    changes: Sequence[Change],
+    month: str,
     now: datetime.datetime,
-    *,
-    before: OpenReservation,
-    stays_open: bool = True,
+    closed: Closed | None = None,
 ) -> MonthRecord:
-    """The record that takes one reservation from *before* to *after*, and all totals with it."""
-    spent, reserved = after.spent_usd - before.spent_usd, after.reserved_usd - before.reserved_usd
-    days = dict(last.days) if last else {}
-    days[after.day] = days.get(after.day, Totals()).plus(spent, reserved)
-    others = {name: value for name, value in (last.open if last else {}).items() if name != after.id}
+    """The record that makes *changes*, and all totals with them."""
+    number = last.number + 1 if last else 1
+    total, days, still_open = (last.total, dict(last.days), dict(last.open)) if last else (Totals(), {}, {})
+    entered: dict[str, Entered] = {}
+    for change in changes:
+        before, after = change.before, change.after
+        more = (after.spent_usd - before.spent_usd, after.reserved_usd - before.reserved_usd)
+        total, days[after.day] = total.plus(*more), days.get(after.day, Totals()).plus(*more)
+        entered[after.id] = Entered(reserved_usd=after.reserved_usd, spent_usd=after.spent_usd, days=change.days)
+        still_open.pop(after.id, None)
+        if change.stays_open:
+            still_open[after.id] = after.model_copy(update={"number": number})
     return MonthRecord(
-        month=after.month,
-        number=last.number + 1 if last else 1,
+        month=month,
+        number=number,
         step=step,
         nonce=secrets.token_hex(8),
         at=now,
-        reservation=after.id,
-        reserved_usd=after.reserved_usd,
-        spent_usd=after.spent_usd,
-        total=(last.total if last else Totals()).plus(spent, reserved),
+        entered=entered,
+        closed=closed or (last.closed if last else None),
+        total=total,
         days=days,
-        open=others | ({after.id: after} if stays_open else {}),
+        open=still_open,
     )
 
 
@@ -182,8 +209,19 @@ def keys_path(reservation: str) -> str:
     return f"spending/reservations/{reservation}.json"
 
 
+def totals_path(month: str, file: str) -> str:
+    return f"spending/totals/{month}/{file}.json"
+
+
+def newest_path(month: str) -> str:
+    return f"spending/newest/{month}"
+
+
 def bytes_of(record: Frozen) -> bytes:
-    return json.dumps(record.model_dump(mode="json"), indent=1).encode()
+    """*record* as JSON, a line for each field: a month's open reservations are many."""
+    fields = record.model_dump(mode="json", exclude_none=True).items()
+    lines = (f"{json.dumps(name)}: {json.dumps(value, separators=(',', ':'))}" for name, value in fields)
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
 def month_of(now: datetime.datetime) -> str:

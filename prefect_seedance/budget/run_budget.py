@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
 
+from prefect_seedance.budget.counting import ZERO
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import Load, MonthlySpend
-from prefect_seedance.budget.records import ZERO, Reservation, Totals
+from prefect_seedance.budget.records import Reservation, Totals
 from prefect_seedance.errors import LostRace, OverBudget, SeedanceError, summary
 from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.durable import run_to_completion
@@ -66,6 +67,7 @@ class RunBudget:
         self._held: list[tuple[Reservation, Term]] = []
         self._ended: list[Reservation] = []
         self._claimed: set[str] = set()
+        self._met: dict[str, Record] = {}
         self._changing = asyncio.Lock()
 
     @property
@@ -173,6 +175,13 @@ class RunBudget:
         """Count what a claim is known to have cost in place of its upper price."""
         if record.claim_id in self._charged:
             self._charged[record.claim_id] = record.charged_usd
+        if record.reservation:
+            self._met[record.reservation] = record
+
+    @property
+    def met(self) -> list[Record]:
+        """A claim of every reservation, this run's or another's, of which this run has taken a step."""
+        return list(self._met.values())
 
     async def close(self) -> list[str]:
         """Admit no further claim, and replace what was set aside by what was charged; also when the run is cancelled.
@@ -185,14 +194,17 @@ class RunBudget:
             return []
         reservations = [*self._ended, *(reservation for reservation, _ in self._held)]
         self._held, self._ended = [], []
-        for reservation in reservations:
-            try:
+        try:
+            for reservation in reservations:
                 await self.priced.spend.reconcile(reservation, self.priced.load, _now(), by_its_run=True)
-            except Exception as error:
-                return [
-                    "What this run has cost could not be entered into the month's spending; it stays reserved until "
-                    f"`prefect-seedance collect` enters it: {summary(error)}"
-                ]
+            own = {reservation.id for reservation in reservations}
+            # Of another run that was taken for dead before its job came home, nobody else enters what it has cost.
+            await self.priced.spend.follow([one for one in self.met if one.reservation not in own], self.priced.load)
+        except Exception as error:
+            return [
+                "What this run has cost could not be entered into the month's spending; it stays reserved until "
+                f"`prefect-seedance collect` enters it: {summary(error)}"
+            ]
         return []
 
     async def lines(self) -> list[str]:

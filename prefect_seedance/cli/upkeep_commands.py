@@ -10,7 +10,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.budget.report import daily, usage_of
+from prefect_seedance.budget.report import recount as recounted
+from prefect_seedance.budget.report import report_of, usage_of
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL
 from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, WithPrefect, uses_prefect
@@ -125,20 +126,25 @@ def report(
     *,
     csv: Annotated[bool, Parameter(help="Comma-separated rows on stdout.", negative="")] = False,
     jsonl: Annotated[bool, Parameter(help="One JSON object per line on stdout.", negative="")] = False,
+    recount: Annotated[
+        bool, Parameter(help="Read the whole ledger, and set right what the months have added up.", negative="")
+    ] = False,
     per_day: Limit = None,
     per_month: Limit = None,
 ) -> int:
-    """Spending, clips, time to clip, unclear and lost by day, from the ledger; what is left of the limits you name."""
+    """Spending, clips, time to clip, unclear and lost by day of the claim; what is left of the limits you name."""
     store = place.open()
 
     async def read() -> int:
         try:
             await _say_if_empty(store)
             usage, limits = await usage_of(store), Limits(per_day=per_day, per_month=per_month)
-            days, errors = await daily(Ledger(store))
-            terminal.show_report(days, usage, limits, csv=csv, jsonl=jsonl)
-            terminal.show_unreadable(errors)
-            return PARTIAL if errors else DONE
+            found = await recounted(store) if recount else await report_of(store)
+            terminal.show_report(found.days, usage, limits, csv=csv, jsonl=jsonl)
+            terminal.show_unreadable(found.errors)
+            for line in (*found.missing, *found.notes):
+                terminal.say(line)
+            return PARTIAL if found.errors or found.missing else DONE
         finally:
             await store.aclose()
 

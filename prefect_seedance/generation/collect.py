@@ -79,7 +79,7 @@ class Collected:
 
 async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
     """Follow every open key to where it can be brought without spending: stored, failed, lost, unclear or running."""
-    collector = _Collector(run)
+    collector = _Collector(run, spending)
     try:
         await collector.look_at_everything()
         while collector.begin_what_takes_time():
@@ -91,8 +91,9 @@ async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
         await collector.end()
     if collector.writable:
         try:
-            await spending.release_ended(run.ledger.load_whole)
-            await run.notes.sweep({key for key, _ in await run.ledger.markers()})
+            # A run that was taken for dead too early may have gone on: what it has out is followed as well.
+            await spending.release_ended(run.ledger.load_whole, [*run.budget.met, *collector.collected.running])
+            await run.notes.sweep(run.ledger.markers)
         except SeedanceError as error:  # the clips are home: the books wait for the next run
             collector.collected.unreadable["spending"] = summary(error)
     return collector.collected
@@ -101,8 +102,9 @@ async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
 class _Collector:
     """One run over all that is open. What goes wrong with a key ends it alone."""
 
-    def __init__(self, run: RenderSession) -> None:
+    def __init__(self, run: RenderSession, spending: MonthlySpend) -> None:
         self.run = run
+        self.spending = spending
         self.collected = Collected()
         self.going_on: dict[str, asyncio.Task[None]] = {}
         self.writable = True
@@ -152,7 +154,7 @@ class _Collector:
 
     async def _look(self, key: str) -> None:
         async with self._looks:
-            history = await self.run.ledger.load(key)
+            history = await self.run.ledger.load_open(key)
             for number in self._markers[key]:
                 if number > history.number:
                     history = await _close_free_number(self.run, history, number)
@@ -185,7 +187,7 @@ class _Collector:
         self.collected.found[history.key] = history
         if self.writable:
             if history.strays or any(record.by == "person" for record in history.records):
-                await MonthlySpend(self.run.ledger.store).correct(history, self.run.ledger.load_whole)
+                await self.spending.follow(history.records, self.run.ledger.load_whole)
             await self.run.ledger.unmark(history, *self._markers[history.key])
 
 

@@ -48,13 +48,29 @@ class Ledger:
         self.store = store
         self._first_seen: dict[str, float] = {}
         self._rescued: set[tuple[str, Step]] = set()
+        self._stored: dict[str, History] = {}
+        """Whole histories that this process has brought to their end: what follows can only be a stray."""
 
     async def load(self, key: str) -> History:
-        """The history of *key*; a stored one costs a listing and a read. Raises `LedgerUnreadable`, never guesses."""
+        """The history of *key*; a stored one costs a read. Raises `LedgerUnreadable`, never guesses.
+
+        The record at the number that is usually the last is asked for first: `stored` is for ever, whatever follows.
+        """
+        with contextlib.suppress(Missing, LedgerUnreadable):
+            usual = await self._record(key, FEWEST_TO_STORED)
+            if usual.step is Step.STORED:
+                return History(key, (usual,))
+        return await self.load_open(key)
+
+    async def load_open(self, key: str) -> History:
+        """As `load`, for a key that is seldom stored, as one that has a marker: by its list of records."""
         return await self._load(key, enough=lambda last: last.step is Step.STORED)
 
     async def load_whole(self, key: str) -> History:
         """As `load`, with every attempt and stray also of a stored key: for who counts money or claims."""
+        known = self._stored.get(key)
+        if known is not None and not await self.store.exists(record_path(key, known.number + 1)):
+            return known
         return await self._load(key, enough=lambda last: last.step is Step.STORED and last.number <= FEWEST_TO_STORED)
 
     async def _load(self, key: str, enough: Callable[[Record], bool]) -> History:
@@ -88,11 +104,16 @@ class Ledger:
         return [history for history in await some_at_a_time(load, keys) if history is not None], errors
 
     async def _read(self, key: str, number: int) -> Record:
+        try:
+            return await self._record(key, number)
+        except Missing as error:
+            path = record_path(key, number)
+            raise LedgerUnreadable(f"The record {path} can't be read; nothing was submitted.") from error
+
+    async def _record(self, key: str, number: int) -> Record:
         path = record_path(key, number)
         try:
             record = Record.model_validate_json(await self.store.read(path))
-        except Missing as error:
-            raise LedgerUnreadable(f"The record {path} can't be read; nothing was submitted.") from error
         except ValidationError as error:
             where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:3])
             raise LedgerUnreadable(f"The record {path} is damaged ({where}); nothing was submitted for it.") from error
@@ -112,7 +133,10 @@ class Ledger:
             await self.store.create(record_path(record.key, record.number), content)
         except Taken as error:
             raise LostRace(f"{record.key}@{record.number} was taken by another writer") from error
-        return History(history.key, (*history.records, record))
+        appended = History(history.key, (*history.records, record))
+        if record.step is Step.STORED and len(appended.records) == record.number:
+            self._stored[record.key] = appended
+        return appended
 
     async def claim(self, history: History, record: Record) -> History:
         """Claim the next number, or raise `LostRace`; while nobody says which, the same record at the same number.

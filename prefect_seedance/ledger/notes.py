@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Literal
 
@@ -74,9 +75,11 @@ class Notes:
             if await self.store.exists(path := note_path(record, what)):
                 await self.store.delete(path)
 
-    async def sweep(self, open_keys: set[str]) -> None:
-        """Remove the notes about keys that are not open."""
-        for name in await self.store.names(FOLDER):
+    async def sweep(self, markers: Callable[[], Awaitable[Iterable[tuple[str, int]]]]) -> None:
+        """Remove the notes about keys that have no marker."""
+        names = await self.store.names(FOLDER)
+        open_keys = {key for key, _ in await markers()} if names else set()
+        for name in names:
             match = NOTE_NAME.fullmatch(name)
             if match and match[1] not in open_keys:
                 await self.store.delete(f"{FOLDER}/{name}")

@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 
 
-def pauses(first: float, longest: float) -> Iterator[float]:
-    """Seconds to wait before each further try: doubling from *first* to *longest*, each of them half random."""
+def pauses(first: float, longest: float, *, least: float = 0.5) -> Iterator[float]:
+    """Seconds to wait before each further try: doubling from *first* to *longest*, random above *least* of each."""
     while True:
-        yield first * random.uniform(0.5, 1.0)
+        yield first * random.uniform(least, 1.0)
         first = min(first * 2, longest)

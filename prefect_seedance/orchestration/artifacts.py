@@ -15,7 +15,7 @@ from prefect.artifacts import (
     aupdate_progress_artifact,
 )
 
-from prefect_seedance.budget.report import daily
+from prefect_seedance.budget.report import report_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.orchestration.events import production_made
 from prefect_seedance.orchestration.markdown import costs_markdown, escaped, inert, plan_markdown, shots_markdown
@@ -83,14 +83,15 @@ def counts(found: dict[str, Any]) -> str:
 
 
 async def collected(found: dict[str, Any], ledger: Ledger) -> None:
-    """The clips of a collector's run, and what the whole ledger has cost by UTC day."""
+    """The clips of a collector's run, and what the whole ledger has cost by UTC day, as the months have added it up."""
     columns = ("status", "cost_usd", "error", "clip", "key", "record")
     clips = [{name: inert(clip[name]) for name in columns} for clip in found["clips"]]
     await acreate_table_artifact(table=clips, key="seedance-collected", description=counts(found))
-    days, _ = await daily(ledger)
-    rows = [day.as_row() for day in reversed(days)]
+    report = await report_of(ledger.store)
+    rows = [day.as_row() for day in reversed(report.days)]
     spent, risk = (sum(row[name] for row in rows) for name in ("spent_usd", "at_risk_usd"))
     summary = f"By UTC day, newest first; in all ${spent:,.2f} spent, ${risk:,.2f} at risk"
+    summary = ". ".join([summary, *map(escaped, report.missing)])
     await acreate_table_artifact(table=rows, key="seedance-report", description=summary)
 
 
