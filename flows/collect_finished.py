@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from prefect import flow
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.generation.collect import collect
@@ -14,20 +14,24 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.orchestration.display import Display, made
+from prefect_seedance.orchestration.production import KEPT_AS
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import refuse_other_kind
 
 
-@flow(name="collect-finished", flow_run_name="collect")
-async def collect_finished(credentials: RunpodCredentials, store: VideoStore) -> dict[str, Any]:
+@flow(name="collect-finished", flow_run_name="collect", persist_result=True, result_serializer=KEPT_AS)
+async def collect_finished(
+    credentials: RunpodCredentials, store: VideoStore, fail_on_partial: bool = False
+) -> dict[str, Any]:
     """Look at what is open in the ledger, from any run, and bring home what is done. Spends nothing.
 
     Args:
         credentials: The Runpod account that submitted the jobs.
         store: Where the ledger of the jobs is, and where their clips go.
+        fail_on_partial: Whether a run that finds records it can't read counts as failed.
     """
     account, opened = credentials.account(), store.open()
-    step_events = events.StepEvents(opened)
+    step_events = events.StepEvents()
     try:
         await refuse_other_kind(opened, account.kind)
         async with open_client(account) as client:
@@ -40,6 +44,6 @@ async def collect_finished(credentials: RunpodCredentials, store: VideoStore) ->
             await Display().show(artifacts.collected(found, run.ledger))
     finally:
         await opened.aclose()
-    name = "Partial" if found["errors"] else "Completed"
+    ended = Failed if found["errors"] and fail_on_partial else Completed
     # Prefect hands on what the state holds.
-    return cast("dict[str, Any]", Completed(name=name, message=artifacts.counts(found), data=found))
+    return cast("dict[str, Any]", ended(message=artifacts.counts(found), data=found))

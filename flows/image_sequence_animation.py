@@ -10,14 +10,20 @@ from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.orchestration import logs
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
+from prefect_seedance.orchestration.production import KEPT_AS, Production
 from prefect_seedance.orchestration.render import options_of, render_board
-from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.storyboard.reading import Defaults
 from prefect_seedance.storyboard.sequence import read_sequence
 
 
-@flow(name="image-sequence-animation", flow_run_name=logs.run_name("animate"), on_cancellation=[cancel_jobs_of_run])
+@flow(
+    name="image-sequence-animation",
+    flow_run_name=logs.run_name("animate"),
+    on_cancellation=[cancel_jobs_of_run],
+    persist_result=True,
+    result_serializer=KEPT_AS,
+)
 async def image_sequence_animation(
     images: str,
     prompt: str,
@@ -34,7 +40,8 @@ async def image_sequence_animation(
     retry_failed: Retries = 0,
     wait_minutes: Minutes = 60.0,
     cancel_jobs: bool = False,
-) -> Manifest:
+    fail_on_partial: bool = False,
+) -> Production:
     """Animate a folder, a glob, an s3:// prefix or a CSV of pictures, in natural order.
 
     Args:
@@ -53,6 +60,7 @@ async def image_sequence_animation(
         retry_failed: How many new attempts a failed job gets; failed jobs are not charged.
         wait_minutes: How many minutes to wait for a job; after that the collector brings its clip home.
         cancel_jobs: Whether cancelling this run also cancels its jobs at Runpod, which may still charge them.
+        fail_on_partial: Whether a run that stores some of its shots and not all counts as failed; its clips stay.
     """
     options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
     catalog = load_catalog()
@@ -68,4 +76,7 @@ async def image_sequence_animation(
         style=style,
     )
     # Prefect hands on what the state holds.
-    return cast("Manifest", await render_board(board, credentials, store, options, catalog))
+    return cast(
+        "Production",
+        await render_board(board, credentials, store, options, catalog, fail_on_partial=fail_on_partial),
+    )

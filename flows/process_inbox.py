@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, cast
 
 from prefect import flow
-from prefect.states import Completed
+from prefect.states import Completed, Failed
 from pydantic import Field
 
 from prefect_seedance.catalog.loading import load_catalog
@@ -14,11 +14,12 @@ from prefect_seedance.inbox.process import process
 from prefect_seedance.orchestration import artifacts
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import Display, made
+from prefect_seedance.orchestration.production import KEPT_AS
 from prefect_seedance.orchestration.render import options_of
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 
 
-@flow(name="process-inbox", flow_run_name="inbox")
+@flow(name="process-inbox", flow_run_name="inbox", persist_result=True, result_serializer=KEPT_AS)
 async def process_inbox(
     credentials: RunpodCredentials,
     store: VideoStore,
@@ -30,6 +31,7 @@ async def process_inbox(
     wait_minutes: Minutes = 60.0,
     prefix: str = "inbox",
     quiet_minutes: Annotated[float, Field(ge=0)] = 0.0,
+    fail_on_partial: bool = False,
 ) -> dict[str, Any]:
     """Process every storyboard, CSV shot list and folder below the inbox of the store, and report on each.
 
@@ -48,6 +50,7 @@ async def process_inbox(
         wait_minutes: How long to wait for a job before leaving it to the collector.
         prefix: Where in the store the inbox is.
         quiet_minutes: How long a delivery has to lie still before it is taken, so that no half upload is.
+        fail_on_partial: Whether a run with a storyboard that is not complete counts as failed.
     """
     options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
     catalog, opened = load_catalog(), store.open()
@@ -59,7 +62,9 @@ async def process_inbox(
     document = report.model_dump(mode="json")
     made(document)
     await Display().show(artifacts.inbox(document))
-    message = f"{len(report.boards)} storyboards, ${report.spent_usd:.2f} spent"
-    name = "Completed" if report.exit_code == 0 else "Partial"
+    whole = report.exit_code == 0
+    left = "" if whole else ", not all of them complete"
+    message = f"{len(report.boards)} storyboards{left}, ${report.spent_usd:.2f} spent"
+    ended = Completed if whole or not fail_on_partial else Failed
     # Prefect hands on what the state holds.
-    return cast("dict[str, Any]", Completed(name=name, message=message, data=document))
+    return cast("dict[str, Any]", ended(message=message, data=document))

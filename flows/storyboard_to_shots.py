@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated, cast
 
-from prefect import flow
 from pydantic import Field
 
 from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.orchestration import logs
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+from prefect_seedance.orchestration.board_flow import board_flow
 from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
+from prefect_seedance.orchestration.production import KEPT_AS, Production
 from prefect_seedance.orchestration.render import options_of, render_board
-from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.storyboard.reading import Storyboard, read_board
 
 File = Annotated[str, Field(title="File")]
 
 
-@flow(name="storyboard-to-shots", flow_run_name=logs.run_name("render"), on_cancellation=[cancel_jobs_of_run])
+@board_flow(
+    name="storyboard-to-shots",
+    flow_run_name=logs.run_name("render"),
+    on_cancellation=[cancel_jobs_of_run],
+    persist_result=True,
+    result_serializer=KEPT_AS,
+)
 async def storyboard_to_shots(
     storyboard: File | Storyboard,
     credentials: RunpodCredentials,
@@ -31,11 +37,12 @@ async def storyboard_to_shots(
     retry_failed: Retries = 0,
     wait_minutes: Minutes = 60.0,
     cancel_jobs: bool = False,
-) -> Manifest:
+    fail_on_partial: bool = False,
+) -> Production:
     """Render a storyboard into clips, a film, a timeline and a review page.
 
     Args:
-        storyboard: A YAML, JSON or CSV file that the worker can read (a path or s3://…), or the storyboard itself.
+        storyboard: A YAML, JSON or CSV file that the worker can read (a path or s3://…), or, up to 512 kB, itself.
         credentials: The Runpod account that pays.
         store: Where clips and productions go. It knows what is paid for already, so use the same one every time.
         limits: What may be spent per run, day and month, and above which price a person has to approve.
@@ -45,10 +52,14 @@ async def storyboard_to_shots(
         retry_failed: How many new attempts a failed job gets; failed jobs are not charged.
         wait_minutes: How many minutes to wait for a job; after that the collector brings its clip home.
         cancel_jobs: Whether cancelling this run also cancels its jobs at Runpod, which may still charge them.
+        fail_on_partial: Whether a run that stores some of its shots and not all counts as failed; its clips stay.
     """
     options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
     catalog = load_catalog()
     pretend = credentials.account().kind == "pretend"
     board = await read_board(storyboard, catalog=catalog, store=store.open(), allow_private=pretend)
     # Prefect hands on what the state holds.
-    return cast("Manifest", await render_board(board, credentials, store, options, catalog))
+    return cast(
+        "Production",
+        await render_board(board, credentials, store, options, catalog, fail_on_partial=fail_on_partial),
+    )

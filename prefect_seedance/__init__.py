@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from prefect_seedance.flows.storyboard_to_shots import storyboard_to_shots
     from prefect_seedance.models import Request
     from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
+    from prefect_seedance.orchestration.production import Production
     from prefect_seedance.orchestration.tasks import (
         assemble_film,
         persist_clip,
@@ -36,6 +37,7 @@ _HOMES = {
     "flows.storyboard_to_shots": ("storyboard_to_shots",),
     "models": ("Request",),
     "orchestration.blocks": ("RunpodCredentials", "SpendingLimits", "VideoStore"),
+    "orchestration.production": ("Production",),
     "orchestration.tasks": (
         "assemble_film",
         "persist_clip",
@@ -55,6 +57,7 @@ __all__ = [
     "Defaults",
     "Manifest",
     "Plan",
+    "Production",
     "Request",
     "RunpodCredentials",
     "ShotSpec",

@@ -16,8 +16,6 @@ from cyclopts.validators import Number
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, STOPPED, exit_code_of
 from prefect_seedance.cli.options import Place
-from prefect_seedance.cli.render_commands import animate, plan, render
-from prefect_seedance.cli.upkeep_commands import collect, inbox, report, settle, tidy
 from prefect_seedance.errors import (
     BadInput,
     SeedanceError,
@@ -35,10 +33,11 @@ app = cyclopts.App(
 def doctor(*, store: str | None = None, account: str | None = None, model: str = "seedance-1-0-pro") -> int:
     """Check for free: key, endpoint, what the store promises, the Prefect API."""
     from prefect_seedance.cli.doctor import examine
+    from prefect_seedance.cli.upkeep_terminal import show_checks
 
     place = Place(store or "", account)
     checks = asyncio.run(examine(place.who, place.open if store else None, model))
-    terminal.show_checks(checks)
+    show_checks(checks)
     return max(check.exit_code for check in checks)
 
 
@@ -66,7 +65,31 @@ def emulator(
     return DONE
 
 
-for command in (plan, render, animate, inbox, collect, settle, report, tidy, doctor, demo, emulator):
+LATER = {
+    "plan_command:plan": "Say what a render would do and cost. Spends nothing and needs no server.",
+    "render_commands:render": (
+        "Turn a storyboard into clips, a film, a timeline and a review page. The same work is never paid twice."
+    ),
+    "render_commands:animate": (
+        "Turn a folder, a glob, an s3:// prefix or a CSV of pictures into one clip each, joined in order."
+    ),
+    "upkeep_commands:inbox": "Process every storyboard in the store's inbox once.",
+    "upkeep_commands:collect": "Bring home what other runs left. Spends nothing.",
+    "upkeep_commands:settle": (
+        "List submissions that nobody knows the fate of, or record what you found out about one."
+    ),
+    "upkeep_commands:report": (
+        "Spending, clips, time to clip, unclear and lost by day, from the ledger; what is left of the limits you name."
+    ),
+    "upkeep_commands:tidy": (
+        "List old productions and what dead processes left, or remove them. Never a clip or the ledger."
+    ),
+}
+"""Commands that are imported when they are run, with their docstrings: `plan` waits for nothing of what others need."""
+
+for place, words in LATER.items():
+    app.command(f"prefect_seedance.cli.{place}", name=place.partition(":")[2], help=words)
+for command in (doctor, demo, emulator):
     app.command(command)
 
 

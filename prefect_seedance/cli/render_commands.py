@@ -1,4 +1,4 @@
-"""plan, render and animate: what a board costs, and its clips."""
+"""render and animate: clips from a storyboard, or from a folder of pictures."""
 
 from __future__ import annotations
 
@@ -11,42 +11,21 @@ from cyclopts import Parameter
 from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
-from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, RetryFailed, WithPrefect, uses_prefect
+from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, WithPrefect, uses_prefect
+from prefect_seedance.cli.plan_command import plan_of
 from prefect_seedance.cli.prefect_settings import prepare_prefect
 from prefect_seedance.errors import (
     SeedanceError,
 )
-from prefect_seedance.ledger.ledger import Ledger
-from prefect_seedance.rendering.plan import Planned, make_plan
+from prefect_seedance.rendering.plan import Planned
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
-from prefect_seedance.storage.store import Store, refuse_other_kind
+from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.reading import Board, Defaults, read_board
 
 if TYPE_CHECKING:
     from prefect_seedance.cli.run_direct import Read
     from prefect_seedance.production.manifest import Manifest
-
-
-def plan(board: str, place: Place, *, retry_failed: RetryFailed = 0, json: Json = False) -> int:
-    """Say what a render would do and cost. Spends nothing and needs no server."""
-
-    async def look() -> Planned:
-        store, who = place.open(), place.who()
-        read = await read_board(board, catalog=load_catalog(), store=store, allow_private=who.kind == "pretend")
-        return await _planned(read, store, who, retry_failed)
-
-    planned = asyncio.run(look())
-    terminal.show_plan(planned, as_json=json)
-    return REFUSED if planned.plan.problems else DONE
-
-
-async def _planned(board: Board, store: Store, who: Account, retry_failed: int) -> Planned:
-    try:
-        await refuse_other_kind(store, who.kind)
-        return await make_plan(board, Ledger(store), account=who, catalog=load_catalog(), retry_failed=retry_failed)
-    finally:
-        await store.aclose()
 
 
 def render(
@@ -140,7 +119,7 @@ def _render_as_flow(
     who, store = place.who(), place.open()
 
     async def look() -> Planned:
-        return await _planned(await read(store, pretend=who.kind == "pretend"), store, who, money.retry_failed)
+        return await plan_of(await read(store, pretend=who.kind == "pretend"), store, who, money.retry_failed)
 
     planned = asyncio.run(look())
     if planned.plan.problems:

@@ -19,13 +19,14 @@ from prefect_seedance.cli.saved_blocks import load_credentials, load_store
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import watching
 from prefect_seedance.orchestration.logs import TERMINAL
+from prefect_seedance.orchestration.production import Production
 from prefect_seedance.production.manifest import Manifest
 
 
 def render_with(name: str, parameters: dict[str, Any], place: Place, money: Money) -> Manifest:
     """Run the rendering flow *name* here and return its manifest, or raise what stopped it."""
-    manifest: Manifest = _made_by(name, parameters | _blocks(place) | _money(money))
-    return manifest
+    production: Production = _made_by(name, parameters | _blocks(place) | _money(money))
+    return production.load()
 
 
 def collect_with(place: Place) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.report import recount as recounted
 from prefect_seedance.budget.report import report_of, usage_of
 from prefect_seedance.cli import terminal
+from prefect_seedance.cli import upkeep_terminal as words
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL
 from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, WithPrefect, uses_prefect
 from prefect_seedance.cli.prefect_settings import prepare_prefect
@@ -36,7 +37,7 @@ def inbox(place: Place, money: Money = UNLIMITED, *, prefect: WithPrefect = Fals
         from prefect_seedance.cli.run_direct import process_inbox
 
         report = process_inbox(place, money.options())
-    terminal.show_inbox(report, as_json=json)
+    words.show_inbox(report, as_json=json)
     return int(report["exit_code"])
 
 
@@ -53,7 +54,7 @@ def collect(place: Place, *, prefect: WithPrefect = False, json: Json = False) -
         from prefect_seedance.cli.run_direct import collect_finished
 
         collected = collect_finished(place)
-    terminal.show_collected(collected, as_json=json)
+    words.show_collected(collected, as_json=json)
     if collected["errors"]:
         return PARTIAL
     left = collected["running"] + collected["unclear"] + collected["lost"]
@@ -106,14 +107,14 @@ def settle(
                 await _say_if_empty(store)
                 # Without a key nobody knows which jobs are another account's.
                 waiting = await resolve.waiting(ledger, who.fingerprint if who.api_key.strip() else None)
-                terminal.show_waiting(waiting, as_json=json)
+                words.show_waiting(waiting, as_json=json)
                 return PARTIAL if waiting.errors else DONE
             if verdicts == ["job id"]:
                 who.check()
             async with RunpodClient(who) as client:
                 asked = client if who.api_key.strip() else None
                 record = await resolve.settle(ledger, handle, verdicts[0], job_id=job_id, client=asked)
-            terminal.show_settled(record, as_json=json)
+            words.show_settled(record, as_json=json)
             return DONE
         finally:
             await store.aclose()
@@ -140,8 +141,8 @@ def report(
             await _say_if_empty(store)
             usage, limits = await usage_of(store), Limits(per_day=per_day, per_month=per_month)
             found = await recounted(store) if recount else await report_of(store)
-            terminal.show_report(found.days, usage, limits, csv=csv, jsonl=jsonl)
-            terminal.show_unreadable(found.errors)
+            words.show_report(found.days, usage, limits, csv=csv, jsonl=jsonl)
+            words.show_unreadable(found.errors)
             for line in (*found.missing, *found.notes):
                 terminal.say(line)
             return PARTIAL if found.errors or found.missing else DONE
@@ -173,7 +174,7 @@ def tidy(
             found = await untidy(store, datetime.datetime.now(datetime.UTC), keep=keep)
             if yes:
                 await remove(store, found)
-            terminal.show_tidy(found, removed=yes, as_json=json)
+            words.show_tidy(found, removed=yes, as_json=json)
         finally:
             await store.aclose()
 

@@ -15,6 +15,7 @@ from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.orchestration import events
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.orchestration.display import watching
+from prefect_seedance.orchestration.production import Production
 from prefect_seedance.orchestration.render import render_board
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.rendering.options import Options
@@ -32,14 +33,14 @@ class PrefectRenderer:
 
     async def render(self, file: str, board: Board, options: Options) -> Manifest:
         # The flow is made anew for each board and closes over it: a board can't be a parameter that Prefect stores.
-        @flow(name="inbox-production", flow_run_name="render {title}")
-        async def inbox_production(file: str, title: str) -> State[Manifest]:
+        @flow(name="inbox-production", flow_run_name="render {title}", persist_result=False)
+        async def inbox_production(file: str, title: str) -> State[Production]:
             return await render_board(board, self.credentials, self.store, options, self.catalog, self.flow_run_id)
 
         with watching() as made:
             try:
                 rendering: Any = inbox_production(file, board.title, return_state=True)
-                state: State[Manifest] = await rendering
+                state: State[Production] = await rendering
                 answer = await state.aresult(raise_on_failure=False)
                 if isinstance(answer, BaseException):
                     raise answer
@@ -47,7 +48,7 @@ class PrefectRenderer:
                 if not made:
                     raise
                 answer = made[-1]  # the server has died; clips and production are there
-        return answer
+        return await answer.aload(self.store)
 
     async def run_is_over(self, flow_run_id: str) -> bool:
         """Whether that run has ended, or is this one, started again. False for a run of another Prefect server."""

@@ -64,17 +64,18 @@ class Ledger:
 
     async def load_open(self, key: str) -> History:
         """As `load`, for a key that is seldom stored, as one that has a marker: by its list of records."""
-        return await self._load(key, enough=lambda last: last.step is Step.STORED)
+        return await self._load(key, await self.store.names(f"ledger/{key}"), enough=_is_stored)
 
     async def load_whole(self, key: str) -> History:
         """As `load`, with every attempt and stray also of a stored key: for who counts money or claims."""
         known = self._stored.get(key)
         if known is not None and not await self.store.exists(record_path(key, known.number + 1)):
             return known
-        return await self._load(key, enough=lambda last: last.step is Step.STORED and last.number <= FEWEST_TO_STORED)
+        names = await self.store.names(f"ledger/{key}")
+        return await self._load(key, names, lambda last: _is_stored(last) and last.number <= FEWEST_TO_STORED)
 
-    async def _load(self, key: str, enough: Callable[[Record], bool]) -> History:
-        found = map(RECORD_NAME.fullmatch, await self.store.names(f"ledger/{key}"))
+    async def _load(self, key: str, names: Iterable[str], enough: Callable[[Record], bool]) -> History:
+        found = map(RECORD_NAME.fullmatch, names)
         numbers = sorted(int(match[1]) for match in found if match)
         if not numbers:
             return History(key)
@@ -88,7 +89,14 @@ class Ledger:
 
     async def load_many(self, keys: Iterable[str]) -> list[History]:
         """The histories of *keys*, in their order; some at a time, so that a board of a thousand asks for no more."""
-        return await some_at_a_time(self.load, keys)
+        keys = list(keys)
+        if not self.store.lists_cheaply:
+            return await some_at_a_time(self.load, keys)
+        listed = dict(zip(keys, await self.store.names_in([f"ledger/{key}" for key in keys]), strict=True))
+        begun = [key for key in keys if listed[key]]
+        histories = await some_at_a_time(lambda key: self._load(key, listed[key], enough=_is_stored), begun)
+        known = dict(zip(begun, histories, strict=True))
+        return [known.get(key) or History(key) for key in keys]
 
     async def load_readable(self, keys: Iterable[str], *, whole: bool = False) -> tuple[list[History], dict[str, str]]:
         """The histories of *keys*, and of those that can't be read why."""
@@ -253,6 +261,10 @@ class Ledger:
         """What this process knows of a claim: how long it has watched it, and whether its writer is surely gone."""
         first = self._first_seen.setdefault(record.claim_id, time.monotonic())
         return ClaimObservation(time.monotonic() - first, is_gone(record.writer))
+
+
+def _is_stored(last: Record) -> bool:
+    return last.step is Step.STORED
 
 
 def record_path(key: str, number: int) -> str:

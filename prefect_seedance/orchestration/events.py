@@ -1,6 +1,7 @@
 """Events and assets, so that automations can act. Section 6 of deployments/README.md lists their names and payloads.
 
-Assets: `<store>/<clip>` for every clip that is stored, and `<store>/productions/<title>`, made of its clips.
+Assets: `<store>/productions/<title>`, made of `<store>/productions/<title>/<shot>` for each of its shots. Names stay,
+whatever is in them: which clip and take that is stands in the metadata.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import remedy
 from prefect_seedance.orchestration.logs import log
 from prefect_seedance.orchestration.markdown import worth
-from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.orchestration.production import Production, address_of
+from prefect_seedance.orchestration.steps import SHOWN_ONE_BY_ONE
+from prefect_seedance.production.manifest import Manifest, ShotResult
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import printable as in_short
 
-CLIPS_PER_EVENT = 90
+SHOTS_PER_EVENT = 90
 """Prefect's server refuses an event with more than 100 related resources."""
 
 
 class StepEvents:
     """Tells automations, and whoever reads the log, what a person may want to know of each step; counts the steps."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self) -> None:
         self.steps = 0
 
     def __call__(self, record: Record) -> None:
@@ -38,7 +40,11 @@ class StepEvents:
         match record.step:
             case Step.STORED:
                 _emit("clip.stored", record, common | _facts(record))
-                _clip_made(self.store, record)
+            case Step.REFUSED:
+                _emit("shot.refused", record, common | {"record": record.number, "reason": record.reason})
+            case Step.FAILED:
+                failure = {"record": record.number, "job_id": record.job_id, "reason": record.reason}
+                _emit("shot.failed", record, common | failure)
             case Step.UNCLEAR:
                 _emit("shot.unclear", record, common | risk | {"remedy": remedy(record)})
                 log().warning("%s: %s", record.request.prompt[:60], remedy(record))
@@ -79,31 +85,43 @@ def ledger_unreadable(key: str, error: str) -> None:
 
 def asset_key(store: Store, path: str) -> str:
     """The name of *path* as a Prefect asset: a URI, with _ in the place of each character that Prefect refuses."""
-    root = store.url if "://" in store.url else f"file://{store.url}"
-    return re.sub(r"[^\w./:~=+@,-]", "_", f"{root}/{path}")
-
-
-def _clip_made(store: Store, record: Record) -> None:
-    take = {"key": record.key, "take": record.request.take, "model": record.request.model}
-    _made(asset_key(store, record.clip or ""), record.request.prompt, take | _facts(record))
+    return re.sub(r"[^\w./:~=+@,-]", "_", address_of(store, path))
 
 
 def production_made(manifest: Manifest, folder: str, store: Store) -> None:
-    """Show a production as an asset made of its clips, in as many events as their number takes."""
-    clips = list(dict.fromkeys(asset_key(store, shot.clip) for shot in manifest.shots if shot.clip))
-    facts = manifest.model_dump(mode="json", include={"status", "plan_hash", "spent_usd", "reused_usd", "film"})
-    key = asset_key(store, folder.rpartition("/")[0])
-    for first in range(0, len(clips), CLIPS_PER_EVENT):
-        some = clips[first : first + CLIPS_PER_EVENT]
-        _made(key, manifest.title, facts | {"folder": folder, "cost_usd": float(worth(manifest))}, some)
+    """Tell automations of a production, and show it as an asset made of its shots, as large ones in several events.
+
+    One that holds nothing is an asset that failed. Shots are shown as assets of their own up to `SHOWN_ONE_BY_ONE`.
+    """
+    home = folder.rpartition("/")[0]
+    key, made = asset_key(store, home), Production.of(manifest, folder, store)
+    resource = {"prefect.resource.id": f"prefect-seedance.production.{home.rpartition('/')[2]}"}
+    resource |= {"prefect.resource.name": in_short(manifest.title, 60), "prefect-seedance.status": manifest.status}
+    facts = made.model_dump(mode="json") | {"cost_usd": float(worth(manifest))}
+    emit_event("prefect-seedance.production.made", resource, payload={"run": flow_run.get_id()} | facts)
+    stored = {asset_key(store, f"{home}/{shot.id}"): shot for shot in manifest.shots if shot.clip}
+    if not stored:
+        _materialized("failed", key, manifest.title, facts)
+    if len(manifest.shots) <= SHOWN_ONE_BY_ONE:
+        for shot_key, shot in stored.items():
+            _materialized("succeeded", shot_key, f"{manifest.title}: {shot.id}", _facts_of(shot))
+    parts = list(stored)
+    for first in range(0, len(parts), SHOTS_PER_EVENT):
+        _materialized("succeeded", key, manifest.title, facts, parts[first : first + SHOTS_PER_EVENT])
 
 
-def _made(key: str, name: str, facts: dict[str, Any], of: Sequence[str] = ()) -> None:
+def _facts_of(shot: ShotResult) -> dict[str, Any]:
+    """The metadata of a shot's asset: `sha256` and `take` tell one version of it from another."""
+    names = {"key", "take", "job_id", "clip", "sha256", "bytes", "seconds", "cost_usd"}
+    return shot.model_dump(mode="json", include=names)
+
+
+def _materialized(how: str, key: str, name: str, facts: dict[str, Any], of: Sequence[str] = ()) -> None:
     """Emit the event by which Prefect knows assets; its own decorator wants their keys before the task runs."""
     related = [{"prefect.resource.id": one, "prefect.resource.role": "asset"} for one in of]
     by = {"prefect.resource.id": "prefect-seedance", "prefect.resource.role": "asset-materialized-by"}
     emit_event(
-        "prefect.asset.materialization.succeeded",
+        f"prefect.asset.materialization.{how}",
         resource={"prefect.resource.id": key, "prefect.resource.name": in_short(name, 60)},
         related=[*related, by],
         payload=facts,

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
@@ -14,6 +14,7 @@ from prefect.concurrency.asyncio import concurrency
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
+from prefect.utilities.annotations import quote
 
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
@@ -24,6 +25,7 @@ from prefect_seedance.orchestration import artifacts, events, logs, tasks
 from prefect_seedance.orchestration.approval import ask
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import Display, made
+from prefect_seedance.orchestration.production import Production
 from prefect_seedance.orchestration.steps import SHOWN_ONE_BY_ONE, GroupedSteps, PrefectSteps
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.write import Content, write_production
@@ -70,16 +72,22 @@ async def render_board(
     options: Options,
     catalog: Catalog = KNOWN,
     flow_run_id: str | None = None,
-) -> State[Manifest]:
-    """Render *board* and return `Completed`, `Completed(name="Partial")` or `Failed(name="Nothing")` with its manifest.
+    *,
+    fail_on_partial: bool = False,
+) -> State[Production]:
+    """Render *board* and return `Completed`, or `Failed` where nothing is stored, with its production.
 
-    What it claims counts as claimed by *flow_run_id*, else by the flow run that it is in.
+    Where only some shots are stored, *fail_on_partial* decides. What it claims counts as claimed by *flow_run_id*, else
+    by the flow run that it is in.
     Raises `BadInput`, `BadStore`, `ApiUnreachable` or `OverBudget` before anything is submitted.
     """
     opened = store.open()
     try:
-        host = PrefectHost(credentials, store, opened, flow_run_id)
-        return _state_of(await render(board, credentials.account(), opened, options, catalog, host))
+        host = PrefectHost(credentials, store, flow_run_id)
+        manifest = await render(board, credentials.account(), opened, options, catalog, host)
+        made = host.production or Production.of(manifest, None, opened)
+        failed = made.status == "nothing" or (made.status == "partial" and fail_on_partial)
+        return (Failed if failed else Completed)(message=made.message, data=made)
     finally:
         await opened.aclose()
 
@@ -87,16 +95,15 @@ async def render_board(
 class PrefectHost:
     """Shows a board run in the Prefect UI. Losing the server loses what is shown, never a clip or its production."""
 
-    def __init__(
-        self, credentials: RunpodCredentials, store: VideoStore, opened: Store, flow_run_id: str | None = None
-    ) -> None:
+    def __init__(self, credentials: RunpodCredentials, store: VideoStore, flow_run_id: str | None = None) -> None:
         self.flow_run_id: str | None = flow_run_id or flow_run.get_id()
         self.credentials = credentials
         self.store = store
-        self.events = events.StepEvents(opened)
+        self.events = events.StepEvents()
         self.one_by_one = True
         self.display = Display()
         self.progress: artifacts.Progress | None = None
+        self.production: Production | None = None
 
     def steps(self, session: RenderSession, shots: int) -> Steps:
         self.one_by_one = shots <= SHOWN_ONE_BY_ONE
@@ -105,7 +112,8 @@ class PrefectHost:
     async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:
         try:
             with tasks.sharing(session):
-                return await tasks.write_production(content, self.store)
+                # Quoted, Prefect does not walk through a thousand shots in search of futures.
+                return await tasks.write_production(cast("Content", quote(content)), self.store)
         except SeedanceError:
             raise
         except Exception:  # the server has gone: the production is written all the same, unseen
@@ -141,22 +149,11 @@ class PrefectHost:
             await self.display.show(self.progress.one_more())
 
     async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
-        made(manifest)
+        self.production = Production.of(manifest, folder, store)
+        made(self.production)
         if self.progress:
             await self.display.show(self.progress.end())
         await self.display.show(artifacts.results(manifest, folder, store, money))
-
-
-def _state_of(manifest: Manifest) -> State[Manifest]:
-    stored = sum(shot.status == "stored" for shot in manifest.shots)
-    message = f"{stored} of {len(manifest.shots)} shots stored, ${manifest.spent_usd:.2f} spent"
-    match manifest.status:
-        case "complete":
-            return Completed(message=message, data=manifest)
-        case "partial":
-            return Completed(name="Partial", message=message, data=manifest)
-        case "nothing":
-            return Failed(name="Nothing", message=message, data=manifest)
 
 
 @asynccontextmanager

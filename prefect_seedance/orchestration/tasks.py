@@ -169,7 +169,13 @@ async def persist_clip(record: Record, credentials: RunpodCredentials, store: Vi
         return await DirectSteps(session).persist("", record)
 
 
-@task(task_run_name="publish image: {source.picture.source}", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
+@task(
+    task_run_name="publish image: {source.picture.source}",
+    retries=2,
+    retry_delay_seconds=5,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 async def publish_image(source: PictureSource, size: str, store: VideoStore) -> str:
     """Put a picture, cropped to the ratio of *size* if it asks for that, where the provider can fetch it.
 
@@ -184,6 +190,7 @@ async def publish_image(source: PictureSource, size: str, store: VideoStore) -> 
     retries=2,
     retry_delay_seconds=5,
     cache_policy=NO_CACHE,
+    persist_result=False,
 )
 async def take_last_frame(record: Record, store: VideoStore) -> str:
     """Keep the true last frame of a stored clip under `stills/` and return its path in the store."""
@@ -191,14 +198,14 @@ async def take_last_frame(record: Record, store: VideoStore) -> str:
         return await frames.take_last_frame(opened, record)
 
 
-@task(task_run_name="assemble film", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
+@task(task_run_name="assemble film", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)
 async def assemble_film(clips: Sequence[str], target: str, store: VideoStore) -> Footage:
     """Join stored clips, in order, into one film at *target*: copied where they agree, re-encoded where not."""
     async with _store_of(store) as opened:
         return await assemble(opened, clips, target)
 
 
-@task(task_run_name="write production", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE)
+@task(task_run_name="write production", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)
 async def write_production(content: Content, store: VideoStore) -> tuple[Manifest, str]:
     """Leave what people open: manifest, film, timeline, review page, shots in order. Returns it and its folder."""
     async with _store_of(store) as opened:

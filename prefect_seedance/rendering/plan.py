@@ -57,12 +57,18 @@ async def make_plan(
     uppers = {key: upper(request, catalog[request.model]) for key, request in requests.items()}
     reachable = await ledger.store.link("stills/probe.png", 60) is not None
     shots: dict[str, PlannedShot] = {}
+    first_of_key: dict[str, PlannedShot] = {}
     problems = list(board.problems)
     for shot in _predecessors_first(board):
-        planned = _plan_shot(shot, histories, uppers, shots, retry=retry_failed > 0, reachable=reachable)
+        if (twin := first_of_key.get(shot.key or "")) is not None:
+            planned = _as_its_twin(shot, twin)
+        else:
+            planned = _plan_shot(shot, histories, uppers, shots, retry=retry_failed > 0, reachable=reachable)
         if planned.action == "blocked" and shot.request is not None and planned.problem:
             problems.append(Problem(file=board.file, line=shot.line, shot=shot.id, message=planned.problem))
         shots[shot.id] = planned
+        if planned.key:
+            first_of_key.setdefault(planned.key, planned)
     in_order = tuple(shots[shot.id] for shot in board.shots)
     paid = {s.key: s.estimated_usd for s in in_order if s.key and s.estimated_usd}
     reused = {s.key for s in in_order if s.key and s.action == "reuse"}
@@ -89,6 +95,11 @@ def _priced(price: Decimal, number: int) -> str:
     return f"{price}@{number}" if number else str(price)
 
 
+def _as_its_twin(shot: BoardShot, twin: PlannedShot) -> PlannedShot:
+    why = twin.problem or f"the same request as {twin.id}: one clip, paid once"
+    return PlannedShot(id=shot.id, key=shot.key, take=shot.take, action=twin.action, estimated_usd=ZERO, problem=why)
+
+
 def _plan_shot(
     shot: BoardShot,
     histories: Mapping[str, History],
@@ -106,9 +117,6 @@ def _plan_shot(
     if shot.request is None or shot.key is None:
         return planned("blocked", "see the problems below")
     history = histories[shot.key]
-    twin = next((other for other in earlier.values() if other.key == shot.key), None)
-    if twin is not None:
-        return planned(twin.action, twin.problem or f"the same request as {twin.id}: one clip, paid once")
     last = history.last
     match rules.decide(history, last.claimed_at, ClaimObservation(), retry=retry) if last else rules.Claim():
         case rules.Done():
@@ -159,12 +167,12 @@ def _predecessors_first(board: Board) -> list[BoardShot]:
     by_id = {shot.id: shot for shot in board.shots}
     done: dict[str, BoardShot] = {}
     for shot in board.shots:
-        chain: list[BoardShot] = []
+        chain: dict[str, BoardShot] = {}  # in order, and quick to look into
         step: BoardShot | None = shot
-        while step is not None and step.id not in done and step not in chain:
-            chain.append(step)
+        while step is not None and step.id not in done and step.id not in chain:
+            chain[step.id] = step
             step = by_id.get(step.continue_from) if step.continue_from else None
-        done.update({link.id: link for link in reversed(chain)})
+        done.update(reversed(chain.items()))
     return list(done.values())
 
 

@@ -9,7 +9,7 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -22,12 +22,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SCRATCH = ".scratch"
+LISTED_AT_ONCE = 64
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EOPNOTSUPP}
 
 
 class LocalStore(Store):
     """A store in a folder of this machine (or of a file server that has hard links)."""
+
+    lists_cheaply = True
 
     def __init__(self, folder: Path, *, public_base_url: str | None = None) -> None:
         self.url = str(folder)
@@ -68,11 +71,16 @@ class LocalStore(Store):
         return True
 
     async def names(self, folder: str) -> list[str]:
-        place = self._at(folder) if folder else self._folder
-        try:
-            return sorted(name for name in await self._found(folder, os.listdir, place) if not name.startswith("."))
-        except Missing:
-            return []
+        return await self._on_disk(folder, _names, self._at(folder) if folder else self._folder)
+
+    async def names_in(self, folders: Sequence[str]) -> list[list[str]]:
+        """A folder is listed in a fraction of the time that another thread takes to be asked for it."""
+        some = [folders[first : first + LISTED_AT_ONCE] for first in range(0, len(folders), LISTED_AT_ONCE)]
+        found = await asyncio.gather(*(self._on_disk(one[0], self._names_in, one) for one in some))
+        return [names for listed in found for names in listed]
+
+    def _names_in(self, folders: Sequence[str]) -> list[list[str]]:
+        return [_names(f"{self.url}/{checked(folder)}") for folder in folders]
 
     async def delete(self, path: str) -> None:
         with suppress(Missing):
@@ -192,6 +200,13 @@ class LocalStore(Store):
                 f"The store failed at {self.url}/{path} ({error.strerror or error}); "
                 "what was asked may or may not have happened, so read it before trying again."
             ) from error
+
+
+def _names(folder: Path | str) -> list[str]:
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except NOT_THERE:
+        return []
 
 
 @contextmanager

@@ -9,15 +9,16 @@ import ipaddress
 import json
 import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import quote, urlsplit
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
+from prefect_seedance.storage.reads import some_at_a_time
 
 # One pool for the whole process: stores are used from many short-lived event loops, each of which would start its own.
 DISK = ThreadPoolExecutor(16, thread_name_prefix="disk")
@@ -52,6 +53,8 @@ class Store(ABC):
 
     url: str
     public_base_url: str | None
+    lists_cheaply: ClassVar[bool] = False
+    """Whether listing many folders costs less than a read for each of them."""
 
     async def create(self, path: str, content: bytes) -> None:
         """Write *path* whole if nothing is there. One of many writers wins, the others get `Taken`.
@@ -97,6 +100,10 @@ class Store(ABC):
     @abstractmethod
     async def names(self, folder: str) -> list[str]:
         """The sorted names of files and folders directly below *folder*, without those that begin with a dot."""
+
+    async def names_in(self, folders: Sequence[str]) -> list[list[str]]:
+        """The `names` of each of the *folders*, in their order."""
+        return await some_at_a_time(self.names, folders)
 
     @abstractmethod
     async def delete(self, path: str) -> None:

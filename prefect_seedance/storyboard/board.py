@@ -8,7 +8,7 @@ from decimal import Decimal
 from prefect_seedance.models import Problem, Request
 from prefect_seedance.sources.images import PictureSource
 
-MOST_SHOTS = 5_000
+MOST_SHOTS = 10_000
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -34,6 +35,22 @@ RunpodCredentials(api_key="k", base_url=base_url).save(name)
 VideoStore(url=store).save(name)
 SpendingLimits(approve_above=0.01).save(name)
 """
+PARENT = """
+import asyncio, json, sys
+from prefect import flow
+from prefect.deployments import run_deployment
+
+@flow
+async def parent(parameters):
+    run = await run_deployment("storyboard-to-shots/approval", parameters=parameters, poll_interval=1)
+    production = await run.state.aresult()
+    loaded = production.load()
+    shots, same = [shot.status for shot in loaded.shots], loaded == await production.aload()
+    facts = [production.status, production.counts, float(production.spent_usd), production.manifest]
+    print(json.dumps([*facts, shots, same]))
+
+asyncio.run(parent(json.loads(sys.argv[1])))
+"""
 
 
 class Deployed:
@@ -45,11 +62,13 @@ class Deployed:
         self.deployment = deployment
         self.name = name
 
-    def start(self, **more: Any) -> str:
+    def parameters(self, **more: Any) -> dict[str, Any]:
         kinds = {"credentials": "runpod-credentials", "store": "video-store", "limits": "spending-limits"}
         blocks = {name: {"$ref": {"block_document_slug": f"{kind}/{self.name}"}} for name, kind in kinds.items()}
-        parameters = {"storyboard": self.desk.board(BOARD), **blocks, **more}
-        run = self.server.post(f"deployments/{self.deployment}/create_flow_run", parameters=parameters)
+        return {"storyboard": self.desk.board(BOARD), **blocks, **more}
+
+    def start(self, **more: Any) -> str:
+        run = self.server.post(f"deployments/{self.deployment}/create_flow_run", parameters=self.parameters(**more))
         return str(run["id"])
 
     def start_until_asked(self, **more: Any) -> str:
@@ -170,7 +189,7 @@ def test_an_approval_is_used_once(deployed: Deployed, emulator: RunningEmulator)
     emulator.fault("run", "failed", prompt="burns", times=100)
     run = deployed.start_until_asked()
     deployed.answer(run, approved=True)
-    deployed.end(run, "Partial")
+    deployed.end(run, "Completed")
     again = deployed.start_until_asked(retry_failed=1)
     assert "| lamp | retry |" in deployed.asked(again)
     assert "| arrival | reuse |" in deployed.asked(again)
@@ -205,4 +224,23 @@ def test_the_command_line_asks_by_exit_code_and_takes_a_hash_once(
     emulator.clear_faults()
     renewed = desk.run(*render, "--approve", used.document["plan_hash"])
     assert renewed.code == 0, renewed.err
+    assert len(emulator.charges) == 2
+
+
+def test_a_parent_flow_in_another_process_gets_the_production_of_a_deployment_run(
+    deployed: Deployed, prefect_server: RunningPrefect, emulator: RunningEmulator
+) -> None:
+    given = json.dumps(deployed.parameters(limits=None))
+    ran = subprocess.run(
+        [sys.executable, "-c", PARENT, given],
+        env=os.environ | prefect_server.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    status, counts, spent, manifest, shots, same = json.loads(ran.stdout.splitlines()[-1])
+    assert (status, counts, shots, same) == ("complete", {"stored": 2}, ["stored"] * 2, True)
+    assert manifest.startswith(f"file://{deployed.desk.store}/productions/the-lighthouse/")
+    assert all(result.stat().st_size < 2_000 for result in (prefect_server.home / "storage").iterdir())
+    assert spent == emulator.bill()["total_usd"]
     assert len(emulator.charges) == 2

@@ -32,6 +32,7 @@ from prefect_seedance import (
     storyboard_to_shots,
 )
 from prefect_seedance.errors import OverBudget
+from tests.support.deployments_page import follow, readme_section
 from tests.support.emulating import RunningEmulator
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect, stop
@@ -75,37 +76,6 @@ def test_whoever_spends_has_a_budget_limits_and_no_second_run_at_once() -> None:
         if name != "collect":
             assert deployment["parameters"]["budget"] > 0
             assert deployment["parameters"]["limits"]
-
-
-def readme_section(heading: str) -> str:
-    text = (ROOT / "deployments" / "README.md").read_text(encoding="utf-8")
-    [section] = [part for part in text.split("\n## ") if heading in part.splitlines()[0]]
-    return section
-
-
-def readme(heading: str) -> str:
-    """The commands of one section of deployments/README.md, as one script."""
-    section = readme_section(heading)
-    script = ["set -euo pipefail"]
-    for language, code in re.findall(r"```(bash|python)\n(.*?)```", section, re.DOTALL):
-        script.append(code if language == "bash" else f"python - <<'PYTHON'\n{code}PYTHON")
-    return "\n".join(script)
-
-
-def follow(heading: str, environment: dict[str, str], leave_out: str = "worker start") -> None:
-    """Do what a section of deployments/README.md says, but for what goes on for ever."""
-    script = "\n".join(line for line in readme(heading).splitlines() if leave_out not in line)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", script],
-        env=os.environ | environment | {"PATH": path},
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 @pytest.fixture(scope="module")

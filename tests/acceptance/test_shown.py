@@ -5,24 +5,18 @@ from __future__ import annotations
 import datetime
 import json
 import re
-import time
-from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from prefect.assets import Asset
-from prefect.client.schemas.objects import State
 from prefect.utilities.callables import parameter_schema
 from pydantic import SecretStr
 
 from prefect_seedance import (
-    Defaults,
     RunpodCredentials,
-    ShotSpec,
     SpendingLimits,
-    Storyboard,
     VideoStore,
     collect_finished,
     image_sequence_animation,
@@ -40,61 +34,12 @@ from prefect_seedance.runpod.account import BASE_URL
 from prefect_seedance.storage import open_store
 from prefect_seedance.text import dollars
 from tests.support.emulating import RunningEmulator
-from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect
+from tests.support.shown import all_of, artifacts, credentials, make_board, run_id, serving, store
 
-SMALL = Defaults(size="640x640", duration=2)
+__all__ = ["credentials", "serving", "store"]
+
 HOSTILE = "<img src=x onerror=alert(1)> [x](javascript:alert(1)) | **bold** `code`"
-MADE = "prefect.asset.materialization.succeeded"
-
-
-@pytest.fixture
-def serving(tmp_path: Path, prefect_server: RunningPrefect) -> Any:
-    (tmp_path / "store").mkdir()
-    with RunningEmulator.start(latency=0.3, serve=tmp_path / "store") as running:
-        yield running
-
-
-@pytest.fixture
-def credentials(serving: RunningEmulator) -> RunpodCredentials:
-    return RunpodCredentials(api_key=SecretStr("test-key"), base_url=serving.base_url)
-
-
-@pytest.fixture
-def store(serving: RunningEmulator, tmp_path: Path) -> VideoStore:
-    return VideoStore(url=str(tmp_path / "store"), public_base_url=serving.public_base_url)
-
-
-def make_board(*prompts: str, title: str = "The lighthouse") -> Storyboard:
-    shots = tuple(ShotSpec(id=f"shot-{n}", prompt=prompt) for n, prompt in enumerate(prompts, 1))
-    return Storyboard(title=title, defaults=SMALL, shots=shots)
-
-
-def run_id(state: State[Any]) -> str:
-    return str(state.state_details.flow_run_id)
-
-
-def artifacts(server: RunningPrefect, state: State[Any]) -> dict[str, dict[str, Any]]:
-    found = server.post("artifacts/filter", flow_runs={"id": {"any_": [run_id(state)]}})
-    return {artifact["key"]: artifact for artifact in found}
-
-
-def events(server: RunningPrefect, state: State[Any], name: str, expected: int) -> list[dict[str, Any]]:
-    """The events of that name which the run has caused."""
-    wanted = {
-        "event": {"name": [name]},
-        "related": {"resources_in_roles": [[f"prefect.flow-run.{run_id(state)}", "flow-run"]]},
-    }
-    return all_of(lambda: server.post("events/filter", filter=wanted, limit=50)["events"], expected)
-
-
-def all_of(asked: Callable[[], list[dict[str, Any]]], expected: int) -> list[dict[str, Any]]:
-    """So many answers, once the server has written them down, for which it takes a moment."""
-    deadline = time.monotonic() + 60
-    while len(found := asked()) < expected and time.monotonic() < deadline:
-        time.sleep(0.3)
-    assert len(found) == expected
-    return found
 
 
 def unescaped_signs(markdown: str) -> str:
@@ -184,62 +129,6 @@ async def test_a_store_that_is_not_served_says_where_the_production_lies(
     page = artifacts(prefect_server, state)["seedance-shots"]["data"]
     assert f"`{store.url}/productions/the-lighthouse/" in page
     assert "](" not in page
-
-
-async def test_clips_and_productions_are_assets_with_lineage_and_cost(
-    credentials: RunpodCredentials, store: VideoStore, prefect_server: RunningPrefect
-) -> None:
-    first = await storyboard_to_shots(make_board("Dawn."), credentials, store, return_state=True)
-    events(prefect_server, first, MADE, 2)
-    state = await storyboard_to_shots(make_board("Dawn.", "Noon."), credentials, store, return_state=True)
-    manifest = await state.aresult()
-    noon = manifest.shots[1]
-    made = {e["resource"]["prefect.resource.id"]: e for e in events(prefect_server, state, MADE, 2)}
-    production, clip = f"file://{store.url}/productions/the-lighthouse", f"file://{store.url}/{noon.clip}"
-    assert set(made) == {production, clip}
-    parts = [r["prefect.resource.id"] for r in made[production]["related"] if r["prefect.resource.role"] == "asset"]
-    assert parts == [f"file://{store.url}/{shot.clip}" for shot in manifest.shots]
-    assert made[production]["payload"]["cost_usd"] == float(sum(shot.cost_usd or 0 for shot in manifest.shots))
-    facts = {"key", "take", "job_id", "sha256", "seconds", "cost_usd"}
-    assert {name: made[clip]["payload"][name] for name in facts} == noon.model_dump(mode="json", include=facts)
-
-
-async def test_every_event_carries_what_the_deployments_page_says(
-    credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator, prefect_server: RunningPrefect
-) -> None:
-    page = (ROOT / "deployments" / "README.md").read_text(encoding="utf-8")
-    listed = dict(re.findall(r"^\| `(prefect-seedance\.[a-z.]+)` \| `([a-z0-9_, ]+)` \|$", page, re.MULTILINE))
-    serving.fault("run", "drop_after", prompt="Noon.")
-    serving.fault("run", "cancelled", prompt="Dusk.")
-    rendered = await storyboard_to_shots(make_board("Dawn.", "Noon.", "Dusk."), credentials, store, return_state=True)
-    refused = await storyboard_to_shots(make_board("Night."), credentials, store, budget=0.01, return_state=True)
-    [unclear] = [shot for shot in (await rendered.aresult()).shots if shot.status == "unclear"]
-    (Path(store.url) / "ledger" / str(unclear.key) / "0002.json").write_text("{")
-    collected = await collect_finished(credentials, store, return_state=True)
-    assert (collected.name, collected.message) == ("Partial", "0 stored, 0 running, 0 unclear, 0 lost, 1 not readable")
-    for name, fields in listed.items():
-        states: dict[str, State[Any]] = {"refused": refused, "unreadable": collected}
-        state = states.get(name.rpartition(".")[2], rendered)
-        [event] = events(prefect_server, state, name, 1)
-        assert sorted(event["payload"]) == sorted(fields.split(", "))
-    assert {name.removeprefix("prefect-seedance.") for name in listed} == {
-        "clip.stored",
-        "shot.unclear",
-        "clip.lost",
-        "ledger.unreadable",
-        "budget.refused",
-    }
-
-
-async def test_a_large_production_keeps_its_whole_lineage(
-    credentials: RunpodCredentials, store: VideoStore, prefect_server: RunningPrefect
-) -> None:
-    board = make_board(*(f"Scene {n}." for n in range(100)))
-    await storyboard_to_shots(board, credentials, store, max_in_flight=100)
-    state = await storyboard_to_shots(board, credentials, store, return_state=True)
-    found = events(prefect_server, state, MADE, 2)
-    parts = {r["prefect.resource.id"] for e in found for r in e["related"] if r["prefect.resource.role"] == "asset"}
-    assert len(parts) == 100
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/pre fix", "/home/me/my 100% {store} #1", "/srv/Über den Wolken"])

@@ -95,6 +95,13 @@ async def test_names_are_those_directly_below_a_folder(either_store: Store) -> N
     assert await either_store.names("") == ["b", "bb", "top"]
     assert await either_store.names("b") == ["10", "2", "c"]
     assert await either_store.names("nothing") == []
+    assert await either_store.names_in(["b", "nothing", "top", *["b"] * 100]) == [
+        ["10", "2", "c"],
+        [],
+        [],
+        *[["10", "2", "c"]] * 100,
+    ]
+    assert await either_store.names_in([]) == []
 
 
 async def test_names_go_on_after_the_first_thousand(either_store: Store) -> None:

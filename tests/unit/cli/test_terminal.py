@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from prefect_seedance.cli import terminal
+from prefect_seedance.cli import terminal, upkeep_terminal
 from prefect_seedance.generation.resolve import Unsettled
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.writer import this_writer
@@ -50,9 +50,9 @@ INBOX = {"boards": [{"file": EVIL, "status": "rejected", "error": EVIL}], "spent
 def test_what_others_wrote_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture[str], *, as_json: bool) -> None:
     terminal.say(EVIL)
     terminal.show_manifest(manifest(), "/store", as_json=as_json)
-    terminal.show_collected(COLLECTED, as_json=as_json)
-    terminal.show_waiting(Unsettled((claim(),), {"k": EVIL}), as_json=as_json)
-    terminal.show_inbox(INBOX, as_json=as_json)
+    upkeep_terminal.show_collected(COLLECTED, as_json=as_json)
+    upkeep_terminal.show_waiting(Unsettled((claim(),), {"k": EVIL}), as_json=as_json)
+    upkeep_terminal.show_inbox(INBOX, as_json=as_json)
     said = capsys.readouterr()
     assert not OBEYED.search(said.err), repr(said.err)
     assert not OBEYED.search(said.out), repr(said.out)

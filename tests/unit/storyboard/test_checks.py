@@ -297,8 +297,8 @@ async def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
 
 @pytest.mark.usefixtures("desk")
 async def test_too_many_shots_are_one_message() -> None:
-    board = await read(shots(*(f"  - {{id: s{n}, prompt: x}}" for n in range(5001))))
-    assert told(board) == ["board.yaml:2: there are 5,001 shots; the most is 5,000, so split the storyboard"]
+    board = await read(shots(*(f"  - {{id: s{n}, prompt: x}}" for n in range(10_001))))
+    assert told(board) == ["board.yaml:2: there are 10,001 shots; the most is 10,000, so split the storyboard"]
 
 
 @pytest.mark.usefixtures("desk")

@@ -173,7 +173,7 @@ async def test_rows_make_one_board_each_and_bad_rows_are_problems_of_their_own()
         ("rows.csv", "product\n\"x",
          "rows.csv:2: the CSV can't be read here: unexpected end of data; check the quotes"),
         ("rows.csv", "product\n" + "x\n" * 1001, "board.yaml:2: rows rows.csv: 1,001 rows are too many; "
-                                                 "the most is 1,000 rows and 5,000 shots in all"),
+                                                 "the most is 1,000 rows and 10,000 shots in all"),
         ("rows.jsonl", "{}\n", "rows.jsonl:1: this row has no value for a variable; fill it or remove it"),
         ("rows.jsonl", "{'a': 1}\n", "rows.jsonl:1: this line is not JSON; write one object per line"),
         ("rows.jsonl", '\n{"product": [1]}\n', "rows.jsonl:2: this line is not an object of plain values; "

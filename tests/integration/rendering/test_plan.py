@@ -1,0 +1,88 @@
+"""What a plan takes: time and memory in proportion to its shots, up to the largest board."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.rendering.plan import Planned, make_plan
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.storage import open_store
+from prefect_seedance.storyboard.board import MOST_SHOTS, Board
+from prefect_seedance.storyboard.reading import Defaults, ShotSpec, Storyboard, read_board
+
+ACCOUNT = Account("test-key", "http://127.0.0.1:1/v2")
+
+
+async def board_of(count: int, *, backwards: bool = False) -> Board:
+    """So many different shots; *backwards*, each continues the one after it."""
+    shots = tuple(
+        ShotSpec(id=f"s{n}", prompt=f"Scene {n}.", continue_from=f"s{n + 1}" if backwards and n + 1 < count else None)
+        for n in range(count)
+    )
+    written = Storyboard(title="Large", defaults=Defaults(size="640x640", duration=2), shots=shots, max_chain=count)
+    return await read_board(written, catalog=KNOWN, store=None)
+
+
+async def planned(board: Board, folder: Path) -> Planned:
+    return await make_plan(board, Ledger(open_store(str(folder), public_base_url="http://x")), account=ACCOUNT)
+
+
+async def seconds_for(board: Board, folder: Path) -> float:
+    """CPU seconds of the best of three plans."""
+    best = float("inf")
+    for _ in range(3):
+        begun = time.process_time()
+        await planned(board, folder)
+        best = min(best, time.process_time() - begun)
+    return best
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+async def test_a_plan_of_four_times_the_shots_takes_about_four_times_as_long(
+    tmp_path: Path, *, backwards: bool
+) -> None:
+    small, large = [await board_of(count, backwards=backwards) for count in (1_000, 4_000)]
+    assert await seconds_for(large, tmp_path) < 8 * await seconds_for(small, tmp_path)
+
+
+async def test_a_plan_takes_less_than_asking_another_thread_once_for_each_shot(tmp_path: Path) -> None:
+    board, loop = await board_of(4_000), asyncio.get_running_loop()
+    begun = time.process_time()
+    for _ in board.shots:
+        await loop.run_in_executor(None, int)
+    assert await seconds_for(board, tmp_path) < time.process_time() - begun
+
+
+async def test_ten_thousand_shots_are_planned_in_one_board(tmp_path: Path) -> None:
+    plan = (await planned(await board_of(MOST_SHOTS), tmp_path)).plan
+    assert (len(plan.shots), plan.problems) == (10_000, ())
+
+
+async def test_a_shot_of_a_large_board_takes_no_more_memory_than_one_of_a_small_board(tmp_path: Path) -> None:
+    per_shot = []
+    for count in (300, 1_500):
+        tracemalloc.start()
+        await planned(await board_of(count), tmp_path)
+        per_shot.append(tracemalloc.get_traced_memory()[1] / count)
+        tracemalloc.stop()
+    assert per_shot[1] < 1.2 * per_shot[0]
+
+
+async def test_equal_shots_are_planned_as_one_payment_of_the_first(tmp_path: Path) -> None:
+    shots = tuple(ShotSpec(id=name, prompt="Dawn.") for name in ("a", "b", "c"))
+    written = Storyboard(title="Twins", defaults=Defaults(size="640x640", duration=2), shots=shots)
+    found = await planned(await read_board(written, catalog=KNOWN, store=None), tmp_path)
+    assert [(shot.action, shot.problem) for shot in found.plan.shots] == [
+        ("generate", None),
+        ("generate", "the same request as a: one clip, paid once"),
+        ("generate", "the same request as a: one clip, paid once"),
+    ]
+    assert len(found.to_pay) == 1
+    assert found.plan.estimated_usd == next(iter(found.to_pay.values()))
