@@ -141,10 +141,10 @@ class MoneyModel:
         if run.at == "start":
             yield f"run {i} reads the month", to("keys" if self.rules.keys_first else "reserve", fresh=True)
         elif run.at == "keys":
-            # With the rule before the reservation, without it after.
-            reservation = run.held if run.held >= 0 else self._next(i, run)
+            reservation = self._next(i, run) if self.rules.keys_first else run.held
             written = m._replace(files=put(m.files, reservation, "whole"))
-            yield f"run {i} writes the keys of {reservation}", to("works" if run.held >= 0 else "reserve", written)
+            then = "reserve" if self.rules.keys_first else "works"
+            yield f"run {i} writes the keys of {reservation}", to(then, written)
         elif run.at == "reserve":
             yield from self._reserve(m, i, run)
         elif run.at == "works":

@@ -19,12 +19,12 @@ from tests.support.renderer import small
 COST = Decimal("0.05")
 
 
-async def stored_keys(store: Store, *, runs: int, each: int) -> list[str]:
+async def stored_keys(store: Store, *, runs: int, each: int, title: str = "Run") -> list[str]:
     """The keys of *runs* runs of *each* shots, reserved, stored and settled in the folder *store*."""
     made: list[str] = []
     spend, now = MonthlySpend(store), datetime.datetime.now(datetime.UTC)
     for run in range(runs):
-        requests = [small(f"Run {run}, shot {shot}.") for shot in range(each)]
+        requests = [small(f"{title} {run}, shot {shot}.") for shot in range(each)]
         keys = {key_of(request): COST for request in requests}
         reservation = await spend.reserve(keys, Limits(per_month=Decimal(10**6)), this_writer(), now)
         for request in requests:

@@ -51,7 +51,11 @@ async def test_notes_about_what_is_closed_are_removed_and_no_others(either_store
     for record in (closed, still_open):
         for what in ("gone", "dead-link", "damaged-0123456789ab"):
             await notes.seen_again(record, what, look=Elapsed(), after=0)
-    await notes.sweep({still_open.key})
+
+    async def markers() -> list[tuple[str, int]]:
+        return [(still_open.key, still_open.number)]
+
+    await notes.sweep(markers)
     names = await either_store.names("ledger-seen")
     assert (len(names), {name[: len(still_open.key)] for name in names}) == (3, {still_open.key})
 

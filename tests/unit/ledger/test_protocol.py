@@ -26,6 +26,8 @@ QUICK = (
     "money: settled before what it began has ended",
     "money: late without the reservation's end",
     "money: not judged again after a lost number",
+    "money: keys written after the reservation",
+    "money: unreadable keys are no keys",
 )
 """Rules whose failure is found within a second or two; `make model` checks them all."""
 
