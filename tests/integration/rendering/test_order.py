@@ -96,15 +96,16 @@ async def test_no_shot_is_submitted_while_a_finished_one_waits_for_its_download(
     assert client.seen == ["submit", "submit", "download", "submit", "download"]
 
 
-async def test_a_clip_that_can_not_be_fetched_keeps_no_place(
+async def test_neither_a_failed_job_nor_a_clip_that_can_not_be_fetched_keeps_its_place(
     emulator: RunningEmulator, store: Store, prompt: str
 ) -> None:
     emulator.fault("media", "gone", times=100, prompt=f"{prompt} 1")
+    emulator.fault("run", "moderated", prompt=f"{prompt} 2")
     async with RunpodClient(Account(API_KEY, emulator.base_url)) as client:
         session = session_of(client, store, 1)
         async with asyncio.timeout(60):
-            run = await rendered(session, small(f"{prompt} 1"), small(f"{prompt} 2"))
-    assert [result.status for result in run.results()] == ["running", "stored"]
+            run = await rendered(session, *(small(f"{prompt} {n}") for n in (1, 2, 3)))
+    assert [result.status for result in run.results()] == ["running", "failed", "stored"]
 
 
 async def test_clips_that_wait_for_the_media_host_hold_no_file_open(tmp_path: Path) -> None:
