@@ -14,12 +14,11 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.orchestration.display import Display, made
-from prefect_seedance.orchestration.production import KEPT_AS
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import refuse_other_kind
 
 
-@flow(name="collect-finished", flow_run_name="collect", persist_result=True, result_serializer=KEPT_AS)
+@flow(name="collect-finished", flow_run_name="collect")
 async def collect_finished(
     credentials: RunpodCredentials, store: VideoStore, fail_on_partial: bool = False
 ) -> dict[str, Any]:

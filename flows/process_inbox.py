@@ -14,12 +14,11 @@ from prefect_seedance.inbox.process import process
 from prefect_seedance.orchestration import artifacts
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import Display, made
-from prefect_seedance.orchestration.production import KEPT_AS
 from prefect_seedance.orchestration.render import options_of
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 
 
-@flow(name="process-inbox", flow_run_name="inbox", persist_result=True, result_serializer=KEPT_AS)
+@flow(name="process-inbox", flow_run_name="inbox")
 async def process_inbox(
     credentials: RunpodCredentials,
     store: VideoStore,

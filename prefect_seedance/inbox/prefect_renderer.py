@@ -33,7 +33,7 @@ class PrefectRenderer:
 
     async def render(self, file: str, board: Board, options: Options) -> Manifest:
         # The flow is made anew for each board and closes over it: a board can't be a parameter that Prefect stores.
-        @flow(name="inbox-production", flow_run_name="render {title}", persist_result=False)
+        @flow(name="inbox-production", flow_run_name="render {title}")
         async def inbox_production(file: str, title: str) -> State[Production]:
             return await render_board(board, self.credentials, self.store, options, self.catalog, self.flow_run_id)
 

@@ -47,7 +47,7 @@ def run_id(state: State[Any]) -> str:
 
 def artifacts(server: RunningPrefect, state: State[Any]) -> dict[str, dict[str, Any]]:
     found = server.post("artifacts/filter", flow_runs={"id": {"any_": [run_id(state)]}})
-    return {artifact["key"]: artifact for artifact in found}
+    return {artifact["key"]: artifact for artifact in found if artifact["key"]}
 
 
 def events(server: RunningPrefect, state: State[Any], name: str, expected: int) -> list[dict[str, Any]]:
