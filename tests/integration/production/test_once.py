@@ -104,7 +104,12 @@ async def test_second_names_wait_for_no_disk(store: Store, monkeypatch: pytest.M
     await leave(store, [arrival])
     synced: list[Any] = []
     sync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), sync(descriptor)))
+
+    def counted(descriptor: Any) -> None:
+        synced.append(descriptor)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counted)
     await leave(store, [arrival.model_copy(update={"id": f"s{number}"}) for number in range(100)], made=LATER)
     assert len(synced) < 100
 
