@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 
 Usd = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 """Dollars: exact in memory, a number in JSON."""
@@ -46,6 +46,24 @@ class Request(Frozen):
     take: int = Field(1, ge=1, description="Raise it to ask, and pay, for the same thing once more.")
     image: Picture | LastFrame | None = Field(None, description="The first frame.")
     last_image: Picture | None = Field(None, description="The last frame, where the endpoint takes one.")
+
+
+class Words(Frozen):
+    """What people write beside a board or a shot for one another. No part of any request, and so of no key."""
+
+    notes: str | None = None
+    dialogue: str | None = None
+    camera: str | None = None
+    transition: str | None = None
+    metadata: dict[str, JsonValue] = {}
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """What there is of it, by name."""
+        return {name: value for name, value in self.model_dump().items() if value}
+
+
+NO_WORDS = Words()
 
 
 class Footage(Frozen):

@@ -1,8 +1,9 @@
-"""Words for people: dollars, what a terminal can show, a place without its secrets."""
+"""Words for people: dollars, what a terminal can show, a place without its secrets, what can name a file."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from decimal import Decimal
 
 CENT = Decimal("0.01")
@@ -15,6 +16,10 @@ def dollars(amount: Decimal) -> str:
 
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
+"""Marks without width that are neither format characters nor blanks."""
 
 
 def printable(text: object, longest: int = 80) -> str:
@@ -40,3 +45,26 @@ def without_credentials(location: str) -> str:
     if not location.lower().startswith(("http://", "https://")):
         return location
     return re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", location, maxsplit=1)[0])
+
+
+def file_words(text: str) -> str:
+    """The letters and digits of *text* in any script, small and joined by dashes; nothing where it has none.
+
+    All spellings of one text give the same, whatever their case, composition and width, and no mark that steers the
+    direction of writing, joins letters or has no width is left. Latin letters lose their accents, as they always did.
+    """
+    if text.isascii():
+        return "-".join(re.findall("[a-z0-9]+", text.lower()))
+    folded = unicodedata.normalize("NFKD", UNSEEN.sub("", text).casefold())
+    if not any(mark.isalnum() and not mark.isascii() for mark in folded):
+        return "-".join(re.findall("[a-z0-9]+", folded.encode("ascii", "ignore").decode()))
+    for _ in range(2):  # some letters fold only once they were taken apart
+        folded = unicodedata.normalize("NFKC", folded).casefold()
+    seen = (mark for mark in UNSEEN.sub("", folded) if unicodedata.category(mark) != "Cf")
+    words = "".join(mark if unicodedata.category(mark)[0] in "LMN" else " " for mark in seen).split()
+    return unicodedata.normalize("NFC", "-".join(filter(None, map(_from_first_letter, words))))
+
+
+def _from_first_letter(word: str) -> str:
+    """*word* without marks that have no letter to stand on."""
+    return next((word[place:] for place, mark in enumerate(word) if unicodedata.category(mark)[0] != "M"), "")

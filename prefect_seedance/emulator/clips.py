@@ -14,7 +14,7 @@ import httpx
 from PIL import Image
 
 from prefect_seedance.catalog.endpoints import KNOWN
-from prefect_seedance.emulator import testcard
+from prefect_seedance.emulator import sound, testcard
 from prefect_seedance.emulator.jobs import Job, asked_of
 
 LARGEST_PICTURE = 30_000_000
@@ -54,9 +54,8 @@ class Clips:
     def _card(self, job: Job) -> testcard.Card:
         asked = asked_of(job.slug, job.input)
         pictures = [self._picture(job, name) for name in _links(job)]
-        return testcard.Card(
-            job.prompt, job.number, job.slug, asked.width, asked.height, asked.seconds, asked.fps, tuple(pictures)
-        )
+        size, heard = (asked.width, asked.height), sound.is_asked_for(job.input)
+        return testcard.Card(job.prompt, job.number, job.slug, *size, asked.seconds, asked.fps, tuple(pictures), heard)
 
     def _picture(self, job: Job, name: str) -> Path:
         return self._folder / f"{job.id}-{name}"

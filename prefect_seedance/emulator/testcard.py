@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import colorsys
-import functools
 import hashlib
 import os
 import textwrap
-import unicodedata
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import av
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
+
+from prefect_seedance.emulator.lettering import drawable, font
+from prefect_seedance.emulator.sound import Track, samples
 
 INK, QUIET = (245, 243, 238), (205, 205, 212)
 BRIGHT, FAINT = 232, 110
 """The brightness of what moves."""
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class Card(NamedTuple):
@@ -33,6 +32,7 @@ class Card(NamedTuple):
     seconds: int
     fps: int
     pictures: tuple[Path, ...] = ()
+    sound: bool = False
 
     @property
     def unit(self) -> int:
@@ -57,7 +57,10 @@ def render(card: Card, clip: Path) -> None:
         stream = film.add_stream("libx264", rate=card.fps, options={"preset": "ultrafast", "crf": "20", "threads": "1"})
         stream.width, stream.height, stream.pix_fmt = card.width, card.height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, card.fps)
+        track = Track(film, samples(card.prompt, card.number, card.seconds)) if card.sound else None
         for index in range(card.frames):
+            if track and index % card.fps == 0:
+                track.write(index // card.fps + 1)
             if index in halves:
                 whole = _drawn(card, halves[index])
                 frame = av.VideoFrame.from_image(whole).reformat(format="yuv420p")  # type: ignore[no-untyped-call]
@@ -66,6 +69,8 @@ def render(card: Card, clip: Path) -> None:
             frame.pts, frame.time_base = index, Fraction(1, card.fps)
             film.mux(stream.encode(frame))
         film.mux(stream.encode(None))
+        if track:
+            track.close()
     os.replace(unfinished, clip)
 
 
@@ -89,7 +94,7 @@ class _Strip:
         card, unit = self.card, self.card.unit
         now = self.empty.copy()
         pen = ImageDraw.Draw(now)
-        pen.text((self.left, 0), f"{index // card.fps:02d}:{index % card.fps:02d}", BRIGHT, _font(unit * 5 // 4))
+        pen.text((self.left, 0), f"{index // card.fps:02d}:{index % card.fps:02d}", BRIGHT, font(unit * 5 // 4))
         reached = self.left + (self.right - self.left) * (index + 1) // card.frames
         pen.rounded_rectangle((self.left, self.bar, reached, self.bar + unit // 2), unit // 4, BRIGHT)
         pixels = now.tobytes()
@@ -101,8 +106,9 @@ class _Strip:
 def _drawn(card: Card, half: int) -> Image.Image:
     """All of *card* that does not move, over the picture of its first (0) or second (1) half."""
     unit, width, height = card.unit, card.width, card.height
-    text, size = _fitted(_plain(card.prompt), width - 8 * unit, height - 15 * unit, unit)
-    block: dict[str, Any] = {"font": _font(size), "anchor": "mm", "align": "center", "spacing": size // 3}
+    words, name = drawable(card.prompt)
+    text, size = _fitted(words, name, width - 8 * unit, height - 15 * unit, unit)
+    block: dict[str, Any] = {"font": font(size, name), "anchor": "mm", "align": "center", "spacing": size // 3}
     middle = (width // 2, height // 2)
     image = _background(card, half)
     if card.pictures:
@@ -112,11 +118,11 @@ def _drawn(card: Card, half: int) -> Image.Image:
         _frost(image, (0, height - 5 * unit, width, height), unit)
     pen = ImageDraw.Draw(image)
     pen.multiline_text(middle, text, INK, **block)
-    pen.text((2 * unit, 3 * unit // 2), f"No. {card.number}", INK, _font(2 * unit))
+    pen.text((2 * unit, 3 * unit // 2), f"No. {card.number}", INK, font(2 * unit))
     right_side = f"{card.model}\n{width} x {height} · {card.seconds} s · {card.fps} fps"
     corner = (width - 2 * unit, 3 * unit // 2)
-    pen.multiline_text(corner, right_side, QUIET, _font(unit), anchor="ra", align="right")
-    pen.text((width - 2 * unit, height - 4 * unit), "pretend clip · cost nothing", QUIET, _font(unit), anchor="ra")
+    pen.multiline_text(corner, right_side, QUIET, font(unit), anchor="ra", align="right")
+    pen.text((width - 2 * unit, height - 4 * unit), "pretend clip · cost nothing", QUIET, font(unit), anchor="ra")
     return image
 
 
@@ -139,28 +145,17 @@ def _frost(image: Image.Image, box: tuple[float, float, float, float], unit: int
     image.paste(ImageEnhance.Brightness(glass).enhance(0.45), pane[:2])
 
 
-def _plain(prompt: str) -> str:
-    """The prompt in the letters that the built-in font has."""
-    text = unicodedata.normalize("NFKD", prompt.replace("ß", "ss").translate(str.maketrans("–—’“”", '--\'""')))
-    return "".join(letter for letter in text if not unicodedata.combining(letter)).encode("ascii", "replace").decode()
-
-
 def _colour(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
     red, green, blue = colorsys.hsv_to_rgb(hue % 1, saturation, value)
     return round(red * 255), round(green * 255), round(blue * 255)
 
 
-def _fitted(prompt: str, width: int, height: int, unit: int) -> tuple[str, int]:
+def _fitted(prompt: str, name: str | None, width: int, height: int, unit: int) -> tuple[str, int]:
     """The prompt, wrapped, and the largest size of type that it fits in; its end is left out where none is."""
     for size in range(3 * unit, unit * 3 // 4, -max(1, unit // 4)):
-        font, fitting = _font(size), height // (size * 3 // 2)
-        letter = font.getlength(prompt) / max(1, len(prompt))
+        drawn, fitting = font(size, name), height // (size * 3 // 2)
+        letter = drawn.getlength(prompt) / max(1, len(prompt))
         lines = textwrap.wrap(prompt, max(1, int(width / max(1, letter) * 0.95)))
-        if len(lines) <= fitting and all(font.getlength(line) <= width for line in lines):
+        if len(lines) <= fitting and all(drawn.getlength(line) <= width for line in lines):
             return "\n".join(lines), size
     return "\n".join([*lines[: fitting - 1], "..."] if len(lines) > fitting else lines), size
-
-
-@functools.lru_cache(maxsize=64)
-def _font(size: int) -> Font:
-    return ImageFont.load_default(size)

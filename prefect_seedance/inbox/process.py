@@ -17,7 +17,7 @@ from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
-from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.manifest import Manifest, words_of
 from prefect_seedance.production.names import slug
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
@@ -275,7 +275,9 @@ class InboxRun:
             manifest = Manifest.model_validate_json(await self.store.read(json.loads(latest)["manifest"]))
         except (Missing, ValueError, KeyError, TypeError):
             return None
-        same = [(shot.id, shot.key) for shot in manifest.shots] == [(s.id, s.key) for s in production.board.shots]
+        there = [words_of(manifest), *((shot.id, shot.key, words_of(shot)) for shot in manifest.shots)]
+        board = production.board
+        same = there == [board.words, *((shot.id, shot.key, shot.words) for shot in board.shots)]
         return manifest if same and manifest.status == "complete" else None
 
     async def _render(self, production: Production, in_flight: int) -> Manifest:

@@ -7,6 +7,7 @@ whatever is in them: which clip and take that is stands in the metadata.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,7 +86,12 @@ def ledger_unreadable(key: str, error: str) -> None:
 
 def asset_key(store: Store, path: str) -> str:
     """The name of *path* as a Prefect asset: a URI, with _ in the place of each character that Prefect refuses."""
-    return re.sub(r"[^\w./:~=+@,-]", "_", address_of(store, path))
+    return re.sub(r"[^\w./:~=+@,-]", _in_asset_key, address_of(store, path))
+
+
+def _in_asset_key(refused: re.Match[str]) -> str:
+    """Vowel signs of many scripts are no letters to `re`."""
+    return refused[0] if unicodedata.category(refused[0])[0] == "M" else "_"
 
 
 def production_made(manifest: Manifest, folder: str, store: Store) -> None:

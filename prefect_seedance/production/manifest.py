@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue
 
-from prefect_seedance.models import Frozen, Usd
+from prefect_seedance.models import Frozen, Usd, Words
 
 ShotStatus = Literal["stored", "running", "failed", "refused", "unclear", "lost", "blocked"]
 
@@ -35,6 +35,11 @@ class ShotResult(Frozen):
     cost_usd: Usd | None = None
     paid_this_run: bool = False
     error: str | None = None
+    notes: str | None = None
+    dialogue: str | None = None
+    camera: str | None = None
+    transition: str | None = None
+    metadata: dict[str, JsonValue] = Field({})
 
 
 class Manifest(Frozen):
@@ -51,5 +56,15 @@ class Manifest(Frozen):
     film: str | None = None
     timeline: str | None = None
     review: str | None = None
+    notes: str | None = None
+    dialogue: str | None = None
+    camera: str | None = None
+    transition: str | None = None
+    metadata: dict[str, JsonValue] = Field({})
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
+def words_of(told: ShotResult | Manifest) -> Words:
+    """What people wrote beside a shot or a board for one another."""
+    return Words(**{name: getattr(told, name) for name in Words.model_fields})

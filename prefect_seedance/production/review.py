@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from prefect_seedance.production.manifest import Manifest, ShotResult
+from prefect_seedance.production.manifest import Manifest, ShotResult, words_of
 from prefect_seedance.text import dollars
 
 DOWNLOADS = ("timeline.otio", "timeline.edl", "manifest.json")
@@ -75,6 +76,7 @@ def page(
         notes=notes,
         remedy_for=lambda shot: remedy_for(shot, store_url),
         cost_words=cost_words,
+        words_of=words_of,
     )  # fmt: skip
 
 
@@ -138,6 +140,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"dollars": dollars, "clock": _clock, "number": _number, "policy_hash": _policy_hash}
+    environment.filters["compact_json"] = lambda value: json.dumps(value, ensure_ascii=False)
     return environment
 
 

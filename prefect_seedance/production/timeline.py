@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from prefect_seedance.production.manifest import ShotResult
+from prefect_seedance.models import NO_WORDS, Words
+from prefect_seedance.production.manifest import ShotResult, words_of
 
 USUAL_SECONDS = 5.0
 """The length of a slate where it is not known how many seconds were asked for."""
+
+LONGEST_COMMENT = 66
+"""With what stands before it a line of an EDL has 80 characters at most, where old readers stop."""
 
 
 def otio(
@@ -26,6 +31,7 @@ def otio(
     *,
     wanted_seconds: Mapping[str, float] = {},
     models: Mapping[str, str] = {},
+    words: Words = NO_WORDS,
 ) -> str:
     """The timeline as OpenTimelineIO JSON: one video track, shot after shot, each with its provenance in its metadata.
 
@@ -43,7 +49,9 @@ def otio(
             children.append(_clip(shot.id, length, provenance, [], _media(url, length)))
     track = {"OTIO_SCHEMA": "Track.1", "name": "Shots", "kind": "Video", "children": children, **_plain()}
     stack = {"OTIO_SCHEMA": "Stack.1", "name": "tracks", "children": [track], **_plain()}
-    timeline = {"OTIO_SCHEMA": "Timeline.1", "name": title, "metadata": {}, "global_start_time": None, "tracks": stack}
+    written = {"prefect_seedance": words.written} if words.written else {}
+    timeline = {"OTIO_SCHEMA": "Timeline.1", "name": title, "metadata": written, "global_start_time": None}
+    timeline |= {"tracks": stack}
     return json.dumps(timeline, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -54,10 +62,12 @@ def edl(
     rate: float,
     *,
     wanted_seconds: Mapping[str, float] = {},
+    words: Words = NO_WORDS,
 ) -> str:
     """The timeline as a CMX 3600 EDL: one video track, cuts only, non-drop timecode at the nominal rate (24, 25, …)."""
     nominal = round(rate)
     lines = [f"TITLE: {_one_line(title)[:70]}", "FCM: NON-DROP FRAME", ""]
+    of_the_board = _comments(words)  # with the first event: readers stop at comments that belong to none
     position = 0
     for number, (shot, url) in enumerate(zip(shots, media_urls, strict=True), start=1):
         if url is None:
@@ -69,7 +79,8 @@ def edl(
             comments = [f"* FROM CLIP NAME: {url.rpartition('/')[2]}", f"* SOURCE FILE: {url}"]
         times = (0, frames, position, position + frames)
         timecodes = " ".join(_timecode(frame, nominal) for frame in times)
-        lines += [f"{number:03d}  {reel:<8} V     C        {timecodes}", *comments]
+        told = [*(of_the_board if number == 1 else []), *_comments(words_of(shot))]
+        lines += [f"{number:03d}  {reel:<8} V     C        {timecodes}", *comments, *told]
         position += frames
     return "\n".join(lines) + "\n"
 
@@ -82,7 +93,18 @@ def why_missing(shot: ShotResult) -> str:
 def _provenance(shot: ShotResult, prompt: str | None, model: str | None) -> dict[str, Any]:
     fields = {"job_id", "key", "cost_usd", "sha256", "status", "error", "take", "clip"}
     known = {"shot_id": shot.id, "prompt": prompt, "model": model, **shot.model_dump(mode="json", include=fields)}
-    return {"prefect_seedance": known}
+    return {"prefect_seedance": known | words_of(shot).written}
+
+
+def _comments(words: Words) -> list[str]:
+    """What people wrote, in lines that no reader of an EDL takes for one of its own."""
+    written = words.written
+    named = {**{name.upper(): value for name, value in written.items() if name != "metadata"}, **words.metadata}
+    lines = []
+    for name, value in named.items():
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        lines += textwrap.wrap(_one_line(f"{name}: {text}"), LONGEST_COMMENT)
+    return [f"* COMMENT: {line}" for line in lines]
 
 
 def _plain() -> dict[str, Any]:
@@ -152,4 +174,5 @@ def _timecode(frame: int, nominal: int) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
+    """*text* without line ends and marks that steer; the joiners inside Persian and Indic words are letters there."""
+    return " ".join("".join(mark if mark.isprintable() or mark in "\u200c\u200d" else " " for mark in text).split())

@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from prefect_seedance.errors import Missing
+from prefect_seedance.models import NO_WORDS, Words
 from prefect_seedance.production import review, timeline
 from prefect_seedance.production.at_hand import AtHand, in_a_bucket
 from prefect_seedance.production.manifest import Manifest, ShotResult
@@ -46,6 +47,7 @@ class Content:
     wanted_seconds: Mapping[str, float] = field(default_factory=dict)
     models: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    words: Words = NO_WORDS
     at_hand: AtHand = field(default_factory=AtHand, compare=False)
 
     @property
@@ -56,6 +58,7 @@ class Content:
             "title": self.title,
             "shots": [shot.model_dump(mode="json", exclude=of_the_run) for shot in self.shots],
             "said": [dict(self.prompts), dict(self.wanted_seconds), dict(self.models), list(self.notes)],
+            "words": self.words.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
@@ -82,8 +85,9 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     urls = [f"shots/{name}.mp4" if name in clips else None for name in names]
     rate = _common_rate(shots)
     wanted, models = content.wanted_seconds, content.models
-    otio = timeline.otio(title, shots, content.prompts, urls, rate, wanted_seconds=wanted, models=models)
-    edl = timeline.edl(title, shots, urls, rate, wanted_seconds=wanted)
+    words = content.words
+    otio = timeline.otio(title, shots, content.prompts, urls, rate, wanted_seconds=wanted, models=models, words=words)
+    edl = timeline.edl(title, shots, urls, rate, wanted_seconds=wanted, words=words)
     places = {"film": film, "timeline": f"{folder}/timeline.otio", "review": f"{folder}/index.html"}
     manifest = manifest_of(content).model_copy(update=places)
     page = review.page(
@@ -151,6 +155,7 @@ def manifest_of(content: Content) -> Manifest:
         spent_usd=content.spent_usd,
         reused_usd=content.reused_usd,
         shots=tuple(content.shots),
+        **dict(content.words),
     )
 
 

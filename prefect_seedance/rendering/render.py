@@ -207,6 +207,7 @@ def _content(board: Board, planned: Planned, run: BoardRun, notes: Sequence[str]
         models={shot: request.model for shot, request in requests.items()},
         notes=(*planned.warnings, *notes),
         at_hand=run.session.at_hand,
+        words=board.words,
     )
 
 

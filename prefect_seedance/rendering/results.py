@@ -42,6 +42,7 @@ def result_of(
             take=shot.take,
             estimated_usd=estimated_usd,
             error=error or held or "not submitted: the run was stopped before",
+            **dict(shot.words),
         )
     footage = record.footage
     return ShotResult(
@@ -65,4 +66,5 @@ def result_of(
         cost_usd=record.cost_usd,
         paid_this_run=claimed_here and is_paid(record),
         error=None if record.step is Step.STORED else (error or remedy(record)),
+        **dict(shot.words),
     )

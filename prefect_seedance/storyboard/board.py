@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
-from prefect_seedance.models import Problem, Request
+from prefect_seedance.models import NO_WORDS, Problem, Request, Words
 from prefect_seedance.sources.images import PictureSource
 
 MOST_SHOTS = 10_000
@@ -26,6 +26,7 @@ class BoardShot:
     image: PictureSource | None
     last_image: PictureSource | None
     problem: str | None = None
+    words: Words = NO_WORDS
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,4 @@ class Board:
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     file: str
+    words: Words = NO_WORDS

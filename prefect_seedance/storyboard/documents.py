@@ -200,8 +200,8 @@ def read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:
         for cells in reader:
             stripped = [cell.strip() for cell in cells]
             if not columns:
-                columns = tuple(stripped)
-                if "" in columns or len(set(columns)) < len(columns):
+                columns = tuple(heading or f"column {place}" for place, heading in enumerate(stripped, start=1))
+                if not any(stripped) or len(set(columns)) < len(columns):
                     raise Mistake(line, "each column needs a name of its own in the first line")
             elif any(stripped):
                 rows.append(_row(line, columns, stripped))

@@ -22,7 +22,6 @@ from prefect_seedance.storyboard.checks.storyboard import check
 from prefect_seedance.storyboard.documents import (
     MOST_BYTES,
     Mistake,
-    Node,
     Row,
     read_csv,
     read_json,
@@ -31,6 +30,7 @@ from prefect_seedance.storyboard.documents import (
     text_of,
 )
 from prefect_seedance.storyboard.schema import Defaults, Outline, ShotSpec, Storyboard, outline_of
+from prefect_seedance.storyboard.shot_list import read_shot_list
 from prefect_seedance.storyboard.texts import VARIABLE, title_of
 from prefect_seedance.text import printable
 
@@ -136,7 +136,7 @@ def unreadable(file: str, line: int | None, message: str) -> Outline:
 def _outline_of(text: str, file: str, name: str) -> Outline:
     match PurePosixPath(file).suffix.lower():
         case ".csv":
-            return _shot_list(text, name, PurePosixPath(file).stem)
+            return read_shot_list(text, name, PurePosixPath(file).stem)
         case ".json":
             tree, duplicates = read_json(text)
         case _:
@@ -146,25 +146,6 @@ def _outline_of(text: str, file: str, name: str) -> Outline:
     if not isinstance(tree.value, dict):
         raise Mistake(tree.line, "a storyboard is fields such as `title:` and `shots:`, not one text or list")
     return outline_of(tree, name, duplicates)
-
-
-def _shot_list(text: str, name: str, title: str) -> Outline:
-    """A CSV file with one shot per row; its columns are the fields of a shot, its name is the title."""
-    headings, rows = read_csv(text)
-    fields = {heading: heading.casefold().replace(" ", "_") for heading in headings}
-    known = list(ShotSpec.model_fields)
-    unknown = [printable(heading) for heading, field in fields.items() if field not in known]
-    missing = [field for field in ("id", "prompt") if field not in fields.values()]
-    if unknown or missing:
-        wrong = [f"column `{heading}` is unknown" for heading in unknown[:5]]
-        wrong += [f"column `{field}` is missing" for field in missing]
-        raise Mistake(1, f"{', '.join(wrong)}; the columns of a shot list are {', '.join(known)}")
-    shots = [
-        Node(row.line, {fields[heading]: Node(row.line, cell) for heading, cell in row.cells.items()}) for row in rows
-    ]
-    tree = Node(1, {"title": Node(1, title), "shots": Node(1, shots)})
-    mistakes = [(("shots", number), row.line, row.mistake) for number, row in enumerate(rows) if row.mistake]
-    return outline_of(tree, name, mistakes)
 
 
 async def _with_rows(outline: Outline, folder: Folder | None, path: str) -> list[Outline]:

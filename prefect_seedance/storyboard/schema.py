@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterable
+import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_core import ErrorDetails
 
 from prefect_seedance.models import Frozen, Problem
 from prefect_seedance.storyboard.documents import Loc, Node
+from prefect_seedance.storyboard.hints import near
+from prefect_seedance.storyboard.words import Camera, Dialogue, Metadata, Notes, Transition, set_aside
 from prefect_seedance.text import printable
+
+Id = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
+"""A name of a shot: the same however its letters are composed."""
 
 
 class Defaults(Frozen):
@@ -46,7 +50,7 @@ class Defaults(Frozen):
 class ShotSpec(Frozen):
     """One shot: what its clip shows, and how it begins."""
 
-    id: str = Field(
+    id: Id = Field(
         title="ID",
         description="A name of its own for the shot; later shots and file names use it.",
         examples=["arrival", "climb"],
@@ -65,7 +69,7 @@ class ShotSpec(Frozen):
         description="The picture it ends with, for models that take one.",
         examples=["references/harbour.png"],
     )
-    continue_from: str | None = Field(
+    continue_from: Id | None = Field(
         None,
         description="The id of the shot whose last frame is the first frame of this one.",
         examples=["arrival"],
@@ -85,6 +89,11 @@ class ShotSpec(Frozen):
     crop: bool | None = Field(
         None, description="Whether to crop its pictures, in the place of the default.", examples=[True]
     )
+    notes: Notes = None
+    dialogue: Dialogue = None
+    camera: Camera = None
+    transition: Transition = None
+    metadata: Metadata = Field({})
 
 
 class Storyboard(Frozen):
@@ -114,6 +123,11 @@ class Storyboard(Frozen):
         ge=1,
         description="How many shots may continue one another before the plan warns that the picture drifts.",
     )
+    notes: Notes = None
+    dialogue: Dialogue = None
+    camera: Camera = None
+    transition: Transition = None
+    metadata: Metadata = Field({})
     shots: tuple[ShotSpec, ...] = Field(
         description="The shots in the order of the film.",
         examples=[[{"id": "arrival", "prompt": "A keeper rows towards a lighthouse at dawn."}]],
@@ -152,6 +166,7 @@ def shot_name(shots: tuple[ShotSpec, ...], number: int) -> str:
 def outline_of(tree: Node, file: str, mistakes: Iterable[tuple[Loc, int, str]] = ()) -> Outline:
     """*tree* as a storyboard, with one problem for each field that is wrong and each of the *mistakes* of its text."""
     given = tree.plain()
+    aside = list(set_aside(given, Storyboard.model_fields, ShotSpec.model_fields))
     sentences: list[tuple[Loc, str]] = []
     try:
         board = Storyboard.model_validate(given)
@@ -167,7 +182,8 @@ def outline_of(tree: Node, file: str, mistakes: Iterable[tuple[Loc, int, str]] =
     problems = [outline.note(loc, sentence) for loc, sentence in sentences]
     for loc, line, sentence in mistakes:
         problems.append(outline.note(loc, sentence).model_copy(update={"line": line}))
-    return replace(outline, problems=tuple(problems))
+    warnings = [outline.note(loc, warning) for loc, warning in aside]
+    return replace(outline, problems=tuple(problems), warnings=tuple(warnings))
 
 
 def _mend(given: dict[str, Any], detail: ErrorDetails) -> None:
@@ -184,12 +200,6 @@ def _mend(given: dict[str, Any], detail: ErrorDetails) -> None:
         around[loc[-1]] = ""
     else:
         del around[loc[-1]]
-
-
-def near(word: str, known: Collection[str]) -> str:
-    """Which of the *known* names was meant; nothing where none comes near."""
-    found = difflib.get_close_matches(word[:80].casefold(), list(islice(known, 200)), 1)  # comparing all takes minutes
-    return f"; did you mean `{found[0]}`?" if found else ""
 
 
 def _sentence(detail: ErrorDetails) -> str:

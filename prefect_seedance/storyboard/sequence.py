@@ -20,6 +20,7 @@ from prefect_seedance.sources.images import AT_ONCE, Gallery
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.checks.pictures import picture_places
 from prefect_seedance.storyboard.checks.storyboard import check
+from prefect_seedance.storyboard.columns import Columns, columns_of
 from prefect_seedance.storyboard.documents import MOST_BYTES, Loc, Mistake, Node, Row, read_csv, text_of
 from prefect_seedance.storyboard.reading import Board, unreadable
 from prefect_seedance.storyboard.schema import Defaults, Outline, ShotSpec, Storyboard, outline_of
@@ -27,7 +28,7 @@ from prefect_seedance.storyboard.sequence_files import Found, find_pictures, ids
 from prefect_seedance.storyboard.texts import id_problem, text_problem, unset
 from prefect_seedance.text import printable, without_credentials
 
-COLUMNS = ("image", "prompt", "id", "duration", "take")
+COLUMNS = ("image", "prompt", "id", "duration", "take", "notes", "dialogue", "camera", "transition")
 SYNONYMS = {"file": "image", "path": "image"}
 MOST_PROMPT_BYTES = 100_000
 
@@ -84,18 +85,12 @@ async def _read(location: str, common: str, store: Store | None) -> tuple[Folder
 
 def _from_rows(text: str, location: str, title: str, common: str) -> Outline:
     headings, rows = read_csv(text)
-    folded = {heading: heading.casefold().replace(" ", "_") for heading in headings}
-    fields = {heading: SYNONYMS.get(name, name) for heading, name in folded.items()}
-    unknown = [f"column `{printable(heading)}` is unknown" for heading, field in fields.items() if field not in COLUMNS]
-    if "image" not in fields.values():
-        unknown.append("column `image` is missing")
-    if unknown:
-        raise Mistake(1, f"{', '.join(unknown[:5])}; the columns of an image list are {', '.join(COLUMNS)}")
-    cells = [{fields[heading]: cell for heading, cell in row.cells.items()} for row in rows]
+    columns = columns_of(headings, COLUMNS, ("image",), "an image list", SYNONYMS)
+    cells = [columns.cells(row) for row in rows]
     taken = [row["id"] for row in cells if "id" in row]
     made = iter(ids_of([row.get("image", "row") for row in cells if "id" not in row], taken))
     shots = [
-        _node(row, {"id": cell["id"] if "id" in cell else next(made), **cell}, common)
+        _node(row, {"id": cell["id"] if "id" in cell else next(made), **cell}, columns, common)
         for row, cell in zip(rows, cells, strict=True)
     ]
     mistakes: list[tuple[Loc, int, str]] = [
@@ -107,12 +102,12 @@ def _from_rows(text: str, location: str, title: str, common: str) -> Outline:
         if "image" not in cells[number]
     ]
     tree = Node(1, {"title": Node(1, title), "shots": Node(1, shots)})
-    return outline_of(tree, location, mistakes)
+    outline = outline_of(tree, location, mistakes)
+    return replace(outline, warnings=(*columns.warnings(location), *outline.warnings))
 
 
-def _node(row: Row, cells: Mapping[str, str], common: str) -> Node:
-    filled = {**cells, "prompt": _prompt(cells.get("prompt", ""), common)}
-    return Node(row.line, {field: Node(row.line, cell) for field, cell in filled.items()})
+def _node(row: Row, cells: Mapping[str, str], columns: Columns, common: str) -> Node:
+    return columns.node(row, {**cells, "prompt": _prompt(cells.get("prompt", ""), common)})
 
 
 def _prompt(own: str, common: str) -> str:

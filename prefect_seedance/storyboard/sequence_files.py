@@ -62,7 +62,7 @@ def ids_of(pictures: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     for number, picture in enumerate(pictures, start=1):
         path = PurePosixPath(picture.partition("?")[0].rpartition("://")[2])
         whole = "-".join(path.parts)
-        tries = [_as_id(name) for name in (path.stem, whole.removesuffix(path.suffix), whole)]
+        tries = [safe_id(name) for name in (path.stem, whole.removesuffix(path.suffix), whole)]
         tries.append(f"{tries[0][: LONGEST_ID - 6]}-{number}")
         chosen = next((one for one in tries if file_name(one) not in used), tries[-1])
         used.add(file_name(chosen))
@@ -70,7 +70,8 @@ def ids_of(pictures: Iterable[str], taken: Iterable[str] = ()) -> list[str]:
     return ids
 
 
-def _as_id(name: str) -> str:
+def safe_id(name: str) -> str:
+    """*name* as the id of a shot: short, and with dashes for what no file name may hold."""
     marks = "".join(mark if mark in " -_." or not id_problem(mark) else "-" for mark in name)
     cut = marks[:LONGEST_ID]
     while len(cut.encode()) > 3 * LONGEST_ID:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
-from prefect_seedance.text import printable
+from prefect_seedance.text import UNSEEN, file_words, printable
 
 LONGEST_PROMPT = 20_000
 LONGEST_FILLED = 100_000
@@ -25,10 +25,10 @@ FLAG = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+JOINERS = dict.fromkeys(map(ord, "\u200c\u200d\u00b7\u30fb\u2019\u05f3\u05f4"))
+"""What stands inside words of some scripts: joiners, middle dots, the apostrophe, geresh and gershayim."""
 LONG_DASHES = dict.fromkeys(map(ord, "–―⸺⸻─━"), "—")
 SHORT_DASHES = dict.fromkeys(map(ord, "−⁃˗"), "-")
-UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\U000e0000-\U000e0fff]")
-"""Marks without width that are neither format characters nor blanks."""
 
 
 def filled(text: str, variables: Mapping[str, str]) -> str:
@@ -89,7 +89,8 @@ def id_problem(name: str) -> str | None:
         return f"the id `{printable(name, 30)}` is too long for a file name; shorten it to {LONGEST_ID} characters"
     if name.replace("-", "").replace("_", "").isalnum():
         return None
-    if all(_is_letter(mark) or mark in " -_." for mark in name) and not {name[0], name[-1]} & {" ", "."}:
+    seen = name.translate(JOINERS)
+    if seen and all(_is_letter(mark) or mark in " -_." for mark in seen) and not {seen[0], seen[-1]} & {" ", "."}:
         return None
     return (
         f"the id `{printable(name)}` can't be a file name; use letters, digits, and inside it spaces, dashes and dots"
@@ -98,10 +99,7 @@ def id_problem(name: str) -> str | None:
 
 def file_name(name: str) -> str:
     """What is left of an id in the name of a file: equal for "Dusk 1" and "dusk-1"."""
-    folded = unicodedata.normalize("NFKD", name.casefold())
-    if any(mark.isalnum() and not mark.isascii() for mark in folded):
-        return unicodedata.normalize("NFC", folded)
-    return "-".join(re.findall("[a-z0-9]+", folded)) or name
+    return file_words(name) or name
 
 
 def _is_letter(mark: str) -> bool:

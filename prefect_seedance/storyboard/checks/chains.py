@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from prefect_seedance.storyboard.chains import Before, circles, in_order, waiting_for
 from prefect_seedance.storyboard.checks.findings import Findings
-from prefect_seedance.storyboard.schema import near, shot_name
+from prefect_seedance.storyboard.hints import near
+from prefect_seedance.storyboard.schema import shot_name
 from prefect_seedance.text import printable
 
 

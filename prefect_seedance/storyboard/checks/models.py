@@ -7,7 +7,7 @@ from typing import Any
 from prefect_seedance.catalog.endpoints import Catalog, Model
 from prefect_seedance.catalog.options import PROBLEMS_OF, first_offered
 from prefect_seedance.storyboard.checks.findings import Findings
-from prefect_seedance.storyboard.schema import near
+from prefect_seedance.storyboard.hints import near
 from prefect_seedance.text import printable
 
 

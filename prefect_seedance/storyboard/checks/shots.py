@@ -19,6 +19,7 @@ from prefect_seedance.storyboard.checks.models import model_of, value_of
 from prefect_seedance.storyboard.checks.pictures import Pictures, check_crop, check_frames_taken, picture_of
 from prefect_seedance.storyboard.checks.texts import check_ids, check_text
 from prefect_seedance.storyboard.texts import LONGEST_PROMPT, filled, joined
+from prefect_seedance.storyboard.words import words_of
 
 
 def check_shots(found: Findings, catalog: Catalog, pictures: Pictures) -> tuple[BoardShot, ...]:
@@ -59,6 +60,7 @@ def _shot(number: int, style: str, found: Findings, catalog: Catalog, pictures: 
         continue_from=spec.continue_from,
         image=picture_of("image", number, found, pictures),
         last_image=picture_of("last_image", number, found, pictures),
+        words=words_of(spec, outline.board.variables),
     )
     if not (model := model_of(number, found, catalog)):
         return shot

@@ -12,6 +12,7 @@ from prefect_seedance.storyboard.checks.shots import check_shots
 from prefect_seedance.storyboard.checks.texts import check_text, check_title, check_variables
 from prefect_seedance.storyboard.schema import Outline
 from prefect_seedance.storyboard.texts import title_of
+from prefect_seedance.storyboard.words import words_of
 
 
 def check(outline: Outline, catalog: Catalog, pictures: Pictures) -> Board:
@@ -28,7 +29,8 @@ def check(outline: Outline, catalog: Catalog, pictures: Pictures) -> Board:
     shots = check_shots(found, catalog, pictures) if len(outline.board.shots) <= MOST_SHOTS else ()
     title = title_of(outline.board.title, outline.board.variables)
     problems, warnings = (_by_place(some, outline.file) for some in (found.problems, found.warnings))
-    return Board(title, shots, problems, warnings, outline.file)
+    words = words_of(outline.board, outline.board.variables)
+    return Board(title, shots, problems, warnings, outline.file, words)
 
 
 def _check_number_of_shots(found: Findings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.documents import Loc
-from prefect_seedance.storyboard.schema import near
+from prefect_seedance.storyboard.hints import near
 from prefect_seedance.storyboard.texts import (
     LONGEST_TITLE,
     VARIABLE,

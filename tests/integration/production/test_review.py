@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -15,6 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from prefect_seedance.models import Words
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 from tests.support.boards import keep_clip, key_for, leave, without_clip
@@ -98,28 +101,60 @@ async def leave_partial(store: Store) -> str:
     return folder
 
 
-@pytest.fixture(scope="module")
-def on_disk(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The address of a page on disk, in a folder that was moved away from its store."""
+SAID = Words(
+    notes=f"需要雾。{EVIL}", dialogue="الحارس: اقتربنا.\nمساعد: نعم.", metadata={"场景": "12", "tags": ["夜", EVIL]}
+)
+
+
+async def leave_in_many_scripts(store: Store) -> str:
+    """A Chinese board with a shot in Arabic, one in Hindi, and words for people."""
+    ids = ("到达", "المنارة القديمة", "कि 登る")
+    shots = [(await keep_clip(store, name)).model_copy(update=dict(SAID)) for name in ids]
+    _, folder = await leave(store, shots, title="灯塔：第一集", words=SAID)
+    return folder
+
+
+Leave = Callable[[Store], Coroutine[Any, Any, str]]
+
+
+def address_on_disk(leave_one: Leave, tmp_path_factory: pytest.TempPathFactory) -> str:
     store = open_store(tmp_path_factory.mktemp("store"))
-    folder = asyncio.run(leave_partial(store))
+    folder = asyncio.run(leave_one(store))
     moved = shutil.move(Path(store.url) / folder, tmp_path_factory.mktemp("moved") / "production")
     return (Path(moved) / "index.html").as_uri()
 
 
-@pytest.fixture(scope="module")
-def in_a_bucket(s3_server: RunningS3) -> str:
-    """The address of a page in a private bucket."""
-
+def address_in_a_bucket(leave_one: Leave, s3_server: RunningS3) -> str:
     async def link() -> str:
         url = f"s3://{s3_server.new_bucket()}/films"
         store = open_store(url, key="k", secret="s", endpoint_url=s3_server.endpoint_url, region="us-east-1")
-        address = await store.link(f"{await leave_partial(store)}/index.html", 600)
+        address = await store.link(f"{await leave_one(store)}/index.html", 600)
         await store.aclose()
         assert address is not None
         return address
 
     return asyncio.run(link())
+
+
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a page on disk, in a folder that was moved away from its store."""
+    return address_on_disk(leave_partial, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def in_a_bucket(s3_server: RunningS3) -> str:
+    """The address of a page in a private bucket."""
+    return address_in_a_bucket(leave_partial, s3_server)
+
+
+@pytest.fixture(scope="module", params=["disk", "bucket"])
+def in_many_scripts(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, s3_server: RunningS3
+) -> str:
+    if request.param == "disk":
+        return address_on_disk(leave_in_many_scripts, tmp_path_factory)
+    return address_in_a_bucket(leave_in_many_scripts, s3_server)
 
 
 @pytest.fixture(params=["on_disk", "in_a_bucket"])
@@ -138,6 +173,22 @@ def test_film_and_every_shot_play_and_nothing_is_logged(browser: webdriver.Chrom
     pictures = browser.execute_script("return [...document.images].map(image => image.naturalWidth > 0)")
     assert pictures == [True, True]
     assert browser.get_log("browser") == []
+
+
+def test_a_page_in_any_script_plays_and_says_what_people_wrote(browser: webdriver.Chrome, in_many_scripts: str) -> None:
+    browser.get(in_many_scripts)
+    videos = browser.find_elements(By.TAG_NAME, "video")
+    assert [browser.execute_async_script(PLAY, video) for video in videos] == ["plays"] * 4
+    assert [shot.text for shot in browser.find_elements(By.TAG_NAME, "h3")] == ["到达", "المنارة القديمة", "कि 登る"]
+    told = [one.text for one in browser.find_elements(By.CSS_SELECTOR, ".shot:first-child .words dd")][:4]
+    assert told == [SAID.dialogue, SAID.notes, "12", json.dumps(["夜", EVIL], ensure_ascii=False)]
+    assert len(browser.find_elements(By.CSS_SELECTOR, ".board .words dd")) == 4
+    browser.execute_script("document.querySelector('.strip li:nth-child(2) a').click()")
+    assert browser.execute_script("return document.querySelector('.shot:target h3').textContent") == "المنارة القديمة"
+    assert browser.execute_script(CONTRAST) == []
+    assert browser.get_log("browser") == []
+    look(browser, width=320)
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 320
 
 
 def test_one_video_plays_at_a_time(browser: webdriver.Chrome, on_disk: str) -> None:

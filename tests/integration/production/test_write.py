@@ -12,13 +12,12 @@ from typing import Any
 import httpx
 import opentimelineio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from prefect_seedance.errors import StoreUnavailable
-from prefect_seedance.production.manifest import Manifest
-from prefect_seedance.production.names import shot_names, slug
+from prefect_seedance.models import Words
+from prefect_seedance.production.manifest import Manifest, words_of
+from prefect_seedance.production.names import shot_names
 from prefect_seedance.production.pictures import assemble_film
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.local import LocalStore
@@ -222,25 +221,44 @@ def test_names_say_place_and_shot() -> None:
     assert shot_names(board)[::99] == ["001-shot-0", "100-shot-99"]
 
 
-@pytest.mark.parametrize(
-    ("title", "folder"),
-    [
-        ("The lighthouse", "the-lighthouse"),
-        ("  Über den Wolken!  ", "uber-den-wolken"),
-        ("../../etc/passwd", "etc-passwd"),
-        ("Straße", "strasse"),
-        ("灯塔", "untitled-c499ec"),
-        ("…", "untitled-b49358"),
-    ],
-)
-def test_a_title_becomes_a_folder(title: str, folder: str) -> None:
-    assert slug(title) == folder
+async def test_titles_and_ids_in_any_script_are_kept_in_every_path(either_store: Store) -> None:
+    shots = [await keep_clip(either_store, "到达"), await keep_clip(either_store, "المنارة القديمة")]
+    manifest, folder = await leave(either_store, shots, title="灯塔：第一集")
+
+    assert folder.startswith("productions/灯塔-第一集/")
+    assert await either_store.names("productions") == ["灯塔-第一集"]
+    assert await either_store.names(f"{folder}/shots") == ["01-到达.mp4", "02-المنارة-القديمة.mp4"]
+    assert await either_store.names(f"{folder}/posters") == ["01-到达.jpg", "02-المنارة-القديمة.jpg"]
+    assert await manifest_at(either_store, folder) == manifest
+    otio = opentimelineio.adapters.read_from_string((await either_store.read(f"{folder}/timeline.otio")).decode())
+    assert [(clip.name, clip.media_reference.target_url) for clip in otio.video_tracks()[0]] == [
+        ("到达", "shots/01-到达.mp4"),
+        ("المنارة القديمة", "shots/02-المنارة-القديمة.mp4"),
+    ]
+    assert "* FROM CLIP NAME: 01-到达.mp4" in (await either_store.read(f"{folder}/timeline.edl")).decode()
 
 
-def test_titles_in_another_script_do_not_share_a_folder() -> None:
-    assert slug("灯塔") != slug("大海")
+async def test_words_for_people_reach_the_manifest_and_a_change_of_them_the_next_production(store: Store) -> None:
+    said = Words(notes="Ask Ann.", metadata={"scene": 12, "标签": ["夜"]})
+    arrival = await keep_clip(store, "arrival")
+    told = arrival.model_copy(update={"dialogue": "KEEPER: Nearly there."})
+    manifest, folder = await leave(store, [told], words=said)
+    document = json.loads(await store.read(f"{folder}/manifest.json"))
+    assert (document["notes"], document["metadata"]) == ("Ask Ann.", {"scene": 12, "标签": ["夜"]})
+    assert document["shots"][0]["dialogue"] == "KEEPER: Nearly there."
+    assert words_of(manifest) == said
+
+    _, same = await leave(store, [told], words=said)
+    assert same == folder
+    for changed in ({"shots": [arrival], "words": said}, {"shots": [told], "words": Words()}):
+        _, other = await leave(store, **changed)  # type: ignore[arg-type]
+        assert other != folder
 
 
-@given(st.text())
-def test_no_title_leaves_its_folder(title: str) -> None:
-    assert re.fullmatch("[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?", slug(title))
+async def test_a_manifest_without_words_is_read_as_before(store: Store) -> None:
+    _, folder = await leave(store, [await keep_clip(store, "arrival")])
+    document = json.loads(await store.read(f"{folder}/manifest.json"))
+    for one in (document, *document["shots"]):
+        for name in Words.model_fields:
+            del one[name]
+    assert words_of(Manifest.model_validate(document)) == Words()

@@ -9,6 +9,7 @@ import pytest
 from opentimelineio.opentime import RationalTime
 from opentimelineio.schema import ExternalReference, MissingReference, Timeline
 
+from prefect_seedance.models import Words
 from prefect_seedance.production import timeline
 from prefect_seedance.production.manifest import ShotResult
 
@@ -168,3 +169,48 @@ def test_a_title_or_error_of_many_lines_can_not_forge_an_event() -> None:
     edl = timeline.edl(evil, [missing("climb", error=evil), shot("a")], [None, "a.mp4"], 24)
     assert len(events(edl)) == 2
     assert len(opentimelineio.adapters.read_from_string(edl, "cmx_3600", rate=24).video_tracks()[0]) == 2
+
+
+SAID = Words(notes="Bring fog.\nAsk Ann.", dialogue="守灯人：到了。", metadata={"scene": 12, "tags": ["x", "灯"]})
+
+
+def test_what_people_wrote_stands_in_the_timeline() -> None:
+    board = [shot("arrival", **SAID.model_dump()), missing("climb")]
+    read = as_otio(board, ["shots/01-arrival.mp4", None], words=Words(notes="For the festival."))
+    assert dict(read.metadata["prefect_seedance"]) == {"notes": "For the festival."}
+    told = read.video_tracks()[0][0].metadata["prefect_seedance"]
+    assert (told["notes"], told["dialogue"]) == ("Bring fog.\nAsk Ann.", "守灯人：到了。")
+    assert (told["metadata"]["scene"], list(told["metadata"]["tags"])) == (12, ["x", "灯"])
+    assert "notes" not in read.video_tracks()[0][1].metadata["prefect_seedance"]
+
+
+def test_what_people_wrote_stands_in_comments_of_the_edl() -> None:
+    board = [shot("arrival", **SAID.model_dump()), shot("lamp", notes="long " * 40)]
+    edl = as_edl(board, ["shots/01-到达.mp4", "shots/02-lamp.mp4"], words=Words(camera="35mm"))
+    assert [line for line in edl.splitlines() if line.startswith("* COMMENT")][:5] == [
+        "* COMMENT: CAMERA: 35mm",
+        "* COMMENT: NOTES: Bring fog. Ask Ann.",
+        "* COMMENT: DIALOGUE: 守灯人：到了。",
+        "* COMMENT: scene: 12",
+        '* COMMENT: tags: ["x", "灯"]',
+    ]
+    assert max(map(len, edl.splitlines())) <= 80
+    track = opentimelineio.adapters.read_from_string(edl, "cmx_3600", rate=24).video_tracks()[0]
+    assert [item.name for item in track] == ["01-到达.mp4", "02-lamp.mp4"]
+
+
+def test_no_letter_is_lost_in_an_edl_and_no_mark_steers_it() -> None:
+    edl = timeline.edl("\u202eمی\u200cخواهم\u202c 灯塔", [shot("a", camera="क्\u200dष")], ["a.mp4"], 24)
+    assert edl.splitlines()[0] == "TITLE: می\u200cخواهم 灯塔"
+    assert "* COMMENT: CAMERA: क्\u200dष" in edl
+
+
+def test_words_for_people_can_not_forge_a_line_of_the_edl() -> None:
+    evil = "x\n002  FAKE     V     C        00:00:00:00 00:00:01:00 00:00:00:00 00:00:01:00\n* SOURCE FILE: /etc/passwd"
+    board = [shot("a", notes=evil, metadata={evil: evil, "FROM CLIP NAME": "b.mp4"})]
+    edl = as_edl(board, ["a.mp4"], words=Words(notes=evil))
+    assert len(events(edl)) == 1
+    assert [line for line in edl.splitlines() if line.startswith(("* SOURCE", "* FROM"))] == [
+        "* FROM CLIP NAME: a.mp4",
+        "* SOURCE FILE: a.mp4",
+    ]

@@ -75,13 +75,12 @@ MISTAKES = {
     ),
     "unknown fields at every level": (
         "title: Film\nstlye: x\ndefaults: {szie: 1x1}\nshots:\n"
-        "  - id: a\n    prompt: A boat.\n    promt: x\n    zoom: 2\n",
+        "  - id: a\n    prompt: A boat.\n    promt: x\n    takes: 2\n",
         [
             "board.yaml:2: field `stlye` is unknown; did you mean `style`?",
             "board.yaml:3: field `szie` is unknown; did you mean `size`?",
             "board.yaml:7: shot a: field `promt` is unknown; did you mean `prompt`?",
-            "board.yaml:8: shot a: field `zoom` is unknown; known are id, prompt, image, last_image, continue_from, "
-            "take, model, size, duration, fps, crop",
+            "board.yaml:8: shot a: field `takes` is unknown; did you mean `take`?",
         ],
     ),
     "a field twice": (

@@ -82,7 +82,8 @@ async def test_a_list_names_picture_prompt_id_duration_and_take(frames: Path) ->
     ("text", "messages"),
     [
         ("img,promt\n", ["list.csv:1: column `img` is unknown, column `promt` is unknown, column `image` is missing; "
-                         "the columns of an image list are image, prompt, id, duration, take"]),
+                         "the columns of an image list are image, prompt, id, duration, take, notes, dialogue, camera, "
+                         "transition"]),
         ("image\n", ["list.csv: there are no pictures; name a folder, a pattern or a list with more"]),
         ("", ["list.csv:1: the file is empty; its first line names the columns"]),
         ("image,duration,take,id\nframes/img1.png,99,0,a\n,,,b\nframes/no.png,5 s,,a/b\nx,,,,,y\n../x.png,,,\n", [

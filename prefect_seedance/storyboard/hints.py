@@ -1,0 +1,33 @@
+"""Which of the names that we know somebody meant by one that we don't."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+from itertools import islice
+
+NEAR = 0.75
+"""How much of two words must agree: szie is size, but notes is not shots and transition is not duration."""
+
+MEANT = {
+    **dict.fromkeys(("seconds", "secs", "length", "durationseconds", "durationsec", "durations"), "duration"),
+    **dict.fromkeys(("ratio", "aspectratio", "resolution", "dimensions"), "size"),
+    **dict.fromkeys(("framerate", "framespersecond"), "fps"),
+    **dict.fromkeys(("firstframe", "startframe", "startimage", "firstimage", "imageurl"), "image"),
+    **dict.fromkeys(("lastframe", "endframe", "endimage"), "last_image"),
+}
+"""What others call our fields. Taken for a remark, one of them would pay for another clip than was meant."""
+
+
+def near(word: str, known: Collection[str]) -> str:
+    """Which of the *known* names was meant; nothing where none comes near."""
+    some = list(islice(known, 200))  # comparing all takes minutes
+    found = [name for name in some if plain(name) == plain(word)]
+    found += [field for field in (MEANT.get(plain(word)),) if field in some]
+    found += difflib.get_close_matches(word[:80].casefold(), some, 1, NEAR)
+    return f"; did you mean `{found[0]}`?" if found else ""
+
+
+def plain(name: str) -> str:
+    """*name* without what people part words with: `Aspect Ratio`, `aspect_ratio` and `aspectRatio` are one."""
+    return "".join(mark for mark in name[:80].casefold() if mark.isalnum())

@@ -1,0 +1,106 @@
+"""Shot lists: a table with one shot per row, with our own columns or with those that film people export.
+
+A film crew's list has no id and no prompt: the id comes from scene and shot, the prompt from the description. Size,
+angle, movement, lens and gear are told together as `camera`, which is for people: the prompt stays what was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from prefect_seedance.models import Problem
+from prefect_seedance.storyboard.columns import Columns, columns_of, field_name
+from prefect_seedance.storyboard.documents import Node, Row, read_csv
+from prefect_seedance.storyboard.schema import Outline, ShotSpec, outline_of
+from prefect_seedance.storyboard.sequence_files import safe_id
+from prefect_seedance.storyboard.texts import LONGEST_ID, file_name
+from prefect_seedance.storyboard.words import MOST_NAMED
+
+FIELDS = [name for name in ShotSpec.model_fields if name != "metadata"]
+SCENE, SHOT = ("scene", "scene_#", "scene_no.", "scene_number"), ("shot", "shot_#", "shot_no.", "shot_number", "#")
+CAMERA = (
+    *("shot_size", "framing", "shot_type", "type", "angle", "camera_angle", "movement", "camera_movement", "move"),
+    *("camera_move", "lens", "equipment", "rig"),
+)
+"""The columns that are told as `camera`, in this order."""
+SYNONYMS = {
+    **dict.fromkeys(("description", "shot_description", "action", "action/description", "visual"), "prompt"),
+    **dict.fromkeys(("note", "comments", "comment", "remarks"), "notes"),
+    **dict.fromkeys(("dialog", "line", "lines", "action/dialogue"), "dialogue"),
+    **dict.fromkeys(("seconds", "length"), "duration"),
+}
+
+
+def read_shot_list(text: str, file: str, title: str) -> Outline:
+    """The shots of the table *text*, as the board *title*; raises `Mistake` where its columns are no shot list's."""
+    headings, rows = read_csv(text)
+    named = {field_name(heading): heading for heading in reversed(headings)}
+    numbers = [] if "id" in named else [_first(SCENE, named), _first(SHOT, named)]
+    camera = _camera(named, rows)
+    needed = ("prompt",) if any(numbers) else ("id", "prompt")
+    unsorted = [heading for heading in headings if heading not in {*numbers, *camera}]
+    columns = columns_of(unsorted, FIELDS, needed, "a shot list", SYNONYMS)
+    headings_between = [bool(any(numbers)) and _is_heading(row, columns) for row in rows]
+    left_out = [row.line for row, heading in zip(rows, headings_between, strict=True) if heading]
+    rows = [row for row, heading in zip(rows, headings_between, strict=True) if not heading]
+    ids = _ids(rows, *numbers) if any(numbers) else [None] * len(rows)
+    shots = []
+    for row, name in zip(rows, ids, strict=True):
+        told = ", ".join(row.cells[heading] for heading in camera if heading in row.cells)
+        made = {"id": name, "camera": told}
+        cells = {field: cell for field, cell in made.items() if cell} | columns.cells(row)
+        shots.append(columns.node(row, cells, [heading for heading in numbers if heading]))
+    mistakes = [(("shots", number), row.line, row.mistake) for number, row in enumerate(rows) if row.mistake]
+    outline = outline_of(Node(1, {"title": Node(1, title), "shots": Node(1, shots)}), file, mistakes)
+    warnings = [*columns.warnings(file), *_without_headings(file, left_out), *outline.warnings]
+    return replace(outline, warnings=tuple(warnings))
+
+
+def _first(names: Iterable[str], named: Mapping[str, str]) -> str:
+    return next((named[name] for name in names if name in named), "")
+
+
+def _camera(named: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
+    """The headings of what is told as `camera`, with a size that has no digit: WS and CU are sizes of the picture."""
+    sizes = [row.cells.get(named["size"], "") for row in rows] if "size" in named else []
+    film_size = any(sizes) and not any(mark.isdigit() for size in sizes for mark in size)
+    names = ("camera", *(["size"] if film_size else []), *CAMERA)
+    return [named[name] for name in names if name in named]
+
+
+def _is_heading(row: Row, columns: Columns) -> bool:
+    """Whether the row has one cell only, and that is not what a shot shows: `Kitchen, night` above its shots."""
+    return len(row.cells) == 1 and "prompt" not in columns.cells(row)
+
+
+def _without_headings(file: str, lines: Sequence[int]) -> Iterator[Problem]:
+    if lines:
+        shown = ", ".join(map(str, lines[:MOST_NAMED])) + (", …" if len(lines) > MOST_NAMED else "")
+        message = f"rows that are headings and not shots are left out, on lines {shown}"
+        yield Problem(file=file, line=lines[0], message=message)
+
+
+def _ids(rows: Sequence[Row], scene: str, shot: str) -> list[str]:
+    """A name for each row, as crews say it: scene 12 with shot A is 12A, with shot 1 it is 12-1.
+
+    A scene that is not repeated in each row is that of the row above. A name that is there already gets a number.
+    """
+    ids: list[str] = []
+    used: set[str] = set()
+    counts: dict[str, int] = {}
+    current = ""
+    for number, row in enumerate(rows, start=1):
+        current = row.cells.get(scene, current)
+        own = row.cells.get(shot, "")
+        if not (own.startswith(current) and own.removeprefix(current)[:1].isalpha()):
+            own = f"{current}{'-' if own[:1].isdigit() else ''}{own}"
+        whole = safe_id(own) if own else f"shot-{number}"
+        name, again = whole, counts.get(whole, 1)
+        while file_name(name) in used:
+            again += 1
+            name = f"{whole[: LONGEST_ID - 6]}-{again}"
+        counts[whole] = again
+        used.add(file_name(name))
+        ids.append(name)
+    return ids

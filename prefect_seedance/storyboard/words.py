@@ -1,0 +1,104 @@
+"""What people write beside a shot for one another, and what becomes of fields that nobody knows.
+
+Nothing of it is sent or counts in a key. A field that comes near to one of ours is a slip of the pen and stays where it
+is, to be refused; any other one was meant for people, and is kept as metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, WithJsonSchema
+
+from prefect_seedance.models import NO_WORDS, Words
+from prefect_seedance.storyboard.documents import Loc
+from prefect_seedance.storyboard.hints import near
+from prefect_seedance.storyboard.texts import filled
+from prefect_seedance.text import printable
+
+MOST_NAMED = 8
+"""Fields that one warning names."""
+MOST_COMPARED = 1_000
+"""Different unknown fields that are looked at for slips of the pen; nobody writes more, and comparing takes time."""
+
+
+def as_text(written: Any) -> Any:
+    """Lines for lists, `name: text` for fields: dialogue is often written as a list of who says what."""
+    if isinstance(written, Mapping):
+        return "\n".join(name if value is None else f"{name}: {as_text(value)}" for name, value in written.items())
+    if isinstance(written, list | tuple):
+        return "\n".join(str(as_text(value)) for value in written if value is not None)
+    return str(written) if isinstance(written, bool | int | float) else written
+
+
+Written = str | list[Any] | dict[str, Any] | None
+Said = Annotated[str | None, BeforeValidator(as_text, json_schema_input_type=Written)]
+Notes = Annotated[Said, Field(description="For people: shown with the clip, never sent, no part of the key.")]
+Dialogue = Annotated[
+    Said, Field(description="Who says what, as text, a list or names with their lines; shown, never sent.")
+]
+Camera = Annotated[Said, Field(description="Size, angle and movement as a crew writes them; shown, never sent.")]
+Transition = Annotated[
+    Said, Field(description="How the editor goes on from here, such as a dissolve; shown, never sent.")
+]
+Metadata = Annotated[
+    dict[str, Annotated[JsonValue, WithJsonSchema({})]],
+    BeforeValidator(lambda given: {} if given is None else given),
+    Field(description="Anything else, by name: scene, location, status; it reaches manifest and timeline as it is."),
+]
+
+
+def words_of(spec: BaseModel, variables: Mapping[str, str]) -> Words:
+    """What is written beside *spec* for people, with its variables filled."""
+    told = {name: value for name in Words.model_fields if (value := getattr(spec, name))}
+    if not told:
+        return NO_WORDS
+    return Words(**{name: filled(text, variables) if isinstance(text, str) else text for name, text in told.items()})
+
+
+def set_aside(given: Any, known: Collection[str], known_of_shots: Collection[str]) -> Iterator[tuple[Loc, str]]:
+    """Move what nobody knows in a board and its shots to their metadata; yields a warning where a field first stands.
+
+    Takes *given* as it was written, right or wrong, and changes it in place.
+    """
+    if not isinstance(given, dict):
+        return
+    yield from _set_aside([((), given)], known)
+    shots = given.get("shots")
+    if isinstance(shots, list):
+        yield from _set_aside(((("shots", number), shot) for number, shot in enumerate(shots)), known_of_shots)
+
+
+def _set_aside(places: Iterable[tuple[Loc, Any]], known: Collection[str]) -> Iterator[tuple[Loc, str]]:
+    meant: dict[str, str] = {}
+    moved: dict[Loc, list[str]] = {}
+    said = set[str]()
+    for loc, fields in places:
+        if not isinstance(fields, dict) or not isinstance(fields.get("metadata") or {}, dict):
+            continue
+        kept = fields.get("metadata") or {}
+        for name in [name for name in fields if name not in known]:
+            if name not in meant:
+                meant[name] = near(name, known) if len(meant) < MOST_COMPARED else ""
+            if meant[name] or name in kept:
+                continue
+            kept[name] = fields.pop(name)
+            fields["metadata"] = kept
+            if name not in said:
+                moved.setdefault(loc, []).append(name)
+                said.add(name)
+    for loc, names in moved.items():
+        yield (*loc, names[0]), told_of("field", names)
+
+
+def told_of(kind: str, names: Collection[str]) -> str:
+    """The warning for fields or columns that went to the metadata."""
+    shown = ", ".join(f"`{printable(name)}`" for name in islice(names, MOST_NAMED))
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    many = len(names) > 1
+    return (
+        f"{kind}{'s' if many else ''} {shown}{more} {'are' if many else 'is'} unknown; kept as metadata for people, "
+        f"{'they change' if many else 'it changes'} no clip"
+    )
