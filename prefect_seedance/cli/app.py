@@ -79,7 +79,7 @@ LATER = {
         "List submissions that nobody knows the fate of, or record what you found out about one."
     ),
     "upkeep_commands:report": (
-        "Spending, clips, time to clip, unclear and lost by day, from the ledger; what is left of the limits you name."
+        "Spending, clips, time to clip, unclear and lost by day of the claim; what is left of the limits you name."
     ),
     "upkeep_commands:tidy": (
         "List old productions and what dead processes left, or remove them. Never a clip or the ledger."

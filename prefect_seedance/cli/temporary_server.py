@@ -1,6 +1,6 @@
 """Prefect's own server for one command, where no API is configured: started before Prefect itself is imported here.
 
-Only the standard library and httpx, so that the server's own six seconds of imports begin with the command.
+Only the standard library, so that the server's own six seconds of imports begin with the command.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import functools
 import gzip
+import http.client
 import os
 import socket
 import subprocess
@@ -17,8 +18,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 from prefect_seedance.cli import prefect_api, terminal
 from prefect_seedance.errors import SeedanceError
@@ -94,9 +94,15 @@ def _copied(home: Path) -> bool:
 
 
 def _answers() -> bool:
-    with suppress(httpx.TransportError):
-        return httpx.get(f"{os.environ[prefect_api.NAME]}/health", timeout=10, trust_env=False).is_success
-    return False
+    address = urlsplit(os.environ[prefect_api.NAME])
+    asking = http.client.HTTPConnection(address.netloc, timeout=10)
+    try:
+        asking.request("GET", f"{address.path}/health")
+        return asking.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        asking.close()
 
 
 def _command(port: int) -> list[str]:
