@@ -17,6 +17,8 @@ from prefect_seedance.runpod.responses import continues, retry_after, strong_tag
 LARGEST_CLIP = 4 * 2**30
 """Bytes; twelve seconds of 1080p take some thirty million."""
 DOWNLOAD_SECONDS = 1800.0
+AT_A_TIME = 2**20
+"""Bytes that go to the disk at once: a thread for each piece that comes takes longer than the disk."""
 
 
 class MediaHost:
@@ -62,8 +64,8 @@ class MediaHost:
             ) from error
 
     async def _fetch(self, media: httpx.AsyncClient, link: str, path: Path, at_most: int) -> str:
-        digest, tag, have = hashlib.sha256(), None, 0
-        with path.open("wb") as file:
+        digest, tag, have, unwritten = hashlib.sha256(), None, 0, 0
+        with path.open("wb", buffering=2 * AT_A_TIME) as file:
             for _ in range(5):
                 # If-Range: the rest only of the very same file, otherwise all of it again.
                 resume: dict[str, str] = {"Range": f"bytes={have}-", "If-Range": tag} if have and tag else {}
@@ -82,7 +84,11 @@ class MediaHost:
                             digest, have = hashlib.sha256(), 0
                         tag = strong_tag(response)
                         async for piece in response.aiter_bytes(256 * 1024):
-                            file.write(piece)  # into memory of the system: a thread for each piece takes longer
+                            file.write(piece)  # into memory; a full disk or a slow one is met in a thread
+                            unwritten += len(piece)
+                            if unwritten >= AT_A_TIME:
+                                await asyncio.to_thread(file.flush)
+                                unwritten = 0
                             digest.update(piece)
                             have += len(piece)
                             if have > at_most:
@@ -93,6 +99,7 @@ class MediaHost:
                     await asyncio.sleep(0.5)
                     continue
                 if have:
+                    await asyncio.to_thread(file.flush)
                     return digest.hexdigest()
         raise DownloadFailed(
             f"the clip could not be fetched whole from {urlsplit(link).hostname}; it is fetched again later"
