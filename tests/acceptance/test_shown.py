@@ -83,7 +83,7 @@ async def test_shots_lead_to_their_clips_and_show_their_posters(
     serving.fault("run", "drop_after", prompt="Unclear")
     board = make_board("Dawn.", "Noon.", "Unclear.", "Dusk.", "Night.")
     state = await storyboard_to_shots(board, credentials, store, return_state=True)
-    manifest = await state.aresult()
+    manifest = (await state.aresult()).load()
     shown = artifacts(prefect_server, state)
     page = shown["seedance-shots"]["data"]
     for shot in manifest.shots:
