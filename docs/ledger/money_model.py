@@ -46,9 +46,11 @@ class MoneyModel:
             if self._may_cost(m, reservation) > have:
                 yield "e: what can still be spent is not set aside"
             spent, out, settled = self._known(m, reservation)
-            if ended and entry and entry.is_open and not out and m.files[reservation] != "damaged":
+            if not ended or entry is None or m.files[reservation] == "damaged":
+                continue  # what can't be read counts in full, until a person restores it
+            if entry.is_open and not out:
                 yield "c: what nobody can spend any more stays set aside"
-            if ended and entry and settled and entry.spent > spent:
+            if settled and entry.spent > spent:
                 yield "c: settled as not charged, and stays spent"
 
     def _may_cost(self, m: Money, reservation: int) -> int:

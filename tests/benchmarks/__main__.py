@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import download, film, imports, memory, scale
+from tests.benchmarks import download, film, growth, imports, memory, scale
 
-PARTS = {"imports": imports.run, "memory": memory.run, "download": download.run, "film": film.run, "scale": scale.run}
+PARTS = {
+    "imports": imports.run,
+    "memory": memory.run,
+    "download": download.run,
+    "film": film.run,
+    "growth": growth.run,
+    "scale": scale.run,
+}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or PARTS:
