@@ -24,11 +24,11 @@ SLOW_UPLOAD = 2**20
 """Bytes a second: what an upload may take longer before the store counts as silent."""
 
 
-async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]], *, paid: bool = True) -> T:
+async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run *work* on a loop of its own: once begun, no cancellation, SIGTERM or first Ctrl-C stops it.
 
-    A cancellation goes on after it; only what is queued and has not *paid* yet is dropped. Leaving it to its thread
-    would not do: an interpreter that ends gives no new work to any thread, and its records need some.
+    A cancellation goes on after it. Leaving it to its thread would not do: an interpreter that ends gives no new work
+    to any thread, and its records need some.
     """
     running = SENDERS.submit(lambda: asyncio.run(work()))
     cancelled: asyncio.CancelledError | None = None
@@ -39,8 +39,6 @@ async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]], *, paid:
         try:
             await ended.wait()
         except asyncio.CancelledError as error:
-            if not paid and running.cancel():
-                raise
             cancelled = error
     if cancelled is not None:
         raise cancelled
