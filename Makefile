@@ -20,7 +20,7 @@ unit: .venv/tests
 
 test: lint
 	tests/install_servers
-	$(BIN)/pytest -n 2 --dist loadfile $(PYTEST)
+	$(BIN)/pytest -n 4 --dist loadfile $(PYTEST)
 
 # The payment protocol, searched for the shortest way to break a promise: standard library only, two minutes on a free core.
 model:

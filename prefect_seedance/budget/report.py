@@ -56,13 +56,18 @@ class Report:
 
 
 async def report_of(store: Store) -> Report:
-    """Every day that has claims, from the months. What is missing in it is told, never left out silently."""
+    """Every day that has claims, from the months. What is missing in it is told, never left out silently.
+
+    Of the keys those of open runs are read, and those with a marker, which nobody has closed. Where no month was ever
+    written all are.
+    """
     steps, ledger = MonthSteps(store), Ledger(store)
     runs: dict[tuple[str, str], Counted] = {}
-    report = Report([])
     months = await _months(store)
-    if not months and await store.names("ledger"):
-        report.missing.append(f"No month tells what became of the claims of this ledger; {REMEDY}")
+    if not months:
+        return Report(*await daily(ledger))
+    _, errors = await ledger.load_readable(sorted({key for key, _ in await ledger.markers()}))
+    report = Report([], errors)
     for month in months:
         try:
             found = await _runs_of(steps, month, ledger, report)

@@ -20,7 +20,7 @@ from typing import Any
 
 from prefect_seedance.emulator.testcard import Card, render
 from tests.support.emulating import RunningEmulator
-from tests.support.prefect_server import running_server
+from tests.support.prefect_server import serving_on
 
 SHOTS = int(os.environ.get("SHOTS", "1000"))
 LATENCY = float(os.environ.get("LATENCY", "60"))
@@ -28,7 +28,7 @@ KINDS = os.environ.get("KINDS", "ours naive").split()
 
 
 def run() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as name, running_server(Path(name) / "prefect") as prefect:
+    with tempfile.TemporaryDirectory() as name, serving_on(Path(name) / "prefect", {}) as prefect:
         folder = Path(name)
         render(Card("A lighthouse.", 1, "seedance-1-0-pro", 640, 640, 2, 24), folder / "card.mp4")
         environment = os.environ | prefect.environment

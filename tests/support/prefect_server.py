@@ -1,14 +1,11 @@
-"""A real Prefect server in a process of its own, one for all workers of a test run. List it in `pytest_plugins`.
+"""A real Prefect server in a process of its own, one for each worker of a test run. List it in `pytest_plugins`.
 
-Whoever uses it holds a shared lock, which the kernel lets go even when a worker dies; the process that minds the server
-waits for the exclusive one, so it outlives the last user by no more than a moment.
+One for all would have SQLite stand still: whoever waits for its lock waits for a minute.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -104,30 +101,6 @@ class RunningPrefect:
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[RunningPrefect]:
-    """The server of *folder*: started by the first who comes, stopped after the last has gone."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / "starting", fcntl.LOCK_EX) as starting, _locked(folder / "users", fcntl.LOCK_SH):
-        address = folder / "url"
-        if not address.exists():
-            _start(folder)
-        fcntl.flock(starting, fcntl.LOCK_UN)
-        server = RunningPrefect(address.read_text(), folder / "home")
-        yield server
-        server.api.close()
-
-
-@contextmanager
-def _locked(path: Path, kind: int) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, kind)
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
 def serving_on(folder: Path, more: dict[str, str]) -> Iterator[RunningPrefect]:
     """A server of one's own, with *more* in its environment."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -156,16 +129,6 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _start(folder: Path) -> None:
-    """Start a server and a process that minds it, and wait until it answers."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}/api"
-    command = [sys.executable, "-m", "tests.support.prefect_server", str(folder), str(port)]
-    minder = subprocess.Popen(command, start_new_session=True, stdin=subprocess.DEVNULL)
-    _wait_until_it_answers(url, minder, folder / "log")
-    (folder / "url").write_text(url)
-
-
 def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
@@ -186,21 +149,9 @@ def _of_a_server(home: Path, more: dict[str, str]) -> dict[str, str]:
     return environment | with_database(environment)
 
 
-def mind(folder: Path, port: str) -> None:
-    """Run a server until nobody uses it any more, or until it ends."""
-    environment = _of_a_server(folder / "home", {"PREFECT_SERVER_UI_ENABLED": "false"})
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", port]
-    with (folder / "log").open("ab") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-        signal.signal(signal.SIGTERM, lambda *_: server.terminate())
-        with _locked(folder / "users", fcntl.LOCK_EX):
-            (folder / "url").unlink(missing_ok=True)
-            stop(server)
-
-
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrefect]:
-    """A Prefect server for flows of this process and of any with its `environment`. All tests share its database."""
+    """A Prefect server for flows of this process and of any with its `environment`. Its tests share its database."""
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import (
         PREFECT_API_URL,
@@ -209,16 +160,12 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         temporary_settings,
     )
 
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "prefect-server"
-    with running_server(folder) as server, pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp("prefect-server")
+    without_ui = {"PREFECT_SERVER_UI_ENABLED": "false"}
+    with serving_on(folder, without_ui) as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
         settings = {PREFECT_API_URL: server.url, PREFECT_HOME: server.home, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
         with temporary_settings(settings):
             yield server
             APILogWorker.drain_all(timeout=10)  # while there still is somebody to take the logs
-
-
-if __name__ == "__main__":
-    mind(Path(sys.argv[1]), sys.argv[2])
