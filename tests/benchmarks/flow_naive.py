@@ -20,7 +20,7 @@ from tests.benchmarks.counting import PrefectCalls
 def clip(prompt: str, folder: str) -> str:
     base = f"{os.environ['RUNPOD_BASE_URL']}/seedance-1-0-pro"
     headers = {"Authorization": f"Bearer {os.environ['RUNPOD_API_KEY']}"}
-    request = {"input": {"prompt": prompt, "size": "640x640", "duration": 2, "fps": 24, "image": ""}}
+    request = {"input": {"prompt": prompt, "size": "854x480", "duration": 5, "fps": 24, "image": ""}}
     job = httpx.post(f"{base}/run", json=request, headers=headers, timeout=60).json()
     answer: dict[str, Any] = {"status": "IN_QUEUE"}
     while answer["status"] != "COMPLETED":

@@ -34,7 +34,7 @@ def megabytes() -> float:
 
 def main(count: int, store: str) -> None:
     shots = tuple(ShotSpec(id=f"shot-{n}", prompt=f"Scene {n}.") for n in range(count))
-    board = Storyboard(title="Scale", defaults=Defaults(size="640x640", duration=2), shots=shots)
+    board = Storyboard(title="Scale", defaults=Defaults(size="854x480", duration=5), shots=shots)
     import av  # noqa: F401 - so that it counts as idle
 
     calls, requests, ends = PrefectCalls(), StoreRequests(), Ends()

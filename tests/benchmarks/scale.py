@@ -1,7 +1,7 @@
 """1,000 shots in flight in one flow run: ours against a naive flow (`.map` over a blocking client), in one session.
 
-The emulator's clock makes every job take 60 s. Its clips are one card, put in place before they are asked for: drawing
-1,000 of them would measure the emulator.
+The emulator's clock makes every job take 60 s. Its clips are one ordinary clip, put in place before they are asked for:
+drawing 1,000 of them would measure the emulator.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from prefect_seedance.emulator.testcard import Card, render
+from tests.benchmarks import ordinary
 from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import serving_on
 
@@ -30,7 +30,7 @@ KINDS = os.environ.get("KINDS", "ours naive").split()
 def run() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as name, serving_on(Path(name) / "prefect", {}) as prefect:
         folder = Path(name)
-        render(Card("A lighthouse.", 1, "seedance-1-0-pro", 640, 640, 2, 24), folder / "card.mp4")
+        ordinary.clip(folder / "card.mp4", seed=1)
         environment = os.environ | prefect.environment
         for kind in KINDS:
             state = folder / f"{kind}.jsonl"
