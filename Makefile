@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test lint unit model format benchmarks torture clean
+.PHONY: demo test suite lint unit model format benchmarks torture clean
 
 demo: .venv/runtime
 	$(BIN)/prefect-seedance demo
@@ -18,8 +18,11 @@ lint: .venv/tests
 unit: .venv/tests
 	$(BIN)/pytest -q tests/unit $(PYTEST)
 
-test: lint
+test: .venv/tests
 	tests/install_servers
+	$(MAKE) --jobs 2 lint suite
+
+suite: .venv/tests
 	$(BIN)/pytest -n 4 --dist loadfile $(PYTEST)
 
 # The payment protocol, searched for the shortest way to break a promise: standard library only, two minutes on a free core.
