@@ -2,6 +2,7 @@
 
 SeedanceError
 ├── BadInput              correct the input; nothing was submitted
+│   └── NoEndpoint        the API does not know the endpoint: choose another model
 ├── BadStore              this store can't be trusted with money, or is not reachable with these rights
 ├── StoreUnavailable      the store did not answer as it should; try again
 │   └── LedgerUnreadable  a record can't be read: never submit on a guess
@@ -37,6 +38,10 @@ class BadInput(SeedanceError):
     def __init__(self, *problems: str) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+
+
+class NoEndpoint(BadInput):
+    """The API does not know an endpoint, as it was asked before anything was submitted."""
 
 
 class BadStore(SeedanceError):

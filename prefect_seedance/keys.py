@@ -7,7 +7,7 @@ import json
 import unicodedata
 from typing import Any
 
-from prefect_seedance.models import LastFrame, Picture, Request
+from prefect_seedance.models import ABSENT_WHEN_EMPTY, LastFrame, Picture, Request
 
 TAG = "sd1"
 """Names the way of making a key, in the key and in what is hashed. A new way needs a new tag and pays again."""
@@ -36,5 +36,12 @@ def key_of(request: Request) -> str:
 def _identity(value: Any) -> Any:
     if isinstance(value, Request | Picture | LastFrame):
         left_out = NOT_IDENTITY[type(value)]
-        return {name: _identity(getattr(value, name)) for name in type(value).model_fields if name not in left_out}
+        fields = {name: getattr(value, name) for name in type(value).model_fields if name not in left_out}
+        return {n: _identity(field) for n, field in fields.items() if field or n not in ABSENT_WHEN_EMPTY}
+    if isinstance(value, dict):
+        return {name: _identity(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_identity(one) for one in value]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # 5.0 and 5 are one number, whoever wrote it
     return unicodedata.normalize("NFC", value).strip() if isinstance(value, str) else value

@@ -5,10 +5,25 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 Usd = Annotated[Decimal, PlainSerializer(float, return_type=float, when_used="json")]
 """Dollars: exact in memory, a number in JSON."""
+
+
+AUTO = -1
+"""The duration of what the endpoint gives a length itself."""
+
+ABSENT_WHEN_EMPTY = ("inputs", "references")
+"""Fields of a request that came later: without them its key and its records are what they were."""
 
 
 class Frozen(BaseModel):
@@ -41,11 +56,18 @@ class Request(Frozen):
     model: str = Field(description="The endpoint's slug, for example seedance-1-0-pro.")
     prompt: str
     size: str = Field(description="Width x height in pixels, for example 1920x1080.")
-    duration: int = Field(description="Seconds.")
+    duration: int = Field(description="Seconds; -1 where the endpoint chooses the length.")
     fps: int | None = Field(None, description="Frames per second, where the endpoint takes it.")
     take: int = Field(1, ge=1, description="Raise it to ask, and pay, for the same thing once more.")
     image: Picture | LastFrame | None = Field(None, description="The first frame.")
     last_image: Picture | None = Field(None, description="The last frame, where the endpoint takes one.")
+    references: tuple[Picture, ...] = Field((), description="Reference pictures, in order, where it takes them.")
+    inputs: dict[str, JsonValue] = Field({}, description="What else is asked, as the row of the endpoint declares it.")
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_empty(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = plain(self)
+        return {name: value for name, value in fields.items() if value or name not in ABSENT_WHEN_EMPTY}
 
 
 class Words(Frozen):

@@ -9,7 +9,9 @@ import yaml
 from pydantic import ValidationError
 
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog, with_rows
+from prefect_seedance.catalog.inputs import problems_of
 from prefect_seedance.errors import BadInput
+from prefect_seedance.models import Request
 from prefect_seedance.text import printable
 
 VARIABLE = "PREFECT_SEEDANCE_CATALOG"
@@ -20,6 +22,13 @@ def refuse_unknown(model: str, catalog: Catalog) -> None:
     if model not in catalog:
         known = ", ".join(sorted(catalog))
         raise BadInput(f"The catalog has no endpoint {printable(model)}; nothing was submitted; it has {known}.")
+
+
+def refuse_wrong(request: Request, catalog: Catalog) -> None:
+    """Raise `BadInput` for a *request* of a model without a row, or with inputs that its row does not take."""
+    refuse_unknown(request.model, catalog)
+    if problems := list(problems_of(request, catalog[request.model])):
+        raise BadInput(*(f"{problem}; nothing was submitted." for problem in problems))
 
 
 def load_catalog() -> Catalog:

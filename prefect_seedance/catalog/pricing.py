@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from typing import Any
 
-from prefect_seedance.catalog.endpoints import Model
+from prefect_seedance.catalog.model import Model, Price, effective, planned_seconds
 from prefect_seedance.models import Request
 from prefect_seedance.text import CENT
 
@@ -15,24 +15,40 @@ DECIMALS = 6
 
 
 def estimate(request: Request, model: Model) -> Decimal:
-    """The list price of *request* in dollars: that of its length where one is listed, else seconds times the rate."""
-    tier = model.tier_of(request.size)
-    if tier is None:
-        raise ValueError(f"{model.slug} has no size {request.size}")
-    if request.duration in tier.per_clip:
-        return tier.per_clip[request.duration]
-    if tier.per_second is None:
+    """The list price of *request* in dollars: that of its length where one is listed, else seconds times the rate.
+
+    By the inputs that it asks for; what the endpoint chooses itself counts at the most that it can become.
+    """
+    price = price_of(request, model)
+    if price.flat is not None:
+        return price.flat
+    if price.per_1000_characters is not None:
+        return (price.per_1000_characters * len(request.prompt) / 1000).quantize(CENT, ROUND_CEILING)
+    seconds = planned_seconds(request, model)
+    if seconds in price.per_clip:
+        return price.per_clip[int(seconds)]
+    if price.per_second is None or seconds <= 0:
         raise ValueError(f"{model.slug} has no price for {request.duration} s")
-    return (tier.per_second * request.duration).quantize(CENT, ROUND_CEILING)
+    return _for(price.per_second, seconds)
 
 
 def upper(request: Request, model: Model) -> Decimal:
     """The most that *request* is known to cost; what a budget sets aside for it."""
+    listed, most = estimate(request, model), price_of(request, model).upper_per_second
+    return listed if most is None else max(listed, _for(most, planned_seconds(request, model)))
+
+
+def price_of(request: Request, model: Model) -> Price:
+    """The price that holds for the size and the inputs of *request*."""
     tier = model.tier_of(request.size)
-    listed = estimate(request, model)
-    if tier is None or tier.upper_per_second is None:
-        return listed
-    return max(listed, (tier.upper_per_second * request.duration).quantize(CENT, ROUND_CEILING))
+    if tier is None:
+        raise ValueError(f"{model.slug} has no size {request.size}")
+    asked = effective(request, model)
+    return next((other for other in tier.when if other.inputs.items() <= asked.items()), tier)
+
+
+def _for(per_second: Decimal, seconds: float) -> Decimal:
+    return (per_second * Decimal(str(seconds))).quantize(CENT, ROUND_CEILING)
 
 
 def cost_of(answer: dict[str, Any]) -> Decimal | None:

@@ -81,6 +81,7 @@ LATER = {
     "upkeep_commands:report": (
         "Spending, clips, time to clip, unclear and lost by day of the claim; what is left of the limits you name."
     ),
+    "models:models": "List the endpoints of the catalog with their prices, or say of one what it takes. Asks nobody.",
     "upkeep_commands:tidy": (
         "List old productions and what dead processes left, or remove them. Never a clip or the ledger."
     ),

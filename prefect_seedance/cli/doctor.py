@@ -8,9 +8,11 @@ from dataclasses import dataclass
 
 import httpx
 
+from prefect_seedance.catalog.alternatives import why_withdrawn
 from prefect_seedance.catalog.loading import load_catalog, refuse_unknown
 from prefect_seedance.cli.exit_codes import DONE, exit_code_of
 from prefect_seedance.errors import BadInput, SeedanceError
+from prefect_seedance.rendering.endpoints import check_endpoints
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store, refuse_other_kind
@@ -35,9 +37,12 @@ async def examine(who: Callable[[], Account], store: Callable[[], Store] | None,
     async def api() -> str:
         account = who()
         account.check()
-        refuse_unknown(model, load_catalog())
+        catalog = load_catalog()
+        refuse_unknown(model, catalog)
         async with RunpodClient(account) as client:
-            await client.check(model)
+            await check_endpoints([model], client, catalog)
+        if catalog[model].withdrawn:
+            raise BadInput(f"{why_withdrawn(model, catalog)}.")
         return f"{account.base_url} takes the key and knows {model}"
 
     async def place() -> str:

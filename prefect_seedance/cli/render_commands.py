@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from pydantic import JsonValue
 
 from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.cli import terminal
@@ -14,14 +15,14 @@ from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
 from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, WithPrefect, uses_prefect
 from prefect_seedance.cli.plan_command import plan_of
 from prefect_seedance.cli.prefect_settings import prepare_prefect
-from prefect_seedance.errors import (
-    SeedanceError,
-)
+from prefect_seedance.errors import BadInput, SeedanceError
+from prefect_seedance.rendering.endpoints import check_endpoints
 from prefect_seedance.rendering.plan import Planned
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.reading import Board, Defaults, read_board
+from prefect_seedance.text import printable
 
 if TYPE_CHECKING:
     from prefect_seedance.cli.run_direct import Read
@@ -50,7 +51,11 @@ def animate(
     style: str = "",
     model: str = "seedance-1-0-pro",
     size: str | None = None,
+    aspect_ratio: Annotated[str | None, Parameter(help="Of the clips, such as 9:16.")] = None,
     duration: Annotated[int | None, Parameter(help="Seconds per clip.")] = None,
+    inputs: Annotated[
+        list[str] | None, Parameter(name="--input", help="NAME=VALUE of what the model takes; say it again for more.")
+    ] = None,
     crop: Annotated[bool, Parameter(help="Crop pictures to the ratio of the clips.", negative="")] = False,
     between: Annotated[bool, Parameter(help="From each picture to the next.", negative="")] = False,
     prefect: WithPrefect = False,
@@ -59,7 +64,9 @@ def animate(
     """Turn a folder, a glob, an s3:// prefix or a CSV of pictures into one clip each, joined in order."""
     from prefect_seedance.storyboard.sequence import read_sequence
 
-    defaults = Defaults(model=model, size=size, duration=duration, crop=crop)
+    defaults = Defaults(
+        model=model, size=size, aspect_ratio=aspect_ratio, duration=duration, inputs=_inputs(inputs or []), crop=crop
+    )
     where = images if "://" in images else str(Path(images).absolute())
 
     async def read(store: Store, *, pretend: bool) -> Board:
@@ -78,6 +85,14 @@ def animate(
     parameters = {"images": where, "prompt": prompt, "defaults": defaults, "between": between}
     parameters |= {"title": title, "style": style}
     return _render(read, place, money, "image_sequence_animation", parameters, prefect=prefect, as_json=json)
+
+
+def _inputs(words: list[str]) -> dict[str, JsonValue]:
+    if wrong := [word for word in words if "=" not in word]:
+        raise BadInput(
+            f"--input {printable(wrong[0])} has no value; write it like --input seed=7; nothing was submitted."
+        )
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def _render(
@@ -142,5 +157,4 @@ def _render_as_flow(
 async def _ask_api(who: Account, planned: Planned) -> None:
     """Raise for a wrong key, a withdrawn endpoint or an unreachable API before a server is started. Costs nothing."""
     async with RunpodClient(who) as client:
-        for model in sorted(planned.models):
-            await client.check(model)
+        await check_endpoints(planned.models, client, load_catalog())

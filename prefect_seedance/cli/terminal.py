@@ -60,10 +60,16 @@ def show_plan(planned: Planned, *, as_json: bool) -> None:
         document(plan)
     else:
         rows = [
-            (shot.id, shot.action, dollars(shot.estimated_usd) if shot.estimated_usd else "", shot.problem or "")
+            (
+                shot.id,
+                shot.action,
+                dollars(shot.estimated_usd) if shot.estimated_usd else "",
+                shot.size or "",
+                shot.problem or "",
+            )
             for shot in plan.shots
         ]
-        _show_shots(plan.title, ("shot", "action", "estimate", "remark"), rows)
+        _show_shots(plan.title, ("shot", "action", "estimate", "size", "remark"), rows)
     for problem in plan.problems:
         say(f"✗ {problem}")
     for warning in planned.warnings:

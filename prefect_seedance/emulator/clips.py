@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 from PIL import Image
 
-from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.catalog.endpoints import KNOWN, Catalog
 from prefect_seedance.emulator import sound, testcard
-from prefect_seedance.emulator.jobs import Job, asked_of
+from prefect_seedance.emulator.asked import asked_of, pictures_of
+from prefect_seedance.emulator.jobs import Job
 
 LARGEST_PICTURE = 30_000_000
 
@@ -27,7 +28,8 @@ class PictureMissing(Exception):
 class Clips:
     """The pictures and clips of all jobs in one folder. Threads draw them, so that no answer waits for a drawing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, catalog: Catalog = KNOWN) -> None:
+        self._catalog = catalog
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._pens = ThreadPoolExecutor(2, thread_name_prefix="render")
@@ -35,7 +37,7 @@ class Clips:
 
     async def fetch(self, job: Job) -> None:
         """Keep the pictures of *job*, or raise `PictureMissing`."""
-        for name, link in _links(job).items():
+        for name, link in self._links(job).items():
             place = self._picture(job, name)
             if not place.exists():
                 content = await _content(link)
@@ -52,19 +54,18 @@ class Clips:
         return place
 
     def _card(self, job: Job) -> testcard.Card:
-        asked = asked_of(job.slug, job.input)
-        pictures = [self._picture(job, name) for name in _links(job)]
-        size, heard = (asked.width, asked.height), sound.is_asked_for(job.input)
+        model = self._catalog[job.slug]
+        asked = asked_of(model, job.input)
+        pictures = [self._picture(job, name) for name in self._links(job)]
+        by_itself = {name: declared.default for name, declared in model.inputs.items()}
+        size, heard = (asked.width, asked.height), sound.is_asked_for(by_itself | job.input)
         return testcard.Card(job.prompt, job.number, job.slug, *size, asked.seconds, asked.fps, tuple(pictures), heard)
+
+    def _links(self, job: Job) -> dict[str, str]:
+        return pictures_of(self._catalog[job.slug], job.input)
 
     def _picture(self, job: Job, name: str) -> Path:
         return self._folder / f"{job.id}-{name}"
-
-
-def _links(job: Job) -> dict[str, str]:
-    """The links of the pictures of *job*, by the name of the input; the first frame comes first."""
-    names = ("image", KNOWN[job.slug].last_image_key)
-    return {name: str(job.input[name]) for name in names if name and job.input.get(name)}
 
 
 async def _content(link: str) -> bytes:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
-import re
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from prefect_seedance.catalog import pricing
-from prefect_seedance.catalog.endpoints import KNOWN, Model, nearest_ratio
+from prefect_seedance.catalog.endpoints import KNOWN, Catalog
+from prefect_seedance.emulator.asked import asked_of
 from prefect_seedance.emulator.faults import MODERATED, Rule
-from prefect_seedance.models import Request
 
 RECORD_KEPT = 30 * 60
 """Seconds after its end that the API still knows a job."""
@@ -22,72 +20,7 @@ RECORD_KEPT = 30 * 60
 LINK_KEPT = 7 * 24 * 3600
 """Seconds after the end of a job that its clip can be downloaded."""
 
-NATIVE = {"1920x1080": "1920x1088", "1280x720": "1248x704", "854x480": "864x480"}
-"""The size that a clip comes back in, where it is not the size that was asked for."""
-
 Word = Literal["IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT"]
-
-
-class Malformed(Exception):
-    """A POST that is answered with 400 and makes no job."""
-
-
-class Asked(NamedTuple):
-    """What an input asks for, as the endpoint understands it."""
-
-    width: int
-    height: int
-    seconds: int
-    fps: int
-    usd: float
-
-
-def asked_of(slug: str, fields: dict[str, Any]) -> Asked:
-    """Read an input as strictly as the vendor does.
-
-    Raises `ValueError` where the job is accepted and then FAILED, which costs nothing, and `Malformed` where the POST
-    is refused at once.
-    """
-    model = KNOWN[slug]
-    size = _size(fields, model)
-    seconds = fields.get("duration", model.durations[0])
-    fps = fields.get("fps") or (model.fps or (24,))[0]
-    if not str(fields.get("prompt") or "").strip():
-        raise ValueError(refusal("field prompt is required"))
-    if model.image == "required" and not fields.get("image"):
-        raise ValueError(refusal("field image is required"))
-    if seconds not in model.durations:
-        raise ValueError(refusal(f"field duration must be one of {sorted(model.durations)}, got {seconds!r}"))
-    if model.fps and fps not in model.fps:
-        raise ValueError(refusal(f"field fps must be one of {list(model.fps)}, got {fps!r}"))
-    if model.tier_of(size) is None:
-        raise ValueError(refusal(f"field {model.size_key} does not take {size}"))
-    request = Request(model=slug, prompt=fields["prompt"], size=size, duration=seconds, fps=fps)
-    width, height = NATIVE.get(size, size).split("x")
-    return Asked(int(width), int(height), seconds, fps, float(pricing.estimate(request, model)))
-
-
-def _size(fields: dict[str, Any], model: Model) -> str:
-    named = fields.get(model.size_key)
-    if model.size_as == "left out" or named is None:
-        return model.default_size
-    if model.size_as in ("WxH", "W*H"):
-        times = model.size_as[1]
-        if not re.fullmatch(rf"\d+{re.escape(times)}\d+", str(named)):
-            raise Malformed(f"Invalid parameter: size format must be width{times}height")
-        return str(named).replace("*", "x")
-    tier = next((tier for tier in model.tiers if tier.name == named), None)
-    if tier is None:
-        names = ", ".join(tier.name for tier in model.tiers)
-        raise ValueError(refusal(f"field {model.size_key} must be one of [{names}], got string {named}"))
-    ratio = fields.get("aspect_ratio", "16:9")
-    return next((size for size in tier.sizes if nearest_ratio(size) == ratio), tier.sizes[0])
-
-
-def refusal(message: str) -> str:
-    """The error of a job whose input the vendor refuses after it was accepted."""
-    nested = json.dumps({"code": 400, "message": f"Invalid request body: {message}"})
-    return f"Error submitting task: 400, {nested}"
 
 
 @dataclasses.dataclass
@@ -182,7 +115,8 @@ class Job:
 class Books:
     """All jobs and the clock. With a file, both outlive the process: a line is on disk before any answer is sent."""
 
-    def __init__(self, speed: float, latency: float, file: Path | None) -> None:
+    def __init__(self, speed: float, latency: float, file: Path | None, catalog: Catalog = KNOWN) -> None:
+        self.catalog = catalog
         self.speed = speed
         self.latency = latency
         self.jobs: dict[str, Job] = {}
@@ -205,7 +139,7 @@ class Books:
         self._write({"clock": {"emulated": self._emulated, "wall": self._wall}})
 
     def accept(self, slug: str, fields: dict[str, Any], rule: Rule | None, prefix: str) -> Job:
-        """Make a job of a POST and charge for it; raises `Malformed` where there is neither."""
+        """Make a job of a POST and charge for it; raises `asked.Malformed` where there is neither."""
         now = self.now()
         late = rule.seconds if rule is not None and rule.fault == "accept_late" else 0
         job = Job(
@@ -219,7 +153,7 @@ class Books:
             usd=0,
         )
         try:
-            job.usd = asked_of(slug, fields).usd
+            job.usd = asked_of(self.catalog[slug], fields).usd
         except ValueError as error:
             job.fail(str(error))
         if rule is not None:
@@ -251,7 +185,7 @@ class Books:
                 "job_id": job.id,
                 "slug": job.slug,
                 "prompt": job.prompt,
-                "size": job.input.get(KNOWN[job.slug].size_key),
+                "size": job.input.get(self.catalog[job.slug].size_key),
                 "duration": job.input.get("duration"),
                 "usd": job.charge(now),
                 "at": job.at,

@@ -23,10 +23,10 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.emulator.asked import Malformed, refusal
 from prefect_seedance.emulator.clips import Clips, PictureMissing
 from prefect_seedance.emulator.faults import RULES, Call, Fate, Rule, Rules, damaged, malformed, problem, spoiled
-from prefect_seedance.emulator.jobs import Books, Job, Malformed, refusal
+from prefect_seedance.emulator.jobs import Books, Job
 
 LARGEST_BODY = {"run": 10_000_000, "runsync": 20_000_000}
 """Bytes; what is larger is answered with 413."""
@@ -74,7 +74,7 @@ class Emulator:
     async def _post(self, request: Request, call: str) -> Response:
         self.calls[call] += 1
         body = await request.body()
-        if stranger := _stranger(request):
+        if stranger := self._stranger(request):
             return stranger
         fields = _input_of(body)
         rule = await self._rule(call, str((fields or {}).get("prompt", "")), has_output=True)
@@ -109,7 +109,7 @@ class Emulator:
 
     async def status_sync(self, request: Request) -> Response:
         """The status as soon as the job has ended, or after `wait` milliseconds."""
-        if stranger := _stranger(request):
+        if stranger := self._stranger(request):
             return stranger
         seconds = _wait_seconds(request)
         if seconds is None:
@@ -120,11 +120,11 @@ class Emulator:
 
     async def nowhere(self, request: Request) -> Response:
         """What the API answers to an operation that it does not have. As everywhere, a bad key is refused first."""
-        return _stranger(request) or problem(404, "not found")
+        return self._stranger(request) or problem(404, "not found")
 
     async def status(self, request: Request) -> Response:
         self.calls["status"] += 1
-        if stranger := _stranger(request):
+        if stranger := self._stranger(request):
             return stranger
         job, now = self._asked_for(request), self.books.now()
         completed = job is not None and job.word(now) == "COMPLETED"
@@ -140,7 +140,7 @@ class Emulator:
 
     async def cancel(self, request: Request) -> Response:
         self.calls["cancel"] += 1
-        if stranger := _stranger(request):
+        if stranger := self._stranger(request):
             return stranger
         job = self._asked_for(request)
         rule = await self._rule("cancel", job.prompt if job else None)
@@ -157,7 +157,7 @@ class Emulator:
         """Figures are for the owner of an endpoint only, and nobody owns a public one: 401 even with a good key."""
         self.calls["health"] += 1
         rule = await self._rule("health", None)
-        answer = _stranger(request) or problem(401, "unauthorized")
+        answer = self._stranger(request) or problem(401, "unauthorized")
         return answer if rule is None else spoiled(rule, answer, request.url.path)
 
     async def media(self, request: Request) -> Response:
@@ -214,6 +214,15 @@ class Emulator:
             await asyncio.sleep(rule.seconds)
         return rule
 
+    def _stranger(self, request: Request) -> Response | None:
+        """The refusal of a call for an unknown endpoint or without a good key."""
+        if request.path_params["slug"] not in self.books.catalog:
+            return problem(404, "endpoint not found")
+        scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bearer" or not key.strip():
+            return problem(401, "no token provided")
+        return problem(401, "unauthorized") if key.strip() == "wrong" else None
+
     def _asked_for(self, request: Request) -> Job | None:
         return self.books.job(request.path_params["slug"], request.path_params["job"])
 
@@ -226,16 +235,6 @@ class Emulator:
         if rule is not None and rule.fault == "unknown_word":
             body = {"id": job.id, "status": "WARMING_UP"}
         return JSONResponse(body)
-
-
-def _stranger(request: Request) -> Response | None:
-    """The refusal of a call for an unknown endpoint or without a good key."""
-    if request.path_params["slug"] not in KNOWN:
-        return problem(404, "endpoint not found")
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    if scheme != "Bearer" or not key.strip():
-        return problem(401, "no token provided")
-    return problem(401, "unauthorized") if key.strip() == "wrong" else None
 
 
 def _not_here(_: Request, error: Exception) -> Response:

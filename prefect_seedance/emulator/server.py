@@ -2,7 +2,8 @@
 
     python -m prefect_seedance.emulator --port 8642 --speed 10
 
-It listens on this machine only. What it answers is in `routes.py`.
+It knows your own rows of the catalog (PREFECT_SEEDANCE_CATALOG) and listens on this machine only. What it answers is
+in `routes.py`.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import uvicorn
 from pydantic import ValidationError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.emulator.clips import Clips
 from prefect_seedance.emulator.faults import RULES, Rules
 from prefect_seedance.emulator.jobs import Books
@@ -70,7 +72,7 @@ def serve(
         serve: A folder whose files can be read below /files.
         state: Where jobs and the bill are kept, so that they outlive the process.
     """
-    rules = _rules(faults)
+    rules, catalog = _rules(faults), load_catalog()
     if serve is not None and not serve.is_dir():
         raise BadInput(f"{serve} is not a folder; --serve takes the folder whose files are to be readable")
     if os.environ.get(PARENT):
@@ -82,7 +84,8 @@ def serve(
     with listening, tempfile.TemporaryDirectory(prefix="seedance-emulator-") as temporary:
         folder = Path(temporary) if state is None else state.with_name(f"{state.name}.clips")
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        emulator = Emulator(origin, Books(speed, latency, state), Clips(folder), rules, serve)
+        books, clips = Books(speed, latency, state, catalog), Clips(folder, catalog)
+        emulator = Emulator(origin, books, clips, rules, serve)
         asyncio.run(_until_stopped(emulator, listening))
 
 

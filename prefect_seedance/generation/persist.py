@@ -17,7 +17,7 @@ from prefect_seedance.ledger import durable
 from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
 from prefect_seedance.ledger.rules import History
-from prefect_seedance.models import Footage
+from prefect_seedance.models import AUTO, Footage
 from prefect_seedance.production.pictures import poster_path
 from prefect_seedance.runpod.download import DOWNLOAD_SECONDS
 from prefect_seedance.runpod.responses import link_in
@@ -163,7 +163,7 @@ class _Persisting:
             sha256=sha256,
             bytes=(await asyncio.to_thread(file.stat)).st_size,
             footage=footage,
-            duration_mismatch=abs(footage.seconds - record.request.duration) > 0.5,
+            duration_mismatch=record.request.duration != AUTO and abs(footage.seconds - record.request.duration) > 0.5,
         )
         return await durable.publish_and_append(self.ledger, file, path, stored, history)
 

@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import datetime
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from prefect_seedance.catalog.endpoints import input_of
 from prefect_seedance.catalog.pricing import estimate, upper
 from prefect_seedance.errors import (
+    BadInput,
     JobGone,
     LedgerUnreadable,
     LostRace,
@@ -54,6 +56,7 @@ async def submit(
     request: Request,
     image: str | None = None,
     last_image: str | None = None,
+    references: Sequence[str] = (),
     *,
     retry: bool = False,
 ) -> History:
@@ -67,7 +70,7 @@ async def submit(
             case rules.Claim():
                 try:
                     async with session.turn_to_claim():
-                        history = await _claim_and_post(session, history, request, image, last_image)
+                        history = await _claim_and_post(session, history, request, image, last_image, references)
                 except LostRace:
                     await asyncio.sleep(next(races))
                     await _unannounce(session, history)
@@ -99,10 +102,18 @@ async def _unannounce(session: RenderSession, known: History) -> None:
 
 
 async def _claim_and_post(
-    session: RenderSession, history: History, request: Request, image: str | None, last_image: str | None
+    session: RenderSession,
+    history: History,
+    request: Request,
+    image: str | None,
+    last_image: str | None,
+    references: Sequence[str],
 ) -> History:
+    first, last, *others = [await session.link(place) for place in (image, last_image, *references)]
     model = session.catalog[request.model]
-    fields = input_of(request, model, await session.link(image), await session.link(last_image))
+    if unseen := [place for place, link in zip(references, others, strict=True) if link is None]:
+        raise BadInput(f"The provider can't fetch {unseen[0]} from {session.ledger.store.url}; nothing was submitted.")
+    fields = input_of(request, model, first, last, [link for link in others if link])
     reservation = await session.budget.reservation_for(history.key)
     claim = new_claim(session, history, request).model_copy(update={"reservation": reservation})
     session.budget.lease(claim)

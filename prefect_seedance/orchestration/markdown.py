@@ -30,7 +30,8 @@ def plan_markdown(planned: Planned) -> str:
     """The plan as a table, with below it what is to be said of some shots; also for an approval form."""
     plan = planned.plan
     rows = [
-        f"| {escaped(s.id)} | {s.action} | {dollars(s.estimated_usd)} | {s.take} | {s.key or ''} |" for s in plan.shots
+        f"| {escaped(s.id)} | {s.action} | {dollars(s.estimated_usd)} | {s.size or ''} | {s.take} | {s.key or ''} |"
+        for s in plan.shots
     ]
     reused = f" Clips worth {dollars(plan.reused_usd)} are there already." if plan.reused_usd else ""
     summary = f"**{escaped(plan.title)}** would spend **{dollars(plan.estimated_usd)}**."
@@ -38,8 +39,8 @@ def plan_markdown(planned: Planned) -> str:
         [
             f"{summary}{reused} The hash of this plan is `{plan.plan_hash}`.",
             "",
-            "| shot | action | estimate | take | key |",
-            "| --- | --- | ---: | ---: | --- |",
+            "| shot | action | estimate | size | take | key |",
+            "| --- | --- | ---: | --- | ---: | --- |",
             *rows,
             "",
             *(

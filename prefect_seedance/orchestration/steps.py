@@ -51,11 +51,18 @@ class PrefectSteps(DirectSteps):
         )
 
     async def submit(
-        self, shot: str, request: Request, image: str | None, last_image: str | None, *, retry: bool
+        self,
+        shot: str,
+        request: Request,
+        image: str | None,
+        last_image: str | None,
+        references: Sequence[str] = (),
+        *,
+        retry: bool,
     ) -> Record:
-        unseen = partial(super().submit, shot, request, image, last_image, retry=retry)
+        unseen = partial(super().submit, shot, request, image, last_image, references, retry=retry)
         seen = tasks.submit_clip
-        return await self._show(unseen, shot, seen, request, *self.blocks, image, last_image, retry=retry)
+        return await self._show(unseen, shot, seen, request, *self.blocks, image, last_image, references, retry=retry)
 
     async def wait(self, shot: str, record: Record) -> Record:
         return await self._show(partial(super().wait, shot, record), shot, tasks.wait_for_clip, record, *self.blocks)

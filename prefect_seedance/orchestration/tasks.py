@@ -20,7 +20,7 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.catalog.loading import load_catalog, refuse_unknown
+from prefect_seedance.catalog.loading import load_catalog, refuse_wrong
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import (
     BadInput,
@@ -87,7 +87,7 @@ async def session_or_new(
     account, catalog, run_id = credentials.account(), load_catalog(), flow_run.get_id()
     account.check()
     if request is not None:
-        refuse_unknown(request.model, catalog)
+        refuse_wrong(request, catalog)
     opened = store.open()
     ledger = Ledger(opened)
     budget = _budget_for(request, catalog, ledger, run_id)
@@ -129,16 +129,18 @@ async def submit_clip(
     store: VideoStore,
     image: str | None = None,
     last_image: str | None = None,
+    references: Sequence[str] = (),
     *,
     retry: bool = False,
 ) -> Record:
     """Make sure that a job for *request* was submitted, once and by whomever, and return its last record.
 
-    *image* and *last_image* are paths in the store or https links. Raises `OverBudget` before anything is submitted.
+    *image*, *last_image* and *references* are paths in the store or https links. Raises `OverBudget` before anything is
+    submitted.
     Without retries and without a time limit on purpose: either could cut between the payment and its record.
     """
     async with session_or_new(credentials, store, request) as session:
-        return await DirectSteps(session).submit("", request, image, last_image, retry=retry)
+        return await DirectSteps(session).submit("", request, image, last_image, references, retry=retry)
 
 
 @task(

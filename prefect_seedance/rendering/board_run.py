@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from prefect_seedance.production.manifest import ShotResult
 from prefect_seedance.rendering.plan import Planned
 from prefect_seedance.rendering.results import is_paid, result_of
 from prefect_seedance.rendering.steps import ShotTask, Steps
+from prefect_seedance.sources.images import PictureSource
 from prefect_seedance.storyboard.board import Board, BoardShot
 from prefect_seedance.text import dollars
 
@@ -107,10 +108,11 @@ class BoardRun:
         assert key is not None
         image, last_image = await self._first_frame(shot), None
         if (picture := shot.last_image) is not None:
-            last_image = await self._mended(lambda: self.steps.publish(shot.id, picture, request.size))
+            last_image = await self._published(shot, picture, request.size)
+        references = [await self._published(shot, reference, request.size) for reference in shot.references]
         for attempt in range(self.session.retry_failed + 1):
             async with self.session.slot(key):
-                record = await self._submitted(shot, request, image, last_image, retry=attempt > 0)
+                record = await self._submitted(shot, request, image, last_image, references, retry=attempt > 0)
                 if record.step is Step.ACCEPTED:
                     record = await self._waited(shot, record)
                 if record.step is Step.COMPLETED:
@@ -121,10 +123,18 @@ class BoardRun:
         return record
 
     async def _submitted(
-        self, shot: BoardShot, request: Request, image: str | None, last_image: str | None, *, retry: bool
+        self,
+        shot: BoardShot,
+        request: Request,
+        image: str | None,
+        last_image: str | None,
+        references: Sequence[str],
+        *,
+        retry: bool,
     ) -> Record:
         """Tried again like the others: the ledger knows what was claimed."""
-        return await self._mended(lambda: self.steps.submit(shot.id, request, image, last_image, retry=retry))
+        pictures = (image, last_image, references)
+        return await self._mended(lambda: self.steps.submit(shot.id, request, *pictures, retry=retry))
 
     async def _waited(self, shot: BoardShot, record: Record) -> Record:
         return await self._mended(lambda: self.steps.wait(shot.id, record))
@@ -145,8 +155,11 @@ class BoardRun:
                 raise OverBudget(f"not submitted: it continues from {shot.continue_from}, which has no clip")
             return await self._mended(lambda: self.steps.last_frame(shot.id, record))
         if (picture := shot.image) is not None:
-            return await self._mended(lambda: self.steps.publish(shot.id, picture, size))
+            return await self._published(shot, picture, size)
         return None
+
+    async def _published(self, shot: BoardShot, picture: PictureSource, size: str) -> str:
+        return await self._mended(lambda: self.steps.publish(shot.id, picture, size))
 
     async def _mended(self, step: Callable[[], Awaitable[T]]) -> T:
         """A step, taken again where another try can mend what went wrong."""

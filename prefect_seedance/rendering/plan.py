@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from prefect_seedance.catalog.alternatives import why_withdrawn
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.ledger import rules
@@ -63,7 +64,9 @@ async def make_plan(
         if (twin := first_of_key.get(shot.key or "")) is not None:
             planned = _as_its_twin(shot, twin)
         else:
-            planned = _plan_shot(shot, histories, uppers, shots, retry=retry_failed > 0, reachable=reachable)
+            planned = _plan_shot(
+                shot, histories, uppers, shots, catalog=catalog, retry=retry_failed > 0, reachable=reachable
+            )
         if planned.action == "blocked" and shot.request is not None and planned.problem:
             problems.append(Problem(file=board.file, line=shot.line, shot=shot.id, message=planned.problem))
         shots[shot.id] = planned
@@ -97,7 +100,7 @@ def _priced(price: Decimal, number: int) -> str:
 
 def _as_its_twin(shot: BoardShot, twin: PlannedShot) -> PlannedShot:
     why = twin.problem or f"the same request as {twin.id}: one clip, paid once"
-    return PlannedShot(id=shot.id, key=shot.key, take=shot.take, action=twin.action, estimated_usd=ZERO, problem=why)
+    return twin.model_copy(update={"id": shot.id, "take": shot.take, "estimated_usd": ZERO, "problem": why})
 
 
 def _plan_shot(
@@ -106,12 +109,19 @@ def _plan_shot(
     uppers: Mapping[str, Decimal],
     earlier: Mapping[str, PlannedShot],
     *,
+    catalog: Catalog,
     retry: bool,
     reachable: bool,
 ) -> PlannedShot:
     def planned(action: Action, problem: str | None = None, price: Decimal = ZERO) -> PlannedShot:
         return PlannedShot(
-            id=shot.id, key=shot.key, take=shot.take, action=action, estimated_usd=price, problem=problem
+            id=shot.id,
+            key=shot.key,
+            take=shot.take,
+            action=action,
+            estimated_usd=price,
+            problem=problem,
+            size=shot.request and shot.request.size,
         )
 
     if shot.request is None or shot.key is None:
@@ -137,6 +147,8 @@ def _plan_shot(
     before = earlier.get(shot.continue_from) if shot.continue_from else None
     if before and before.action in ("held", "blocked"):
         return planned(before.action, f"it continues from {before.id}, which is {before.action}")
+    if catalog[shot.request.model].withdrawn:
+        return planned("blocked", why_withdrawn(shot.request.model, catalog))
     if not reachable and _needs_link(shot):
         return planned("blocked", _UNREACHABLE)
     if last is not None:
@@ -150,7 +162,7 @@ def _plan_shot(
 _ENDED_AS = {Step.FAILED: "failed", Step.REFUSED: "been refused"}
 
 _UNREACHABLE = (
-    "its first frame has to be fetched by the provider, which can't reach a local store; use an s3:// store, or say "
+    "its pictures have to be fetched by the provider, which can't reach a local store; use an s3:// store, or say "
     "where the folder is served from with --public-base-url"
 )
 
@@ -159,7 +171,7 @@ def _needs_link(shot: BoardShot) -> bool:
     """Must the store itself serve a picture for this shot? An uncropped https picture is fetched where it is."""
     if shot.request is not None and isinstance(shot.request.image, LastFrame):
         return True
-    pictures = (shot.image, shot.last_image)
+    pictures = (shot.image, shot.last_image, *shot.references)
     return any(picture is not None and (picture.public_url is None or picture.picture.crop) for picture in pictures)
 
 
@@ -218,6 +230,7 @@ class PlannedShot(Frozen):
     action: Action
     estimated_usd: Usd
     problem: str | None = None
+    size: str | None = Field(None, description="The exact size, width x height, however it was asked for.")
 
 
 class Plan(Frozen):

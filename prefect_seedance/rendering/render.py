@@ -19,12 +19,13 @@ from prefect_seedance.ledger.durable import run_to_completion
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.writer import this_writer
-from prefect_seedance.models import LastFrame
+from prefect_seedance.models import AUTO, LastFrame
 from prefect_seedance.production.at_hand import kept_at_hand
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.write import Content, manifest_of
 from prefect_seedance.rendering.approval import needs_approval
 from prefect_seedance.rendering.board_run import BoardRun, to_render
+from prefect_seedance.rendering.endpoints import check_endpoints
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.rendering.steps import Steps
@@ -128,8 +129,7 @@ async def _check(board: Board, planned: Planned, session: RenderSession, options
         return
     if planned.to_pay:
         _refuse_above_budget(planned, session, host)
-    for model in sorted(planned.models):
-        await session.client.check(model)
+    await check_endpoints(planned.models, session.client, session.catalog)
     await session.ledger.store.belongs_to(session.client.account.kind)
     await session.ledger.store.prove()
     await decoder.prove()
@@ -203,7 +203,7 @@ def _content(board: Board, planned: Planned, run: BoardRun, notes: Sequence[str]
         reused_usd=planned.plan.reused_usd + run.resumed_usd,
         made=_now(),
         prompts={shot.id: shot.prompt for shot in board.shots},
-        wanted_seconds={shot: request.duration for shot, request in requests.items()},
+        wanted_seconds={shot: request.duration for shot, request in requests.items() if request.duration != AUTO},
         models={shot: request.model for shot, request in requests.items()},
         notes=(*planned.warnings, *notes),
         at_hand=run.session.at_hand,

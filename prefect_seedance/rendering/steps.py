@@ -30,7 +30,14 @@ class Steps(Protocol):
         """Keep the last frame of a stored clip as a picture; returns its path in the store."""
 
     async def submit(
-        self, shot: str, request: Request, image: str | None, last_image: str | None, *, retry: bool
+        self,
+        shot: str,
+        request: Request,
+        image: str | None,
+        last_image: str | None,
+        references: Sequence[str] = (),
+        *,
+        retry: bool,
     ) -> Record:
         """Make sure that a job for *request* was submitted, by whomever. The only step that may cost money."""
 
@@ -57,9 +64,16 @@ class DirectSteps:
         return await frames.take_last_frame(self.session.ledger.store, record)
 
     async def submit(
-        self, shot: str, request: Request, image: str | None, last_image: str | None, *, retry: bool
+        self,
+        shot: str,
+        request: Request,
+        image: str | None,
+        last_image: str | None,
+        references: Sequence[str] = (),
+        *,
+        retry: bool,
     ) -> Record:
-        return last_of(await submit(self.session, request, image, last_image, retry=retry))
+        return last_of(await submit(self.session, request, image, last_image, references, retry=retry))
 
     async def wait(self, shot: str, record: Record) -> Record:
         return last_of(await wait(self.session, await self.session.history_of(record)))

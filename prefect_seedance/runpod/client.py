@@ -19,6 +19,7 @@ from prefect_seedance.errors import (
     EndpointGone,
     JobGone,
     NeedsAttention,
+    NoEndpoint,
     Refused,
     SubmissionUnclear,
     TooLate,
@@ -197,7 +198,7 @@ class RunpodClient:
                 "set another RUNPOD_API_KEY."
             )
         if response.status_code == 404 and "endpoint not found" in message_of(json_of(response), response).lower():
-            raise BadInput(
+            raise NoEndpoint(
                 f"The endpoint {slug} does not exist at {self.account.base_url}; nothing was submitted; it may have "
                 "been withdrawn: choose another model."
             )

@@ -26,6 +26,7 @@ class BoardShot:
     image: PictureSource | None
     last_image: PictureSource | None
     problem: str | None = None
+    references: tuple[PictureSource, ...] = ()
     words: Words = NO_WORDS
 
 

@@ -11,7 +11,12 @@ NEAR = 0.75
 
 MEANT = {
     **dict.fromkeys(("seconds", "secs", "length", "durationseconds", "durationsec", "durations"), "duration"),
-    **dict.fromkeys(("ratio", "aspectratio", "resolution", "dimensions"), "size"),
+    **dict.fromkeys(("resolution", "dimensions"), "size"),
+    "ratio": "aspect_ratio",
+    **dict.fromkeys(
+        ("seed", "negativeprompt", "generateaudio", "saveaudio", "bgm", "draft", "camerafixed", "promptextend"),
+        "inputs",
+    ),
     **dict.fromkeys(("framerate", "framespersecond"), "fps"),
     **dict.fromkeys(("firstframe", "startframe", "startimage", "firstimage", "imageurl"), "image"),
     **dict.fromkeys(("lastframe", "endframe", "endimage"), "last_image"),

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from prefect_seedance.models import Frozen, Problem
 from prefect_seedance.storyboard.documents import Loc, Node
 from prefect_seedance.storyboard.hints import near
+from prefect_seedance.storyboard.values import Duration, Inputs, Names, Paths
 from prefect_seedance.storyboard.words import Camera, Dialogue, Metadata, Notes, Transition, set_aside
 from prefect_seedance.text import printable
 
@@ -30,17 +31,30 @@ class Defaults(Frozen):
     )
     size: str | None = Field(
         None,
-        description="Width x height of the clips in pixels, such as 1280x720; the first size of the model if left out.",
-        examples=["1920x1080", "1280x720", "854x480"],
+        description="Width x height of the clips in pixels, such as 1280x720, or a word such as 720p; "
+        "the first size of the model if left out.",
+        examples=["1920x1080", "720p", "854x480"],
     )
-    duration: int | None = Field(
-        None, description="Seconds per clip, such as 5; the first duration of the model if left out.", examples=[5, 10]
+    aspect_ratio: str | None = Field(
+        None,
+        description="The ratio of the clips; with a size such as 720p it chooses the exact one.",
+        examples=["16:9", "9:16"],
+    )
+    duration: Duration | None = Field(
+        None,
+        description="Seconds per clip, such as 5, or auto where the model can choose; its first one if left out.",
+        examples=[5, 10],
     )
     fps: int | None = Field(
         None,
         title="FPS",
         description="Frames per second, where the model takes them; its first rate if left out.",
         examples=[24],
+    )
+    inputs: Inputs = Field(
+        {},
+        description="What else the model takes by its row in the catalog, such as a seed or its sound.",
+        examples=[{"seed": 7}],
     )
     crop: bool = Field(
         False, description="Crop pictures to the ratio of the clip before they are sent; the endpoint does it if not."
@@ -82,9 +96,20 @@ class ShotSpec(Frozen):
     )
     model: str | None = Field(None, description="In the place of the default model.", examples=["wan-2-5"])
     size: str | None = Field(None, description="In the place of the default size.", examples=["1280x720"])
-    duration: int | None = Field(None, description="Seconds, in the place of the default ones.", examples=[10])
+    aspect_ratio: str | None = Field(None, description="In the place of the default ratio.", examples=["9:16"])
+    duration: Duration | None = Field(None, description="Seconds, in the place of the default ones.", examples=[10])
     fps: int | None = Field(
         None, title="FPS", description="Frames per second, in the place of the default rate.", examples=[24]
+    )
+    inputs: Inputs = Field(
+        {},
+        description="Further inputs of the model beside the default ones; null takes a default one back.",
+        examples=[{"seed": 7}],
+    )
+    cast: Names = Field(
+        (),
+        description="Who of the cast is seen; their pictures are sent in this order, to models that take them.",
+        examples=[["keeper", "lighthouse"]],
     )
     crop: bool | None = Field(
         None, description="Whether to crop its pictures, in the place of the default.", examples=[True]
@@ -112,6 +137,11 @@ class Storyboard(Frozen):
         {},
         description="Texts that stand for {name} in title, style, prompts and pictures.",
         examples=[{"product": "Red mug"}],
+    )
+    cast: dict[str, Paths] = Field(
+        {},
+        description="Characters, places and props by name, each with one picture or several.",
+        examples=[{"keeper": ["references/keeper.png"]}],
     )
     rows: str | None = Field(
         None,
@@ -193,7 +223,7 @@ def _mend(given: dict[str, Any], detail: ErrorDetails) -> None:
     for step in loc[:-1]:
         around = around[step]
     if isinstance(around, list):
-        around[int(loc[-1])] = {"id": "", "prompt": ""}
+        around[int(loc[-1])] = {"id": "", "prompt": ""} if loc[0] == "shots" and len(loc) == 2 else ""
     elif loc == ("shots",):
         around["shots"] = []
     elif loc == ("title",) or (loc[0] == "shots" and loc[-1] in ("id", "prompt")):
@@ -206,6 +236,8 @@ def _sentence(detail: ErrorDetails) -> str:
     """What is wrong and the remedy, in one sentence."""
     loc, given = detail["loc"], detail["input"]
     field = printable(loc[-1])
+    if loc[0] == "cast" or loc[2:3] == ("cast",):
+        return _CAST
     match detail["type"]:
         case "extra_forbidden":
             known = _known(loc)
@@ -226,6 +258,9 @@ def _sentence(detail: ErrorDetails) -> str:
         return f"`{field}` is empty; write {wanted} after it, or leave the field out"
     summary = "several values" if isinstance(given, dict | list) else f"`{printable(given)}`"
     return f"`{field}` must be {wanted}, not {summary}"
+
+
+_CAST = "`cast` names who is seen: `cast: {keeper: keeper.png}` for the board, `cast: [keeper]` for a shot"
 
 
 def _known(loc: Loc) -> list[str]:

@@ -27,6 +27,7 @@ WANTED = {
     "prefect_seedance/production/review.html",
     "prefect_seedance/video/probe.mp4",
     "prefect_seedance/storyboard/storyboard.schema.json",
+    "prefect_seedance/catalog/rows/bytedance.yaml",
     "prefect_seedance/flows/storyboard_to_shots.py",
     "prefect_seedance/examples/lighthouse.yaml",
     "prefect_seedance/examples/references/keeper.png",

@@ -9,9 +9,10 @@ from pathlib import Path
 import prefect_seedance
 
 PACKAGE = Path(prefect_seedance.__file__).parent
+CATALOG = ("endpoints.py", "model.py", "inputs.py", "sizes.py", "options.py", "pricing.py", "alternatives.py")
 RULES = [
     *(PACKAGE / name for name in ("errors.py", "models.py", "keys.py", "text.py")),
-    *(PACKAGE / "catalog" / name for name in ("endpoints.py", "pricing.py", "options.py")),
+    *(PACKAGE / "catalog" / name for name in CATALOG),
     *(PACKAGE / "ledger" / name for name in ("record.py", "rules.py")),
     PACKAGE / "runpod" / "responses.py",
     PACKAGE / "production" / "timeline.py",

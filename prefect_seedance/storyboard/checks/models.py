@@ -1,12 +1,14 @@
-"""Checks of the model of each shot, and of what it is asked for: size, duration, rate."""
+"""Checks of the model of each shot, and of how long and how fast its clip is asked for."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from prefect_seedance.catalog.endpoints import Catalog, Model
-from prefect_seedance.catalog.options import PROBLEMS_OF, first_offered
+from prefect_seedance.catalog.options import PROBLEMS_OF, first_offered, is_input
 from prefect_seedance.storyboard.checks.findings import Findings
+from prefect_seedance.storyboard.checks.inputs import check_default_inputs
+from prefect_seedance.storyboard.checks.sizes import check_default_size
 from prefect_seedance.storyboard.hints import near
 from prefect_seedance.text import printable
 
@@ -16,6 +18,11 @@ def check_defaults(found: Findings, catalog: Catalog) -> None:
     if not (model := catalog.get(defaults.model)):
         found.problem(("defaults", "model"), _unknown_model(defaults.model, catalog))
         return
+    if model.kind != "video":
+        found.problem(("defaults", "model"), _no_clips(model))
+        return
+    check_default_size(found, model)
+    check_default_inputs(found, model)
     for field, problem_of in PROBLEMS_OF.items():
         value = getattr(defaults, field)
         if value is not None and (message := problem_of(value, model)):
@@ -23,14 +30,16 @@ def check_defaults(found: Findings, catalog: Catalog) -> None:
 
 
 def model_of(number: int, found: Findings, catalog: Catalog) -> Model | None:
-    """The model of a shot: its own, else that of the defaults; None where the catalog does not have it."""
+    """The model of a shot: its own, else that of the defaults; None where the catalog has none that makes clips."""
     slug = found.outline.board.shots[number].model
     model = catalog.get(slug or found.outline.board.defaults.model)
-    if model is None and slug:
-        found.problem(("shots", number, "model"), _unknown_model(slug, catalog))
-    elif model is None or (not slug and found.outline.is_broken(("defaults", "model"))):
+    if slug and (model is None or model.kind != "video"):
+        found.problem(("shots", number, "model"), _unknown_model(slug, catalog) if model is None else _no_clips(model))
+        return None
+    usable = model is not None and model.kind == "video"
+    if not usable or (not slug and found.outline.is_broken(("defaults", "model"))):
         found.block(number, "the model of the defaults is wrong")
-    return model
+    return model if usable else None
 
 
 def value_of(field: str, number: int, model: Model, found: Findings) -> Any:
@@ -46,13 +55,17 @@ def value_of(field: str, number: int, model: Model, found: Findings) -> Any:
         return own
     if found.outline.is_broken(("defaults", field)):
         found.block(number, f"the {field} of the defaults is wrong")
-    if default is None or (field == "fps" and spec.model and not model.fps):
+    if default is None or (spec.model and not is_input(field, model)):
         return first_offered(field, model)
     if message := problem_of(default, model):
         if spec.model:
             found.problem(("shots", number, "model"), f"{message}; it comes from the defaults, so give one here")
         found.block(number, message)
     return default
+
+
+def _no_clips(model: Model) -> str:
+    return f"{model.slug} speaks texts and makes no clips; choose a model that makes them"
 
 
 def _unknown_model(slug: str, catalog: Catalog) -> str:

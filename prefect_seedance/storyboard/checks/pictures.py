@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from typing import Literal
 
 from prefect_seedance.catalog.endpoints import Model
@@ -16,31 +17,41 @@ from prefect_seedance.storyboard.schema import Outline
 from prefect_seedance.storyboard.texts import filled, unset
 from prefect_seedance.text import printable, without_credentials
 
+MOST_REFERENCES = 100
+"""Pictures of one character, place or prop; no endpoint takes so many."""
+MOST_CAST = 1_000
+"""Pictures of a whole cast that are looked at."""
+
 Pictures = Mapping[str, PictureSource | BadInput]
 """What was read at each place, or why it could not be."""
 
 
 def picture_places(outline: Outline) -> Iterator[str]:
     """Where the pictures of *outline* are, as far as the variables in their paths have values."""
-    for shot in outline.board.shots[:MOST_SHOTS]:
-        for place in (shot.image, shot.last_image):
-            if place and not unset(place, outline.board.variables):
-                yield filled(place, outline.board.variables)
+    shots = (place for shot in outline.board.shots[:MOST_SHOTS] for place in (shot.image, shot.last_image))
+    cast = (place for places in outline.board.cast.values() for place in places[:MOST_REFERENCES])
+    for place in chain(shots, islice(cast, MOST_CAST)):
+        if place and not unset(place, outline.board.variables):
+            yield filled(place, outline.board.variables)
 
 
 def picture_of(
     field: Literal["image", "last_image"], number: int, found: Findings, pictures: Pictures
 ) -> PictureSource | None:
     """The picture that a shot names in *field*, to be cropped where that is wanted; None if none can be used."""
-    board, loc = found.outline.board, ("shots", number, field)
-    spec = board.shots[number]
+    board, spec = found.outline.board, found.outline.board.shots[number]
     place: str | None = getattr(spec, field)
-    if place is None:
-        return None
+    source = None if place is None else picture_at(("shots", number, field), place, found, pictures)
+    return source and (source.cropped() if (board.defaults.crop if spec.crop is None else spec.crop) else source)
+
+
+def picture_at(loc: Loc, place: str, found: Findings, pictures: Pictures) -> PictureSource | None:
+    """The picture at *place*, which *loc* names; None, with a problem, if it can't be used."""
+    variables = found.outline.board.variables
     check_names(found, loc, place)
-    if unset(place, board.variables):
+    if unset(place, variables):
         return None
-    place = filled(place, board.variables)
+    place = filled(place, variables)
     if not place:
         found.problem(loc, "the path is empty; name a picture or leave it out")
         return None
@@ -48,7 +59,7 @@ def picture_of(
     if isinstance(source, BadInput):
         found.problem(loc, f"picture {printable(without_credentials(place))}: {source}")
         return None
-    return source.cropped() if (board.defaults.crop if spec.crop is None else spec.crop) else source
+    return source
 
 
 def check_crop(found: Findings, loc: Loc, source: PictureSource | None, size: str) -> None:

@@ -13,10 +13,13 @@ from prefect_seedance.keys import key_of
 from prefect_seedance.models import LastFrame, Request
 from prefect_seedance.storyboard.board import BoardShot
 from prefect_seedance.storyboard.chains import in_order
+from prefect_seedance.storyboard.checks.cast import Cast, cast_of, references_of
 from prefect_seedance.storyboard.checks.chains import block_followers, check_circles, links_of, warn_of_drift
 from prefect_seedance.storyboard.checks.findings import Findings
+from prefect_seedance.storyboard.checks.inputs import inputs_of
 from prefect_seedance.storyboard.checks.models import model_of, value_of
 from prefect_seedance.storyboard.checks.pictures import Pictures, check_crop, check_frames_taken, picture_of
+from prefect_seedance.storyboard.checks.sizes import size_of
 from prefect_seedance.storyboard.checks.texts import check_ids, check_text
 from prefect_seedance.storyboard.texts import LONGEST_PROMPT, filled, joined
 from prefect_seedance.storyboard.words import words_of
@@ -27,7 +30,8 @@ def check_shots(found: Findings, catalog: Catalog, pictures: Pictures) -> tuple[
     board = found.outline.board
     style = filled(board.style, board.variables)[:LONGEST_PROMPT]
     check_ids(found)
-    shots = [_shot(number, style, found, catalog, pictures) for number in range(len(board.shots))]
+    cast = cast_of(found, pictures)
+    shots = [_shot(number, style, found, catalog, pictures, cast) for number in range(len(board.shots))]
     before = links_of(found)
     check_circles(found, before)
     for number in in_order(before):
@@ -41,7 +45,7 @@ def check_shots(found: Findings, catalog: Catalog, pictures: Pictures) -> tuple[
     return tuple(shots)
 
 
-def _shot(number: int, style: str, found: Findings, catalog: Catalog, pictures: Pictures) -> BoardShot:
+def _shot(number: int, style: str, found: Findings, catalog: Catalog, pictures: Pictures, cast: Cast) -> BoardShot:
     """The shot without its chain: where it continues from another, its first frame and its key come later."""
     outline, at = found.outline, ("shots", number)
     spec = outline.board.shots[number]
@@ -67,11 +71,14 @@ def _shot(number: int, style: str, found: Findings, catalog: Catalog, pictures: 
     if len(prompt) > model.longest_prompt:
         message = f"the prompt has {len(prompt):,} characters with the style; {model.slug} may cut what is beyond "
         found.warn((*at, "prompt"), f"{message}{model.longest_prompt:,}")
+    size = size_of(number, model, found)
     asked = {field: value_of(field, number, model, found) for field in PROBLEMS_OF}
+    asked |= {"size": size, "inputs": inputs_of(number, model, found)}
     check_frames_taken(number, model, found)
-    if model.tier_of(asked["size"]):
-        check_crop(found, (*at, "image"), shot.image, asked["size"])
-        check_crop(found, (*at, "last_image"), shot.last_image, asked["size"])
+    shot = replace(shot, references=references_of(number, model, cast, found))
+    if size is not None:
+        check_crop(found, (*at, "image"), shot.image, size)
+        check_crop(found, (*at, "last_image"), shot.last_image, size)
     return shot if number in found.blocked else _priced(number, shot, model, asked, found)
 
 
@@ -82,6 +89,7 @@ def _priced(number: int, shot: BoardShot, model: Model, asked: dict[str, Any], f
         take=shot.take,
         image=shot.image and shot.image.picture,
         last_image=shot.last_image and shot.last_image.picture,
+        references=tuple(reference.picture for reference in shot.references),
         **asked,
     )
     try:

@@ -7,7 +7,7 @@ import pytest
 
 from prefect_seedance.catalog.endpoints import KNOWN, input_of, nearest_ratio, with_rows
 from prefect_seedance.catalog.pricing import cost_of, estimate, may_have_cost, upper
-from prefect_seedance.models import Request
+from prefect_seedance.models import AUTO, Request
 from prefect_seedance.text import dollars
 
 MakeRequest = Callable[..., Request]
@@ -36,7 +36,7 @@ def test_a_budget_sets_aside_the_most_that_was_ever_seen_on_a_bill(make_request:
 
 def test_all_nominal_and_native_sizes_are_offered() -> None:
     sizes = {size for tier in SEEDANCE.tiers for size in tier.sizes}
-    nominal = {"854x480", "1280x720", "1920x1080"}
+    nominal = {"854x480", "1280x720", "1920x1080", "480x854", "720x1280", "1080x1920"}
     native = [
         "960x416",
         "864x480",
@@ -63,8 +63,8 @@ def test_all_nominal_and_native_sizes_are_offered() -> None:
 @pytest.mark.parametrize("model", KNOWN.values(), ids=lambda model: model.slug)
 def test_every_endpoint_has_a_price_for_whatever_it_offers(model, make_request: MakeRequest) -> None:  # type: ignore[no-untyped-def]
     for tier in model.tiers:
-        for duration in model.durations:
-            request = make_request(model=model.slug, size=tier.sizes[0], duration=duration)
+        for duration in model.durations or (AUTO,):
+            request = make_request(model=model.slug, size="".join(tier.sizes[:1]), duration=duration)
             assert Decimal("0") < estimate(request, model) <= upper(request, model)
 
 

@@ -150,14 +150,15 @@ MISTAKES = {
         ],
     ),
     "wrong sizes, durations and rates": (
-        shots("  - {id: a, prompt: x, size: 720p, duration: 1, fps: 25}", "  - {id: b, prompt: x, size: big}"),
+        shots("  - {id: a, prompt: x, size: 540p, duration: 1, fps: 25}", "  - {id: b, prompt: x, size: big}"),
         [
-            "board.yaml:3: shot a: size 720p is not a width x height; seedance-1-0-pro calls 1280x720 so",
+            "board.yaml:3: shot a: size `540p` is not offered by seedance-1-0-pro; it offers 1080p, 720p, 480p",
             "board.yaml:3: shot a: duration 1 is not offered by seedance-1-0-pro; the nearest is 2",
             "board.yaml:3: shot a: fps 25 is not offered by seedance-1-0-pro; the nearest is 24",
-            "board.yaml:4: shot b: size `big` is not a width x height; seedance-1-0-pro offers 1920x1080, 2176x928, "
-            "1920x1088, 1664x1248, 1440x1440, 1248x1664, 1088x1920, 1280x720, 1504x640, 1248x704, 1120x832, 960x960, "
-            "832x1120, 704x1248, 854x480, 960x416, 864x480, 736x544, 640x640, 544x736, 480x864",
+            "board.yaml:4: shot b: size `big` is not a width x height; seedance-1-0-pro offers 1920x1080, 1080x1920, "
+            "2176x928, 1920x1088, 1664x1248, 1440x1440, 1248x1664, 1088x1920, 1280x720, 720x1280, 1504x640, 1248x704, "
+            "1120x832, 960x960, 832x1120, 704x1248, 854x480, 480x854, 960x416, 864x480, 736x544, 640x640, 544x736, "
+            "480x864, or 1080p, 720p, 480p",
         ],
     ),
     "a default that another model does not offer": (

@@ -101,17 +101,18 @@ async def test_yaml_json_csv_and_a_form_make_the_same_requests() -> None:
         ]),
         ("b.json", '{"title": "x",\n"title": "y",\n"shots": [{"id": "a", "prompt": "p", "size": 5}]}', [
             "b.json:2: field `title` is given twice, first on line 1; keep one of them",
-            "b.json:3: shot a: size `5` is not a width x height; seedance-1-0-pro offers 1920x1080, 2176x928, "
-            "1920x1088, 1664x1248, 1440x1440, 1248x1664, 1088x1920, 1280x720, 1504x640, 1248x704, 1120x832, 960x960, "
-            "832x1120, 704x1248, 854x480, 960x416, 864x480, 736x544, 640x640, 544x736, 480x864",
+            "b.json:3: shot a: size `5` is not a width x height; seedance-1-0-pro offers 1920x1080, 1080x1920, "
+            "2176x928, 1920x1088, 1664x1248, 1440x1440, 1248x1664, 1088x1920, 1280x720, 720x1280, 1504x640, 1248x704, "
+            "1120x832, 960x960, 832x1120, 704x1248, 854x480, 480x854, 960x416, 864x480, 736x544, 640x640, 544x736, "
+            "480x864, or 1080p, 720p, 480p",
         ]),
         ("b.json", "[" * 100_000, ["b.json:1: the JSON is nested too deeply or holds a number too long; simplify it"]),
         ("b.csv", "", ["b.csv:1: the file is empty; its first line names the columns"]),
         ("b.csv", "id,prompt,prompt\n", ["b.csv:1: each column needs a name of its own in the first line"]),
         ("b.csv", "id,promt\na,x\n", [
             "b.csv:1: column `promt` is unknown, column `prompt` is missing; the columns of a shot list are id, "
-            "prompt, image, last_image, continue_from, take, model, size, duration, fps, crop, notes, dialogue, "
-            "camera, transition",
+            "prompt, image, last_image, continue_from, take, model, size, aspect_ratio, duration, fps, inputs, cast, "
+            "crop, notes, dialogue, camera, transition",
         ]),
         ("b.csv", 'id,prompt\na,"x\ny"\nb,y,z\nc\na,x\nd,"x', [
             "b.csv:7: the CSV can't be read here: unexpected end of data; check the quotes",
@@ -234,7 +235,7 @@ ANYTHING = st.recursive(
 SHOTS = st.lists(st.dictionaries(FIELDS, SCALARS, max_size=6) | ANYTHING, max_size=5)
 BOARDS = st.fixed_dictionaries(
     {"title": SCALARS, "shots": SHOTS | ANYTHING},
-    optional=dict.fromkeys(("style", "defaults", "variables", "rows"), ANYTHING),
+    optional=dict.fromkeys(("style", "defaults", "variables", "rows", "cast"), ANYTHING),
 )
 
 

@@ -87,7 +87,8 @@ async def test_unknown_fields_are_kept_as_metadata_with_a_warning() -> None:
         *(("promt", "prompt"), ("Notes", "notes"), ("dialog", "dialogue"), ("secounds", None), ("seconds", "duration")),
         *(
             ("durationSeconds", "duration"),
-            ("aspect_ratio", "size"),
+            ("ratio", "aspect_ratio"),
+            ("seed", "inputs"),
             ("frame rate", "fps"),
             ("lastFrame", "last_image"),
         ),
