@@ -1,10 +1,10 @@
 # For a fresh machine with Python 3.11+ and make: `make demo` to see it, `make test` for everything, `make lint` and
-# `make unit` while working, `make torture` to kill its processes at random for some minutes and do the books. All but
-# `make test` need no system package.
+# `make unit` while working, `make docs` for the pages, `make torture` to kill its processes at random for some minutes
+# and do the books. All but `make test` need no system package.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test suite lint unit model format benchmarks torture clean
+.PHONY: demo test suite lint unit docs model format benchmarks torture clean
 
 demo: .venv/runtime
 	$(BIN)/prefect-seedance demo
@@ -24,6 +24,11 @@ test: .venv/tests
 
 suite: .venv/tests
 	$(BIN)/pytest -n 4 --dist loadfile $(PYTEST)
+
+# The pages of docs/ as a site in build/docs: no server and no network is needed to build it or to read it.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open build/docs/index.html; with its search: $(PYTHON) -m http.server --directory build/docs"
 
 # The payment protocol, searched for the shortest way to break a promise: standard library only, two minutes on a free core.
 model:
@@ -45,9 +50,13 @@ format: .venv/tests
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
 	touch $@
 
+.venv/docs: .venv/runtime
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 .venv/tests: .venv/runtime
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,docs]'
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis seedance-demo
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build seedance-demo

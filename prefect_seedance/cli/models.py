@@ -57,6 +57,11 @@ def in_columns(row: Model) -> tuple[str, ...]:
 
 
 def _show_one(row: Model) -> None:
+    Console().print("\n".join(lines_of(row)), markup=False, highlight=False, soft_wrap=True)
+
+
+def lines_of(row: Model) -> list[str]:
+    """All that is known of one row."""
     lines = [f"{row.title}: {_makes(row)}"]
     lines += [f"nothing new is asked of it, since {row.withdrawn}"] if row.withdrawn else []
     lines += [f"length: {_lengths(row)}"]
@@ -67,8 +72,7 @@ def _show_one(row: Model) -> None:
         lines.append(f"{tier.name}: {_price(tier)}{sizes}")
         lines += [f"  with {_values(other.inputs)}: {_price(other)}" for other in tier.when]
     lines += [f"input {name}: {_input(one)}" for name, one in row.inputs.items()]
-    lines += [f"checked {row.checked}: {row.source or 'your own row'}"] + ([row.note] if row.note else [])
-    Console().print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
+    return [*lines, f"checked {row.checked}: {row.source or 'your own row'}"] + ([row.note] if row.note else [])
 
 
 def _makes(row: Model) -> str:

@@ -11,12 +11,13 @@ from prefect.blocks.core import Block
 from pydantic import Field, GetJsonSchemaHandler, SecretStr
 from pydantic_core import CoreSchema
 
+from prefect_seedance.addresses import file_at_home, logo
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.runpod.account import BASE_URL, Account
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 
-_DOCS = "https://github.com/prefect-seedance/prefect-seedance"
+_DOCS = file_at_home("docs/prefect.md#blocks")
 
 
 class RunpodCredentials(CredentialsBlock):
@@ -33,8 +34,8 @@ class RunpodCredentials(CredentialsBlock):
 
     _block_type_name: ClassVar[str] = "Runpod Credentials"
     _block_type_slug: ClassVar[str] = "runpod-credentials"
-    _documentation_url: ClassVar[Any] = f"{_DOCS}#blocks"
-    _logo_url: ClassVar[Any] = f"{_DOCS}/raw/main/prefect_seedance/logos/runpod-credentials.png"
+    _documentation_url: ClassVar[Any] = _DOCS
+    _logo_url: ClassVar[Any] = logo("runpod-credentials")
 
     api_key: SecretStr = Field(
         title="API key", description="A Runpod API key that may call the endpoint, from the Runpod console's settings."
@@ -78,8 +79,8 @@ class VideoStore(Block):
 
     _block_type_name: ClassVar[str] = "Video Store"
     _block_type_slug: ClassVar[str] = "video-store"
-    _documentation_url: ClassVar[Any] = f"{_DOCS}#blocks"
-    _logo_url: ClassVar[Any] = f"{_DOCS}/raw/main/prefect_seedance/logos/video-store.png"
+    _documentation_url: ClassVar[Any] = _DOCS
+    _logo_url: ClassVar[Any] = logo("video-store")
 
     url: str = Field(
         title="URL", description="Such as s3://bucket/prefix, or the full path of a folder that all workers see."
@@ -126,8 +127,8 @@ class SpendingLimits(Block):
 
     _block_type_name: ClassVar[str] = "Spending Limits"
     _block_type_slug: ClassVar[str] = "spending-limits"
-    _documentation_url: ClassVar[Any] = f"{_DOCS}#blocks"
-    _logo_url: ClassVar[Any] = f"{_DOCS}/raw/main/prefect_seedance/logos/spending-limits.png"
+    _documentation_url: ClassVar[Any] = _DOCS
+    _logo_url: ClassVar[Any] = logo("spending-limits")
 
     per_run: Annotated[float, Field(gt=0)] | None = Field(
         None,

@@ -39,7 +39,7 @@ def test_inputs_and_words_for_sizes_are_planned_rendered_and_billed(desk: Desk, 
         ("720x1280", 0.01),
         ("720x1280", 0.04),
     ]
-    assert "720x1280" in said.err
+    assert "720x1280" in desk.run("plan", board).err
     assert desk.run("render", board).code == 0
     assert sorted(charge["usd"] for charge in emulator.charges) == [0.01, 0.04]
     assert [shot["action"] for shot in desk.run("plan", board, "--json").document["shots"]] == ["reuse", "reuse"]

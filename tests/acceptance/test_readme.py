@@ -1,5 +1,5 @@
-"""Every block of the README runs, in order, in one folder: its key and its bucket stand for an emulator and a real S3
-server on this machine."""
+"""Every block of the README runs, in order, in one folder, and after them those of the page on Prefect: key and bucket
+stand for an emulator and a real S3 server on this machine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,15 @@ from tests.support.prefect_server import RunningPrefect
 from tests.support.s3_server import RunningS3
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-BLOCKS = BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+PAGES = ("README.md", "docs/prefect.md")
+BLOCKS = [BLOCK.findall((ROOT / page).read_text(encoding="utf-8")) for page in PAGES]
 BUCKET = "your-bucket"
 
 
-def test_the_readme_has_the_blocks_that_are_tested() -> None:
-    assert [language for language, _ in BLOCKS] == ["bash"] * 3 + ["yaml", "bash", "python", "python"] + ["bash"] * 3
+def test_the_pages_have_the_blocks_that_are_tested() -> None:
+    readme, prefect = ([language for language, _ in blocks] for blocks in BLOCKS)
+    assert readme == ["bash", "bash", "yaml", "bash", "python", "bash", "bash"]
+    assert prefect == ["python"]
 
 
 @pytest.fixture
@@ -36,9 +40,9 @@ def sandbox(
     return {"PATH": path, "HOME": str(tmp_path)} | pretend | prefect_server.environment
 
 
-def test_every_block_of_the_readme_runs(sandbox: dict[str, str], tmp_path: Path, emulator: RunningEmulator) -> None:
+def test_every_block_of_the_pages_runs(sandbox: dict[str, str], tmp_path: Path, emulator: RunningEmulator) -> None:
     exports = ""
-    for language, block in BLOCKS:
+    for language, block in chain(*BLOCKS):
         match language:
             case "yaml":
                 (tmp_path / "board.yaml").write_text(block, encoding="utf-8")
