@@ -55,7 +55,7 @@ class Request(Frozen):
 
     model: str = Field(description="The endpoint's slug, for example seedance-1-0-pro.")
     prompt: str
-    size: str = Field(description="Width x height in pixels, for example 1920x1080.")
+    size: str = Field(description="Width x height in pixels, for example 1920x1080; empty where a text is spoken.")
     duration: int = Field(description="Seconds; -1 where the endpoint chooses the length.")
     fps: int | None = Field(None, description="Frames per second, where the endpoint takes it.")
     take: int = Field(1, ge=1, description="Raise it to ask, and pay, for the same thing once more.")
@@ -63,6 +63,11 @@ class Request(Frozen):
     last_image: Picture | None = Field(None, description="The last frame, where the endpoint takes one.")
     references: tuple[Picture, ...] = Field((), description="Reference pictures, in order, where it takes them.")
     inputs: dict[str, JsonValue] = Field({}, description="What else is asked, as the row of the endpoint declares it.")
+
+    @property
+    def is_speech(self) -> bool:
+        """Whether it asks for a sound: a text that is spoken has no size."""
+        return not self.size
 
     @model_serializer(mode="wrap")
     def _without_what_is_empty(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -88,6 +93,22 @@ class Words(Frozen):
 NO_WORDS = Words()
 
 
+class Audio(Frozen):
+    """A sound track, after all of it was decoded."""
+
+    codec: str
+    rate: int = Field(description="Samples per second.")
+    channels: int
+    loudness: float | None = Field(None, description="LUFS, EBU R 128 integrated; null where it is silent.")
+
+
+class Heard(Frozen):
+    """What the decoder says of a sound after hearing all of it."""
+
+    seconds: float
+    audio: Audio
+
+
 class Footage(Frozen):
     """What the decoder says of a clip after reading every frame of it."""
 
@@ -96,6 +117,12 @@ class Footage(Frozen):
     fps: float
     frames: int
     seconds: float
+    audio: Audio | None = Field(None, description="Left out where the clip has no sound.")
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = plain(self)
+        return {name: value for name, value in fields.items() if name != "audio" or value is not None}
 
 
 class Problem(Frozen):

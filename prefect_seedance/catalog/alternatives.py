@@ -1,4 +1,4 @@
-"""Which rows there are in the place of one that no longer answers: what each makes a clip of, and for how much."""
+"""Which rows there are in the place of another: what each makes a clip of, or speaks, and for how much."""
 
 from __future__ import annotations
 
@@ -9,19 +9,29 @@ from prefect_seedance.catalog.known import Catalog
 from prefect_seedance.catalog.model import Model, planned_seconds
 from prefect_seedance.catalog.options import first_offered
 from prefect_seedance.catalog.pricing import estimate
-from prefect_seedance.models import Request
+from prefect_seedance.models import AUTO, Request
 from prefect_seedance.text import dollars
 
 BEGINS = {"none": "from text", "optional": "from text or a picture", "required": "from a picture"}
 
 
 FEW = 5
+SPOKEN = 1000
+"""Characters of the text by whose price rows that speak are compared."""
 
 
 def others(model: Model, catalog: Catalog) -> list[Model]:
     """The rows that could be asked in the place of *model*, the cheapest second first."""
+    if model.kind == "speech":
+        return [row for row in speakers(catalog) if row.slug != model.slug]
     rows = [row for row in catalog.values() if row.slug != model.slug and _could_replace(row, model)]
     return sorted(filter(_price, rows), key=lambda row: _price(row) / Decimal(str(_seconds(row))))
+
+
+def speakers(catalog: Catalog) -> list[Model]:
+    """The rows that speak a text and need nothing else, the cheapest first."""
+    rows = [row for row in catalog.values() if row.kind == "speech" and not row.withdrawn]
+    return sorted((row for row in rows if not any(one.required for one in row.inputs.values())), key=_price)
 
 
 def _could_replace(row: Model, model: Model) -> bool:
@@ -50,11 +60,15 @@ def begins(row: Model) -> str:
 
 
 def _one(row: Model) -> str:
+    if row.kind == "speech":
+        return f"{row.slug} ({SPOKEN:,} characters for {dollars(_price(row))})"
     length = f"{_seconds(row):g} s" if row.durations else "a clip"
     return f"{row.slug} ({begins(row)}, {length} for {dollars(_price(row))})"
 
 
 def _usual(row: Model) -> Request:
+    if row.kind == "speech":
+        return Request(model=row.slug, prompt="x" * SPOKEN, size="", duration=AUTO)
     fps, seconds = first_offered("fps", row), first_offered("duration", row)
     return Request(model=row.slug, prompt="", size=row.default_size, duration=seconds, fps=fps)
 

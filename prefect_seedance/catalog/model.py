@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import re
 from typing import Any, Literal
+from unicodedata import east_asian_width
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
@@ -12,6 +13,8 @@ from prefect_seedance.models import AUTO, Frozen, Request, Usd
 
 RATIOS = {"21:9": 21 / 9, "16:9": 16 / 9, "3:2": 3 / 2, "4:3": 4 / 3, "1:1": 1.0}
 RATIOS |= {"3:4": 3 / 4, "2:3": 2 / 3, "9:16": 9 / 16}
+
+LETTERS_OF_A_WORD = 4
 
 RANGE = re.compile(r"(\d{1,3})-(\d{1,3})")
 
@@ -143,9 +146,14 @@ def effective(request: Request, model: Model) -> dict[str, JsonValue]:
     return usual | request.inputs
 
 
+def letters(text: str) -> int:
+    """How many letters *text* takes as long to say as: a digit, or a Chinese character, is a word of its own."""
+    return sum(LETTERS_OF_A_WORD if mark.isdigit() or east_asian_width(mark) in "WF" else 1 for mark in text)
+
+
 def planned_seconds(request: Request, model: Model) -> float:
     """The length that *request* is planned with: as it was asked for, or the most that the endpoint can choose."""
     if request.duration != AUTO or model.auto is None:
         return request.duration
     slowest = model.auto.characters_per_second
-    return model.auto.at_most if slowest is None else min(len(request.prompt) / slowest, model.auto.at_most)
+    return model.auto.at_most if slowest is None else min(letters(request.prompt) / slowest, model.auto.at_most)

@@ -67,7 +67,7 @@ def show_plan(planned: Planned, *, as_json: bool) -> None:
                 shot.size or "",
                 shot.problem or "",
             )
-            for shot in plan.shots
+            for shot in plan.asked
         ]
         _show_shots(plan.title, ("shot", "action", "estimate", "size", "remark"), rows)
     for problem in plan.problems:
@@ -89,12 +89,12 @@ def show_manifest(manifest: Manifest, store: str, *, as_json: bool) -> None:
     else:
         rows = [
             (
-                shot.id,
-                shot.status,
-                dollars(shot.cost_usd) if shot.cost_usd is not None and shot.paid_this_run else "",
-                shot.error or "",
+                name,
+                one.status,
+                dollars(one.cost_usd) if one.cost_usd is not None and one.paid_this_run else "",
+                one.error or "",
             )
-            for shot in manifest.shots
+            for name, one in manifest.asked
         ]
         _show_shots(manifest.title, ("shot", "status", "cost", "remark"), rows)
     stored = sum(shot.status == "stored" for shot in manifest.shots)

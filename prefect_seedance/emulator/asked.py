@@ -11,13 +11,20 @@ from pydantic import JsonValue
 from prefect_seedance.catalog import pricing
 from prefect_seedance.catalog.inputs import problems_of
 from prefect_seedance.catalog.model import Model, Tier, nearest_ratio
-from prefect_seedance.models import Request
+from prefect_seedance.models import AUTO, Request
 
 NATIVE = {"1920x1080": "1920x1088", "1280x720": "1248x704", "854x480": "864x480"}
 """The size that a clip comes back in, where it is not the size that was asked for."""
 
 CHOSEN_SECONDS = 5
 """The length of a clip to which nobody gave one, where the endpoint has no usual one."""
+
+
+CHARACTERS_PER_SECOND = 15
+"""How fast it speaks; people read aloud about as fast."""
+
+SHORTEST_SPEECH = 0.5
+"""Seconds."""
 
 
 class Malformed(Exception):
@@ -34,14 +41,20 @@ class Asked(NamedTuple):
     usd: float
 
 
+class Spoken(NamedTuple):
+    """How a text is spoken: for how long, and in which kind of file."""
+
+    seconds: float
+    ending: str
+    usd: float
+
+
 def asked_of(model: Model, fields: dict[str, Any]) -> Asked:
     """Read an input as strictly as the vendor does.
 
     Raises `ValueError` where the job is accepted and then FAILED, which costs nothing, and `Malformed` where the POST
     is refused at once.
     """
-    if model.kind != "video":
-        raise ValueError(refusal("the emulator speaks no texts"))
     size = _size(fields, model)
     fps = fields.get("fps") or (model.fps or (24,))[0]
     if not str(fields.get("prompt") or "").strip():
@@ -60,6 +73,31 @@ def asked_of(model: Model, fields: dict[str, Any]) -> Asked:
         raise ValueError(refusal(problem))
     width, height = NATIVE.get(size, size).split("x")
     return Asked(int(width), int(height), seconds, fps, float(pricing.estimate(request, model)))
+
+
+def spoken_of(model: Model, fields: dict[str, Any]) -> Spoken:
+    """Read the input of an endpoint that speaks, as strictly as `asked_of` does that of one that makes clips."""
+    text = str(fields.get("prompt") or "").strip()
+    if not text:
+        raise ValueError(refusal("field prompt is required"))
+    if len(text) > model.longest_prompt:
+        raise ValueError(refusal(f"field prompt must have at most {model.longest_prompt} characters"))
+    inputs = _inputs(fields, model)
+    request = Request(model=model.slug, prompt=text, size="", duration=AUTO, inputs=inputs)
+    if problem := next(problems_of(request, model), None):
+        raise ValueError(refusal(problem))
+    seconds = max(SHORTEST_SPEECH, round(len(text) / CHARACTERS_PER_SECOND, 1))
+    price = pricing.price_of(request, model)
+    if price.per_1000_characters is not None:
+        usd = float(price.per_1000_characters) * len(text) / 1000
+    else:
+        usd = float(price.per_second or 0) * seconds
+    return Spoken(seconds, str(inputs.get("format", "mp3")), round(usd, pricing.DECIMALS))
+
+
+def price_of(model: Model, fields: dict[str, Any]) -> float:
+    """What an input costs; raises as `asked_of` does."""
+    return spoken_of(model, fields).usd if model.kind == "speech" else asked_of(model, fields).usd
 
 
 def pictures_of(model: Model, fields: dict[str, Any]) -> dict[str, str]:

@@ -14,8 +14,8 @@ import httpx
 from PIL import Image
 
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
-from prefect_seedance.emulator import sound, testcard
-from prefect_seedance.emulator.asked import asked_of, pictures_of
+from prefect_seedance.emulator import sound, speech, testcard
+from prefect_seedance.emulator.asked import asked_of, pictures_of, spoken_of
 from prefect_seedance.emulator.jobs import Job
 
 LARGEST_PICTURE = 30_000_000
@@ -44,14 +44,26 @@ class Clips:
                 await asyncio.to_thread(_keep, content, place)
 
     async def clip(self, job: Job) -> Path:
-        """The MP4 of *job*, drawn when it is first asked for."""
-        place = self._folder / f"{job.id}.mp4"
+        """The MP4 of *job*, or its speech, made when it is first asked for."""
+        place = self._folder / f"{job.id}.{self.ending(job)}"
         if not place.exists():
             if job.id not in self._rendering:
                 loop = asyncio.get_running_loop()
-                self._rendering[job.id] = loop.run_in_executor(self._pens, testcard.render, self._card(job), place)
+                self._rendering[job.id] = loop.run_in_executor(self._pens, self._make, job, place)
             await asyncio.shield(self._rendering[job.id])  # somebody else may wait for it too
         return place
+
+    def ending(self, job: Job) -> str:
+        """Of the file that *job* makes."""
+        model = self._catalog[job.slug]
+        return "mp4" if model.kind == "video" or job.fate == "FAILED" else spoken_of(model, job.input).ending
+
+    def _make(self, job: Job, place: Path) -> None:
+        model = self._catalog[job.slug]
+        if model.kind == "speech":
+            speech.speak(job.prompt, spoken_of(model, job.input).seconds, place)
+        else:
+            testcard.render(self._card(job), place)
 
     def _card(self, job: Job) -> testcard.Card:
         model = self._catalog[job.slug]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
-from prefect_seedance.emulator.asked import asked_of
+from prefect_seedance.emulator.asked import price_of
 from prefect_seedance.emulator.faults import MODERATED, Rule
 
 RECORD_KEPT = 30 * 60
@@ -92,7 +92,7 @@ class Job:
     def fail(self, error: str) -> None:
         self.fate, self.error = "FAILED", error
 
-    def answer(self, now: float, video_url: str, shape: str = "video_url") -> dict[str, Any]:
+    def answer(self, now: float, link: str, shape: str = "video_url") -> dict[str, Any]:
         """The body of a status call, of the *shape* that the vendor documents or of one seen live."""
         word = self.word(now)
         body: dict[str, Any] = {"id": self.id, "status": word}
@@ -103,8 +103,9 @@ class Job:
             return body
         body["executionTime"] = round((self.ends - self.began) * 1000)
         if word == "COMPLETED":
-            links: dict[str, Any] = {"bare": video_url, "none": {"cost": self.usd}}
-            body["output"] = links.get(shape) or {shape: video_url, "cost": self.usd}
+            links: dict[str, Any] = {"bare": link, "none": {"cost": self.usd}}
+            links["audio_url"] = {"audio_url": link, "cost": self.usd, "result": link}  # as chatterbox-turbo answers
+            body["output"] = links.get(shape) or {shape: link, "cost": self.usd}
         elif word != "CANCELLED":
             body["error"] = self.error
         if self.cost is not None and word != "COMPLETED":
@@ -153,7 +154,7 @@ class Books:
             usd=0,
         )
         try:
-            job.usd = asked_of(self.catalog[slug], fields).usd
+            job.usd = price_of(self.catalog[slug], fields)
         except ValueError as error:
             job.fail(str(error))
         if rule is not None:

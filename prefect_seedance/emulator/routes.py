@@ -27,6 +27,7 @@ from prefect_seedance.emulator.asked import Malformed, refusal
 from prefect_seedance.emulator.clips import Clips, PictureMissing
 from prefect_seedance.emulator.faults import RULES, Call, Fate, Rule, Rules, damaged, malformed, problem, spoiled
 from prefect_seedance.emulator.jobs import Books, Job
+from prefect_seedance.video.endings import content_type
 
 LARGEST_BODY = {"run": 10_000_000, "runsync": 20_000_000}
 """Bytes; what is larger is answered with 413."""
@@ -53,7 +54,7 @@ class Emulator:
             Route("/v2/{slug}/cancel/{job}", self.cancel, methods=["POST"]),
             Route("/v2/{slug}/health", self.health),
             Route("/v2/{slug}/{rest:path}", self.nowhere, methods=["POST", "GET", "PUT", "PATCH", "DELETE"]),
-            Route("/media/{job}/output.mp4", self.media),
+            Route("/media/{job}/output.{ending}", self.media),
             Route("/bill", self.bill),
             Route("/calls", self.counted),
             Route("/clock", self.clock, methods=["POST"]),
@@ -169,10 +170,10 @@ class Emulator:
         else:
             clip = await self.clips.clip(job)
             if rule is not None and rule.fault in ("short", "corrupt"):
-                answer = Response(damaged(clip.read_bytes(), rule.fault), media_type="video/mp4")
+                answer = Response(damaged(clip.read_bytes(), rule.fault), media_type=content_type(clip.name))
             else:
                 tag = hashlib.sha256(job.id.encode()).hexdigest()[:32]
-                answer = FileResponse(clip, media_type="video/mp4", headers={"ETag": f'"{tag}"'})
+                answer = FileResponse(clip, media_type=content_type(clip.name), headers={"ETag": f'"{tag}"'})
         return answer if rule is None else spoiled(rule, answer, request.url.path)
 
     async def bill(self, request: Request) -> Response:
@@ -229,9 +230,11 @@ class Emulator:
     async def _answer(self, job: Job, rule: Rule | None, now: float) -> Response:
         if job.word(now) == "COMPLETED" and job.id in self.fetching:
             await self.fetching[job.id]  # only now is it sure that it completes
-        shape = rule.shape if rule is not None and rule.fault == "shape" else "video_url"
+        ending = self.clips.ending(job)
+        usual = "video_url" if ending == "mp4" else "audio_url"
+        shape = rule.shape if rule is not None and rule.fault == "shape" else usual
         anew = f"?signed={secrets.token_hex(8)}" if rule is not None and rule.fault == "signed" else ""
-        body = job.answer(now, f"{self.origin}/media/{job.id}/output.mp4{anew}", shape)
+        body = job.answer(now, f"{self.origin}/media/{job.id}/output.{ending}{anew}", shape)
         if rule is not None and rule.fault == "unknown_word":
             body = {"id": job.id, "status": "WARMING_UP"}
         return JSONResponse(body)

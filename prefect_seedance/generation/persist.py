@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from prefect_seedance.errors import BadStore, ClipDamaged, DownloadFailed, JobGone, LinkDead, Missing, StoreUnavailable
 from prefect_seedance.generation.frames import last_frame_path
@@ -17,15 +18,18 @@ from prefect_seedance.ledger import durable
 from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
 from prefect_seedance.ledger.rules import History
-from prefect_seedance.models import AUTO, Footage
+from prefect_seedance.models import AUTO
 from prefect_seedance.production.pictures import poster_path
 from prefect_seedance.runpod.download import DOWNLOAD_SECONDS
 from prefect_seedance.runpod.responses import link_in
 from prefect_seedance.video import decoder
+from prefect_seedance.video.endings import ending_of
 
 TRIES = 3
 """Of one call, a second or two apart. What is still wrong then is looked at again by the next run."""
 LATER = "the clip is paid for and stays completed: `prefect-seedance collect` or the next render fetches it again"
+MOST_SPOKEN_SECONDS = 6 * 3600.0
+"""What is longer has no end: no endpoint speaks for an hour, and a paid sound is never thrown away for its length."""
 LOST_AFTER_SECONDS = 6 * 3600.0
 """A media host may be in trouble for hours while its links live for days."""
 
@@ -131,11 +135,16 @@ class _Persisting:
 
     async def _verify_and_publish(self, history: History, record: Record, clip: Path, sha256: str) -> History:
         """The one time that the clip is decoded: its pictures come out of the same pass."""
+        if record.request.is_speech:
+            return await self._verify_and_publish_speech(history, record, clip, sha256)
         poster, last_frame = clip.with_suffix(".jpg"), clip.with_suffix(".png")
         wanted = last_frame if record.key in self.session.continued else None
         try:
             footage = await decoder.examine(clip, poster=poster, last_frame=wanted)
-            history = await self._publish(history, record, clip, sha256, footage)
+            asked = record.request.duration
+            mismatch = asked != AUTO and abs(footage.seconds - asked) > 0.5
+            seen = {"footage": footage, "duration_mismatch": mismatch}
+            history = await self._publish(history, record, clip, sha256, ".mp4", **seen)
             if history.last is not None and history.last.sha256 == sha256:
                 await self._keep_pictures(history.last, poster, last_frame)
                 self.session.at_hand.keep(clip, sha256)
@@ -143,6 +152,24 @@ class _Persisting:
             poster.unlink(missing_ok=True)
             last_frame.unlink(missing_ok=True)
         return history
+
+    async def _verify_and_publish_speech(self, history: History, record: Record, file: Path, sha256: str) -> History:
+        """A spoken text: decoded to its end as a clip is, and kept under the ending that its bytes have."""
+        ending = await asyncio.to_thread(ending_of, file)
+        if ending is None:
+            raise ClipDamaged("it is no sound file")
+        sound = await asyncio.to_thread(file.rename, file.with_suffix(ending))
+        try:
+            heard = await decoder.listen(sound, MOST_SPOKEN_SECONDS)
+            history = await self._publish(history, record, sound, sha256, ending, heard=heard)
+            if history.last is not None and history.last.sha256 == sha256:
+                self.session.at_hand.keep(sound, sha256)
+            return history
+        except ClipDamaged:
+            await asyncio.to_thread(sound.rename, file)  # where what can't be read is kept from
+            raise
+        finally:
+            sound.unlink(missing_ok=True)
 
     async def _keep_pictures(self, stored: Record, poster: Path, last_frame: Path) -> None:
         """What is not kept for whatever reason is made by who needs it, from the stored clip."""
@@ -154,16 +181,17 @@ class _Persisting:
             with suppress(Missing, StoreUnavailable, BadStore):
                 await store.put(last_frame, last_frame_path(stored), "image/png")
 
-    async def _publish(self, history: History, record: Record, file: Path, sha256: str, footage: Footage) -> History:
-        path = f"clips/{record.key}-{sha256[:12]}.mp4"
+    async def _publish(
+        self, history: History, record: Record, file: Path, sha256: str, ending: str, **seen: Any
+    ) -> History:
+        path = f"clips/{record.key}-{sha256[:12]}{ending}"
         stored = next_step(
             record,
             Step.STORED,
             clip=path,
             sha256=sha256,
             bytes=(await asyncio.to_thread(file.stat)).st_size,
-            footage=footage,
-            duration_mismatch=record.request.duration != AUTO and abs(footage.seconds - record.request.duration) > 0.5,
+            **seen,
         )
         return await durable.publish_and_append(self.ledger, file, path, stored, history)
 

@@ -37,6 +37,7 @@ OF_THE_JOB_BEFORE: dict[str, Any] = {
     "sha256": None,
     "bytes": None,
     "footage": None,
+    "heard": None,
     "duration_mismatch": False,
 }
 """What is known of one job and says nothing about another."""

@@ -17,7 +17,7 @@ from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
-from prefect_seedance.production.manifest import Manifest, words_of
+from prefect_seedance.production.manifest import Manifest, ShotResult, words_of
 from prefect_seedance.production.names import slug
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
@@ -251,7 +251,7 @@ class InboxRun:
                     manifest = await self._render(production, share.in_flight)
                 spent = manifest.spent_usd
             where = str(PurePosixPath(manifest.review or "").parent)
-            errors = [f"{shot.id}: {shot.error}" for shot in manifest.shots if shot.error]
+            errors = [f"{name}: {one.error}" for name, one in manifest.asked if one.error]
             production.ends(
                 manifest.status,
                 "; ".join(errors) or None,
@@ -268,16 +268,16 @@ class InboxRun:
 
     async def _made_before(self, production: Production) -> Manifest | None:
         """The whole production of the very same shots, if an earlier run left one: it is not made twice."""
-        if any(shot.action != "reuse" for shot in production.planned.plan.shots):
+        if any(shot.action != "reuse" for shot in production.planned.plan.asked):
             return None
         try:
             latest = await self.store.read(f"productions/{slug(production.board.title)}/latest.json")
             manifest = Manifest.model_validate_json(await self.store.read(json.loads(latest)["manifest"]))
         except (Missing, ValueError, KeyError, TypeError):
             return None
-        there = [words_of(manifest), *((shot.id, shot.key, words_of(shot)) for shot in manifest.shots)]
+        there = [words_of(manifest), *((shot.id, shot.key, _said(shot), words_of(shot)) for shot in manifest.shots)]
         board = production.board
-        same = there == [board.words, *((shot.id, shot.key, shot.words) for shot in board.shots)]
+        same = there == [board.words, *((shot.id, shot.key, shot.narration, shot.words) for shot in board.shots)]
         return manifest if same and manifest.status == "complete" else None
 
     async def _render(self, production: Production, in_flight: int) -> Manifest:
@@ -291,3 +291,8 @@ class InboxRun:
             }
         )
         return await self.renderer.render(production.file, production.board, options)
+
+
+def _said(shot: ShotResult) -> str | None:
+    """What is heard over a shot, by its content, as `BoardShot.narration` has it."""
+    return None if shot.narration is None else shot.narration.key or shot.narration.sha256

@@ -15,6 +15,7 @@ from prefect_seedance.ledger.pauses import pauses
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.ledger.rescue import keep_copy
 from prefect_seedance.ledger.rules import History
+from prefect_seedance.video.endings import content_type
 
 T = TypeVar("T")
 
@@ -78,7 +79,7 @@ async def publish_and_append(ledger: Ledger, file: Path, path: str, record: Reco
     What is known is told outside the store then, and the file kept there too, until both are in.
     """
     patience = RESCUE_AFTER + (await asyncio.to_thread(file.stat)).st_size / SLOW_UPLOAD
-    putting = asyncio.ensure_future(ledger.store.put(file, path, "video/mp4"))
+    putting = asyncio.ensure_future(ledger.store.put(file, path, content_type(path)))
     cancelled: asyncio.CancelledError | None = None
     try:
         await asyncio.wait({putting}, timeout=patience)
@@ -124,7 +125,7 @@ async def _publish_until_in(
         try:
             # A file that is no more was moved into the store before its answer was lost.
             if not is_in and await asyncio.to_thread(file.exists):
-                await ledger.store.put(file, path, "video/mp4")
+                await ledger.store.put(file, path, content_type(path))
             history = await ledger.append_until_in(record)  # in this very thread: the others may all wait as well
             await _unmark(ledger, history)
             if copy != file:

@@ -37,7 +37,7 @@ RESCUE_AFTER = 3.0
 """Seconds of silence of the store after which what is known is told outside of it."""
 UNREADABLE_TRIES = 4
 """Records appear whole: what can't be read after so many looks, some seconds in all, waits for a person."""
-REPORTED = frozenset({"answer", "cost_usd", "reason", "kind", "footage"})
+REPORTED = frozenset({"answer", "cost_usd", "reason", "kind", "footage", "heard"})
 """What a record repeats from others: may be left out rather than spoil it."""
 
 

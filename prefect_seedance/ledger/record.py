@@ -7,9 +7,16 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
 
-from prefect_seedance.models import Footage, Frozen, Request, Usd
+from prefect_seedance.models import Footage, Frozen, Heard, Request, Usd
 
 
 class Step(StrEnum):
@@ -92,6 +99,7 @@ class Record(Frozen):
     sha256: str | None = None
     bytes: int | None = None
     footage: Footage | None = None
+    heard: Heard | None = Field(None, description="Of a spoken text; absent in all other records.")
     duration_mismatch: bool = False
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
@@ -104,6 +112,13 @@ class Record(Frozen):
             if word in tuple(reason):
                 return reason(word)
         return word
+
+    @model_serializer(mode="wrap")
+    def _as_before_without_sound(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = plain(self)
+        if self.heard is None:
+            fields.pop("heard", None)
+        return fields
 
     @property
     def has_unknown_reason(self) -> bool:

@@ -186,6 +186,7 @@ def remedy(record: Record) -> str:
     """One sentence for people: what happened to this key, what it cost, what to do now."""
     handle, price = f"{record.key}@{record.number}", f"${record.charged_usd:.2f}"
     because = f" ({record.reason})" if record.reason else ""
+    take = "`take` of the `narrator`" if record.request.is_speech else "`take`"
     match record.step:
         case Step.UNCLEAR:
             return (
@@ -195,22 +196,22 @@ def remedy(record: Record) -> str:
             )
         case Step.LOST if record.kind == FailureReason.SETTLED:
             return (
-                f"it was charged ({price}), as a person has found, and its job is not known; raise `take` to pay again"
+                f"it was charged ({price}), as a person has found, and its job is not known; raise {take} to pay again"
             )
         case Step.LOST if record.kind not in (None, FailureReason.UNREADABLE):
             charged = "was charged" if record.cost_usd else "was perhaps charged"
-            return f"its job has ended without a clip{because}; {price} {charged}; raise `take` to pay for it again"
+            return f"its job has ended without a clip{because}; {price} {charged}; raise {take} to pay for it again"
         case Step.LOST if record.job_id or record.answer:
             return (
                 f"the result is lost{because}; {price} was perhaps charged; look for it once more, for nothing, with "
-                f"`prefect-seedance settle {handle} --retry`, or raise `take` to pay for it again"
+                f"`prefect-seedance settle {handle} --retry`, or raise {take} to pay for it again"
             )
         case Step.LOST:
-            return f"the result is lost{because}; {price} was perhaps charged; raise `take` to pay for it once more"
+            return f"the result is lost{because}; {price} was perhaps charged; raise {take} to pay for it once more"
         case Step.REFUSED | Step.FAILED if record.has_unknown_reason:
             return (
                 f"it ended for a reason that this version does not know, `{record.kind}`{because}; nothing was "
-                "charged; update prefect-seedance, or raise `take` to ask for it anew"
+                f"charged; update prefect-seedance, or raise {take} to ask for it anew"
             )
         case Step.FAILED if record.kind == FailureReason.MODERATED_INPUT:
             return f"the prompt or picture was refused{because}; nothing was charged; change it"

@@ -60,7 +60,7 @@ def _facts(record: Record) -> dict[str, Any]:
         "clip": record.clip,
         "sha256": record.sha256,
         "bytes": record.bytes,
-        "seconds": record.footage.seconds if record.footage else None,
+        "seconds": seen.seconds if (seen := record.footage or record.heard) else None,
         "cost_usd": None if record.cost_usd is None else float(record.cost_usd),
     }
 

@@ -31,7 +31,7 @@ def plan_markdown(planned: Planned) -> str:
     plan = planned.plan
     rows = [
         f"| {escaped(s.id)} | {s.action} | {dollars(s.estimated_usd)} | {s.size or ''} | {s.take} | {s.key or ''} |"
-        for s in plan.shots
+        for s in plan.asked
     ]
     reused = f" Clips worth {dollars(plan.reused_usd)} are there already." if plan.reused_usd else ""
     summary = f"**{escaped(plan.title)}** would spend **{dollars(plan.estimated_usd)}**."
@@ -45,7 +45,7 @@ def plan_markdown(planned: Planned) -> str:
             "",
             *(
                 f"- **{escaped(s.id)}**: {escaped(s.problem)}"
-                for s in plan.shots
+                for s in plan.asked
                 if s.problem and s.action != "blocked"
             ),
         ]
@@ -68,7 +68,7 @@ async def shots_markdown(manifest: Manifest, folder: str, store: Store) -> str:
         "| --- | --- | ---: | --- | ---: | --- |",
         *rows,
         "",
-        *(f"- **{escaped(s.id)}** is {s.status}: {escaped(s.error)}" for s in manifest.shots if s.error),
+        *(f"- **{escaped(name)}** is {s.status}: {escaped(s.error)}" for name, s in manifest.asked if s.error),
         "",
         *await _contact_sheet(manifest.shots, links, store),
     ]
@@ -97,7 +97,7 @@ def costs_markdown(manifest: Manifest, money: Sequence[str]) -> str:
 
 def worth(manifest: Manifest) -> Decimal:
     """What the clips of a production have cost, by whichever run; a clip that is shown twice was paid once."""
-    costs = {shot.key: shot.cost_usd for shot in manifest.shots if shot.status == "stored" and shot.cost_usd}
+    costs = {one.key: one.cost_usd for _, one in manifest.asked if one.status == "stored" and one.cost_usd}
     return sum(costs.values(), Decimal(0))
 
 

@@ -42,8 +42,8 @@ from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.models import Footage, Request
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.orchestration.logs import log
+from prefect_seedance.production.film import assemble_film as assemble
 from prefect_seedance.production.manifest import Manifest
-from prefect_seedance.production.pictures import assemble_film as assemble
 from prefect_seedance.production.write import Content
 from prefect_seedance.production.write import write_production as write
 from prefect_seedance.rendering.steps import DirectSteps

@@ -23,7 +23,7 @@ class AtHand:
 
     def keep(self, file: Path, sha256: str) -> None:
         """Keep the verified clip *file*, under another name beside it."""
-        kept = file.with_name(f"{secrets.token_hex(8)}.mp4")
+        kept = file.with_name(f"{secrets.token_hex(8)}{file.suffix}")
         if self._keeps_files and sha256 not in self._files:
             with suppress(OSError):  # then it is fetched again
                 os.replace(file, kept)

@@ -1,4 +1,4 @@
-"""What there is to see in a production: its shots in order, a poster of each, and the film of them all.
+"""What there is to see in a production: its shots in order, a poster of each; and what is heard beside them.
 
 Each of these may fail: that becomes a note on the page, and the rest of the production is still made.
 """
@@ -6,25 +6,21 @@ Each of these may fail: that becomes a note on the page, and the rest of the pro
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import NamedTuple, TypeVar
 
-from prefect_seedance.errors import BadStore, DownloadFailed, Missing, StoreUnavailable
-from prefect_seedance.models import Footage
+from prefect_seedance.errors import DownloadFailed, Missing
 from prefect_seedance.production.at_hand import AtHand, in_a_bucket
-from prefect_seedance.production.manifest import ShotResult
+from prefect_seedance.production.manifest import ShotResult, SoundFile
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video import clips, decoder
+from prefect_seedance.video import decoder
 
 COPIES_AT_ONCE = 32
 FETCHES_AT_ONCE = 8
-FILM_SCHEMA = "prefect-seedance/film/1"
 
 T = TypeVar("T")
 
@@ -32,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Clip(NamedTuple):
-    """A clip of the store that this production shows."""
+    """A clip or a sound of the store that this production plays."""
 
     path: str
     sha256: str
@@ -43,12 +39,6 @@ def poster_path(sha256: str) -> str:
     return f"posters/{sha256[:16]}.jpg"
 
 
-def film_path(sha256s: Sequence[str]) -> str:
-    """Where the film of the clips with *sha256s*, in this order, is kept, for every production that shows it."""
-    shaped_by = json.dumps([FILM_SCHEMA, *sha256s])
-    return f"films/{hashlib.sha256(shaped_by.encode()).hexdigest()}.mp4"
-
-
 async def copy_shots(store: Store, folder: str, shots: Mapping[str, ShotResult], notes: list[str]) -> dict[str, Clip]:
     """Copy the stored clips to `shots/`; returns those that are there now, by name and in board order."""
     copied = {}
@@ -56,12 +46,26 @@ async def copy_shots(store: Store, folder: str, shots: Mapping[str, ShotResult],
     async def copy(name: str) -> None:
         shot = shots[name]
         if shot.status == "stored" and shot.clip and shot.sha256:
-            with _optional(notes, f"The clip of {shot.id} could not be copied into this production"):
+            with optional(notes, f"The clip of {shot.id} could not be copied into this production"):
                 await store.copy(shot.clip, f"{folder}/shots/{name}.mp4")
                 copied[name] = Clip(shot.clip, shot.sha256)
 
     await _each(copy, shots, COPIES_AT_ONCE)
     return {name: copied[name] for name in shots if name in copied}
+
+
+async def copy_sounds(store: Store, folder: str, sounds: Mapping[str, SoundFile], notes: list[str]) -> dict[str, str]:
+    """Copy *sounds* to `sound/` of the production; returns the addresses there of those that are, by name."""
+    copied = {}
+
+    async def copy(name: str) -> None:
+        path = f"sound/{name}{PurePosixPath(sounds[name].path).suffix}"
+        with optional(notes, f"The sound {name} could not be copied into this production"):
+            await store.copy(sounds[name].path, f"{folder}/{path}")
+            copied[name] = path
+
+    await _each(copy, sounds, COPIES_AT_ONCE)
+    return copied
 
 
 async def make_posters(
@@ -77,7 +81,7 @@ async def make_posters(
 
     async def show(name: str) -> None:
         clip = clips[name]
-        with _optional(notes, f"The poster of {name} could not be made"):
+        with optional(notes, f"The poster of {name} could not be made"):
             posters[name] = await _shown(store, clip, f"{folder}/posters/{name}.jpg", at_hand, making)
             at_hand.posters.add(clip.sha256)
 
@@ -104,61 +108,29 @@ async def _shown(store: Store, clip: Clip, target: str, at_hand: AtHand, making:
 async def _make_poster(store: Store, clip: Clip, at_hand: AtHand) -> None:
     with TemporaryDirectory(dir=store.scratch()) as scratch:
         picture = Path(scratch) / "poster.jpg"
-        async with _local(store, [clip], at_hand) as (file,):
+        async with local_files(store, [clip], at_hand) as (file,):
             await decoder.examine(file, poster=picture)
         if not picture.exists():
             raise DownloadFailed("no frame of it could be drawn")
         await store.put(picture, poster_path(clip.sha256), "image/jpeg")
 
 
-async def make_film(store: Store, folder: str, clips: Sequence[Clip], at_hand: AtHand, notes: list[str]) -> str | None:
-    """The film of *clips* as `film.mp4` of the production; returns its path, or None where it could not be made.
-
-    Joined once and kept by content: whoever shows the same clips in the same order takes the film that is there.
-    """
-    if not clips:
-        return None
-    film, kept = f"{folder}/film.mp4", film_path([clip.sha256 for clip in clips])
-    with _optional(notes, "The film could not be joined"):
-        try:
-            await store.copy(kept, film)
-        except Missing:
-            await _join(store, clips, film, at_hand)
-            # In this order the production loses nothing if `tidy` comes in between, or the copy fails.
-            with suppress(StoreUnavailable, BadStore):
-                await store.copy(film, kept)
-        return film
-    return None
-
-
-async def _join(store: Store, wanted: Sequence[Clip], target: str, at_hand: AtHand) -> Footage:
-    with TemporaryDirectory(dir=store.scratch()) as scratch:
-        film = Path(scratch) / "film.mp4"
-        async with _local(store, wanted, at_hand) as files:
-            footage = await asyncio.to_thread(clips.join, files, film)
-        await store.put(film, target, "video/mp4")
-    return footage
-
-
 @asynccontextmanager
-async def _local(store: Store, wanted: Sequence[Clip], at_hand: AtHand) -> AsyncIterator[list[Path]]:
-    """The *wanted* clips as local files: where they are, or else fetched once from a bucket and gone afterwards."""
+async def local_files(store: Store, wanted: Sequence[Clip], at_hand: AtHand) -> AsyncIterator[list[Path]]:
+    """The *wanted* files where they are, or else fetched once from a bucket and gone afterwards."""
     if not in_a_bucket(store):
         yield [Path(store.url) / clip.path for clip in wanted]
         return
     files = {clip: file for clip in wanted if (file := at_hand.file(clip.sha256)) is not None}
     with TemporaryDirectory(dir=store.scratch()) as scratch:
         missing = {
-            clip: Path(scratch) / f"{n}.mp4" for n, clip in enumerate(dict.fromkeys(wanted)) if clip not in files
+            clip: Path(scratch) / f"{n}{PurePosixPath(clip.path).suffix}"
+            for n, clip in enumerate(dict.fromkeys(wanted))
+            if clip not in files
         }
         await _each(lambda clip: store.fetch(clip.path, missing[clip]), missing, FETCHES_AT_ONCE)
         files |= missing
         yield [files[clip] for clip in wanted]
-
-
-async def assemble_film(store: Store, clips: Sequence[str], target: str) -> Footage:
-    """Join the *clips* of the store, in this order, into one film at *target*, all or nothing."""
-    return await _join(store, [Clip(clip, "") for clip in clips], target, AtHand())
 
 
 async def _each(work: Callable[[T], Awaitable[None]], wanted: Iterable[T], at_once: int) -> None:
@@ -175,7 +147,7 @@ async def _each(work: Callable[[T], Awaitable[None]], wanted: Iterable[T], at_on
 
 
 @contextmanager
-def _optional(notes: list[str], sentence: str) -> Iterator[None]:
+def optional(notes: list[str], sentence: str) -> Iterator[None]:
     """Turn any failure inside into a note on the page: what is paid for and recorded outweighs what is nice to have."""
     try:
         yield

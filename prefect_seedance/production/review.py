@@ -54,8 +54,12 @@ def page(
     made: datetime,
     store_url: str,
     notes: Sequence[str],
+    captions: str | None = None,
 ) -> str:
-    """The review page of *manifest*. *names* stand beside its shots; videos and posters are addresses by name."""
+    """The review page of *manifest*. *names* stand beside its shots; videos and posters are addresses by name.
+
+    *captions*, as WebVTT, are part of the page: no browser lets a page from disk read the file beside it.
+    """
     shots = list(zip(names, manifest.shots, strict=True))
     addresses = [*videos.values(), *posters.values(), *([film] if film else []), *downloads.values()]
     return _environment().get_template("review.html").render(
@@ -67,6 +71,7 @@ def page(
         film=film,
         film_poster=next((posters[name] for name in names if name in posters), None),
         film_seconds=sum(shot.seconds or 0 for name, shot in shots if name in videos),
+        captions=captions and f"data:text/vtt;base64,{base64.b64encode(captions.encode()).decode()}",
         missing=[shot for name, shot in shots if name not in videos],
         downloads=downloads,
         made=made.astimezone(UTC),

@@ -15,7 +15,7 @@ from typing import Any
 from prefect_seedance.errors import Missing
 from prefect_seedance.ledger.rescue import rescue_file
 from prefect_seedance.production.manifest import Manifest
-from prefect_seedance.production.pictures import film_path
+from prefect_seedance.production.score import film_of
 from prefect_seedance.storage.store import Leftover, Store
 
 OLD = datetime.timedelta(days=30)
@@ -91,10 +91,9 @@ async def _latest(store: Store, home: str) -> str:
 async def _film(store: Store, folder: str) -> str:
     """Where the film of a production is kept by content; nothing where it has none."""
     try:
-        shots = Manifest.model_validate_json(await store.read(f"{folder}/manifest.json")).shots
+        return film_of(Manifest.model_validate_json(await store.read(f"{folder}/manifest.json"))).path
     except (Missing, ValueError):
         return ""
-    return film_path([shot.sha256 for shot in shots if shot.status == "stored" and shot.sha256])
 
 
 async def remove(store: Store, found: Untidy) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 
 from prefect_seedance.models import NO_WORDS, Words
 from prefect_seedance.production.manifest import ShotResult, words_of
+from prefect_seedance.production.otio_items import clip_item, media, plain, reference, time_range, track
+from prefect_seedance.production.timeline_sound import Heard, audio_tracks
 
 USUAL_SECONDS = 5.0
 """The length of a slate where it is not known how many seconds were asked for."""
@@ -32,23 +34,29 @@ def otio(
     wanted_seconds: Mapping[str, float] = {},
     models: Mapping[str, str] = {},
     words: Words = NO_WORDS,
+    heard: Heard | None = None,
 ) -> str:
     """The timeline as OpenTimelineIO JSON: one video track, shot after shot, each with its provenance in its metadata.
+
+    Beside it the tracks of what is *heard*.
 
     *media_urls* stand beside *shots*, relative to the timeline; None makes a slate. Prompts, models and the seconds
     that were asked for are looked up by the id of the shot. *rate* is that of the slates.
     """
-    children = []
+    children, lengths = [], []
     for shot, url in zip(shots, media_urls, strict=True):
         provenance = _provenance(shot, prompts.get(shot.id), models.get(shot.id))
         if url is None:
-            length = _range(_slate_frames(shot, wanted_seconds, rate), rate)
+            length = time_range(_slate_frames(shot, wanted_seconds, rate), rate)
             children.append(_slate(shot, length, provenance))
         else:
-            length = _range(_frames(shot, rate), shot.fps or rate)
-            children.append(_clip(shot.id, length, provenance, [], _media(url, length)))
-    track = {"OTIO_SCHEMA": "Track.1", "name": "Shots", "kind": "Video", "children": children, **_plain()}
-    stack = {"OTIO_SCHEMA": "Stack.1", "name": "tracks", "children": [track], **_plain()}
+            length = time_range(_frames(shot, rate), shot.fps or rate)
+            children.append(clip_item(shot.id, length, provenance, [], media(url, length)))
+        lengths.append(length)
+    tracks = [track("Shots", "Video", children)]
+    if heard is not None:
+        tracks += audio_tracks(shots, media_urls, lengths, heard)
+    stack = {"OTIO_SCHEMA": "Stack.1", "name": "tracks", "children": tracks, **plain()}
     written = {"prefect_seedance": words.written} if words.written else {}
     timeline = {"OTIO_SCHEMA": "Timeline.1", "name": title, "metadata": written, "global_start_time": None}
     timeline |= {"tracks": stack}
@@ -107,19 +115,6 @@ def _comments(words: Words) -> list[str]:
     return [f"* COMMENT: {line}" for line in lines]
 
 
-def _plain() -> dict[str, Any]:
-    """The fields that OpenTimelineIO wants in every item, without content here."""
-    return {"metadata": {}, "source_range": None, "effects": [], "markers": [], "enabled": True}
-
-
-def _clip(
-    name: str, length: dict[str, Any], metadata: dict[str, Any], markers: list[dict[str, Any]], media: dict[str, Any]
-) -> dict[str, Any]:
-    own = {"name": name, "source_range": length, "metadata": metadata, "markers": markers}
-    reference = {"media_references": {"DEFAULT_MEDIA": media}, "active_media_reference_key": "DEFAULT_MEDIA"}
-    return {"OTIO_SCHEMA": "Clip.2", **_plain(), **own, **reference}
-
-
 def _slate(shot: ShotResult, length: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
     marker = {
         "OTIO_SCHEMA": "Marker.2",
@@ -129,21 +124,8 @@ def _slate(shot: ShotResult, length: dict[str, Any], metadata: dict[str, Any]) -
         "marked_range": length,
         "metadata": {},
     }
-    absent = _reference("MissingReference.1", shot.id, None)
-    return _clip(f"MISSING {shot.id}", length, metadata, [marker], absent)
-
-
-def _reference(schema: str, name: str, available: dict[str, Any] | None) -> dict[str, Any]:
-    return {"OTIO_SCHEMA": schema, "name": name, "available_range": available, "metadata": {}}
-
-
-def _media(url: str, length: dict[str, Any]) -> dict[str, Any]:
-    return {**_reference("ExternalReference.1", url.rpartition("/")[2], length), "target_url": url}
-
-
-def _range(frames: int, rate: float) -> dict[str, Any]:
-    start, duration = ({"OTIO_SCHEMA": "RationalTime.1", "rate": rate, "value": float(at)} for at in (0, frames))
-    return {"OTIO_SCHEMA": "TimeRange.1", "start_time": start, "duration": duration}
+    absent = reference("MissingReference.1", shot.id, None)
+    return clip_item(f"MISSING {shot.id}", length, metadata, [marker], absent)
 
 
 def _frames(shot: ShotResult, rate: float) -> int:

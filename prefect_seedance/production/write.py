@@ -21,12 +21,19 @@ from prefect_seedance.errors import Missing
 from prefect_seedance.models import NO_WORDS, Words
 from prefect_seedance.production import review, timeline
 from prefect_seedance.production.at_hand import AtHand, in_a_bucket
-from prefect_seedance.production.manifest import Manifest, ShotResult
+from prefect_seedance.production.captions import as_srt, as_vtt
+from prefect_seedance.production.film import make_film
+from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotResult, SoundFile
 from prefect_seedance.production.names import shot_names, slug
-from prefect_seedance.production.pictures import copy_shots, make_film, make_posters
+from prefect_seedance.production.narration import Narration
+from prefect_seedance.production.pictures import copy_shots, copy_sounds, make_posters
+from prefect_seedance.production.score import score_of, voice_of
+from prefect_seedance.production.timeline_sound import Heard
 from prefect_seedance.storage.store import Store
 
 LATEST_SCHEMA = "prefect-seedance/latest/1"
+
+CAPTION_TYPES = {"captions.srt": "application/x-subrip", "captions.vtt": "text/vtt; charset=utf-8"}
 
 LINK_SECONDS = 7 * 24 * 3600
 """The longest that a presigned link may live."""
@@ -48,19 +55,36 @@ class Content:
     models: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     words: Words = NO_WORDS
+    narrations: Mapping[str, Narration] = field(default_factory=dict)
+    sound: Literal["off", "clips"] = "clips"
+    music: SoundFile | None = None
     at_hand: AtHand = field(default_factory=AtHand, compare=False)
+
+    @property
+    def told(self) -> list[ShotResult]:
+        """The shots with what is said over them."""
+        return [_with_narration(shot, self.narrations.get(shot.id)) for shot in self.shots]
 
     @property
     def shows(self) -> str:
         """A hash of what people see of it: all but what this very run paid."""
-        of_the_run = {"estimated_usd", "paid_this_run"}
+        money = {"estimated_usd": True, "paid_this_run": True}
+        of_the_run: Any = money | {"narration": money}
         seen = {
             "title": self.title,
-            "shots": [shot.model_dump(mode="json", exclude=of_the_run) for shot in self.shots],
+            "shots": [shot.model_dump(mode="json", exclude=of_the_run) for shot in self.told],
+            "heard": [self.sound, self.music and self.music.model_dump()],
             "said": [dict(self.prompts), dict(self.wanted_seconds), dict(self.models), list(self.notes)],
             "words": self.words.model_dump(mode="json"),
         }
         return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
+
+
+def _with_narration(shot: ShotResult, heard: Narration | None) -> ShotResult:
+    if heard is None:
+        return shot
+    narration = shot.narration or NarrationResult(status="stored")
+    return shot.model_copy(update={"narration": narration.model_copy(update=heard._asdict())})
 
 
 async def write_production(store: Store, content: Content) -> tuple[Manifest, str]:
@@ -69,7 +93,7 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     Where nothing that it would show has changed, the newest one stays and is named. This fails only where the store
     can't be written, and `latest.json` then still names the production before.
     """
-    title, shots = content.title, content.shots
+    title, shots = content.title, content.told
     home = f"productions/{slug(title)}"
     newest = await _newest(store, home)
     if (there := await _if_same(store, newest, content)) is not None:
@@ -78,15 +102,25 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     names = shot_names(shots)
     notes = list(content.notes)
 
-    clips = await copy_shots(store, folder, dict(zip(names, shots, strict=True)), notes)
+    by_name = dict(zip(names, shots, strict=True))
+    clips = await copy_shots(store, folder, by_name, notes)
     content.at_hand.posters.update(newest.get("posters", ()))
     posters = await make_posters(store, folder, clips, content.at_hand, notes)
-    film = await make_film(store, folder, list(clips.values()), content.at_hand, notes)
+    score = score_of([shot for name, shot in by_name.items() if name in clips], content.sound, content.music)
+    film = await make_film(store, folder, list(clips.values()), score, content.at_hand, notes)
+    captions = {"captions.srt": as_srt(score.cues), "captions.vtt": as_vtt(score.cues)} if score.cues else {}
     urls = [f"shots/{name}.mp4" if name in clips else None for name in names]
     rate = _common_rate(shots)
     wanted, models = content.wanted_seconds, content.models
     words = content.words
-    otio = timeline.otio(title, shots, content.prompts, urls, rate, wanted_seconds=wanted, models=models, words=words)
+    heard = await _heard(store, folder, by_name, content, notes)
+    otio = timeline.otio(
+        *(title, shots, content.prompts, urls, rate),
+        wanted_seconds=wanted,
+        models=models,
+        words=words,
+        heard=heard,
+    )
     edl = timeline.edl(title, shots, urls, rate, wanted_seconds=wanted, words=words)
     places = {"film": film, "timeline": f"{folder}/timeline.otio", "review": f"{folder}/index.html"}
     manifest = manifest_of(content).model_copy(update=places)
@@ -97,11 +131,14 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
         videos={name: await _address(store, folder, f"{folder}/shots/{name}.mp4") for name in clips},
         posters={name: await _address(store, folder, poster) for name, poster in posters.items()},
         film=await _address(store, folder, film) if film else None,
-        downloads={name: await _address(store, folder, f"{folder}/{name}") for name in review.DOWNLOADS},
+        downloads={name: await _address(store, folder, f"{folder}/{name}") for name in (*captions, *review.DOWNLOADS)},
+        captions=captions.get("captions.vtt"),
         made=content.made,
         store_url=store.url,
         notes=notes,
     )
+    for name, text in captions.items():
+        await store.write(f"{folder}/{name}", text.encode(), CAPTION_TYPES[name])
     await store.write(f"{folder}/timeline.otio", otio.encode(), "application/json")
     await store.write(f"{folder}/timeline.edl", edl.encode(), "text/plain; charset=utf-8")
     await store.write(f"{folder}/index.html", page.encode(), "text/html; charset=utf-8")
@@ -117,6 +154,19 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     }
     await store.write(f"{home}/latest.json", _json(latest), "application/json")
     return manifest, folder
+
+
+async def _heard(
+    store: Store, folder: str, shots: Mapping[str, ShotResult], content: Content, notes: list[str]
+) -> Heard | None:
+    """Put what is heard beside the clips into the production, and say where; None for a silent one."""
+    if content.sound == "off":
+        return None
+    sounds: dict[str, SoundFile] = {name: voice for name, shot in shots.items() if (voice := voice_of(shot))}
+    if content.music is not None:
+        sounds["music"] = content.music
+    copied = await copy_sounds(store, folder, sounds, notes)
+    return Heard([copied.get(name) for name in shots], content.music, copied.get("music"))
 
 
 async def _newest(store: Store, home: str) -> dict[str, Any]:
@@ -138,7 +188,7 @@ async def _if_same(store: Store, newest: dict[str, Any], content: Content) -> tu
     except (Missing, KeyError, TypeError, ValueError):
         return None
     money = {name: getattr(content, name) for name in ("plan_hash", "estimated_usd", "spent_usd", "reused_usd")}
-    return there.model_copy(update=money | {"shots": tuple(content.shots)}), str(newest["production"])
+    return there.model_copy(update=money | {"shots": tuple(content.told)}), str(newest["production"])
 
 
 def _links_end(store: Store) -> bool:
@@ -154,17 +204,20 @@ def manifest_of(content: Content) -> Manifest:
         estimated_usd=content.estimated_usd,
         spent_usd=content.spent_usd,
         reused_usd=content.reused_usd,
-        shots=tuple(content.shots),
+        shots=tuple(content.told),
+        sound=content.sound,
+        music=content.music,
         **dict(content.words),
     )
 
 
 def status_of(shots: Sequence[ShotResult]) -> Literal["complete", "partial", "nothing"]:
-    """What a production of *shots* amounts to."""
+    """What a production of *shots* amounts to: one that lacks a narration is not complete."""
     stored = sum(shot.status == "stored" for shot in shots)
     if stored == 0:
         return "nothing"
-    return "complete" if stored == len(shots) else "partial"
+    silent = any(shot.narration is not None and shot.narration.status != "stored" for shot in shots)
+    return "complete" if stored == len(shots) and not silent else "partial"
 
 
 async def _address(store: Store, folder: str, path: str) -> str:

@@ -38,7 +38,7 @@ TO_RENDER = ("generate", "retry", "resume")
 def to_render(board: Board, planned: Planned) -> dict[str, BoardShot]:
     """The first shot of every key that is not there yet and may go on."""
     wanted: dict[str, BoardShot] = {}
-    for shot, plan in zip(board.shots, planned.plan.shots, strict=True):
+    for shot, plan in zip(board.asked, planned.plan.asked, strict=True):
         if shot.key and plan.action in TO_RENDER:
             wanted.setdefault(shot.key, shot)
     return wanted
@@ -180,6 +180,14 @@ class BoardRun:
             self._result(shot, planned.estimated_usd, planned.problem or stopped)
             for shot, planned in zip(self.board.shots, self.planned.plan.shots, strict=True)
         ]
+
+    def narrations(self) -> dict[str, ShotResult]:
+        """What became of every text that is spoken, by its id: SHOT.narration."""
+        planned = {one.id: one for one in self.planned.plan.narrations}
+        return {
+            spoken.id: self._result(spoken, planned[spoken.id].estimated_usd, planned[spoken.id].why_not)
+            for spoken in self.board.narrations
+        }
 
     def _result(self, shot: BoardShot, estimated_usd: Decimal, held: str | None) -> ShotResult:
         record, error = self.records.get(shot.key or ""), self.errors.get(shot.key or "")

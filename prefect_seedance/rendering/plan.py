@@ -19,9 +19,9 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import ClaimObservation, History
 from prefect_seedance.models import Frozen, LastFrame, Problem, Usd
+from prefect_seedance.rendering.remarks import chain_costs, longer_sounds, longer_speech
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storyboard.reading import Board, BoardShot
-from prefect_seedance.text import dollars
 
 ZERO = Decimal(0)
 
@@ -52,15 +52,16 @@ async def make_plan(
     board: Board, ledger: Ledger, *, account: Account, catalog: Catalog = KNOWN, retry_failed: int = 0
 ) -> Planned:
     """The plan of *board* over what *ledger* knows, paid by *account*. Raises `LedgerUnreadable`, never guesses."""
-    keys = sorted({shot.key for shot in board.shots if shot.key})
+    keys = sorted({shot.key for shot in board.asked if shot.key})
     histories = dict(zip(keys, await ledger.load_many(keys), strict=True))
-    requests = {shot.key: shot.request for shot in board.shots if shot.key and shot.request}
+    requests = {shot.key: shot.request for shot in board.asked if shot.key and shot.request}
     uppers = {key: upper(request, catalog[request.model]) for key, request in requests.items()}
     reachable = await ledger.store.link("stills/probe.png", 60) is not None
     shots: dict[str, PlannedShot] = {}
     first_of_key: dict[str, PlannedShot] = {}
     problems = list(board.problems)
-    for shot in _predecessors_first(board):
+
+    def plan(shot: BoardShot) -> PlannedShot:
         if (twin := first_of_key.get(shot.key or "")) is not None:
             planned = _as_its_twin(shot, twin)
         else:
@@ -69,13 +70,18 @@ async def make_plan(
             )
         if planned.action == "blocked" and shot.request is not None and planned.problem:
             problems.append(Problem(file=board.file, line=shot.line, shot=shot.id, message=planned.problem))
-        shots[shot.id] = planned
         if planned.key:
             first_of_key.setdefault(planned.key, planned)
+        return planned
+
+    for shot in _predecessors_first(board):
+        shots[shot.id] = plan(shot)
     in_order = tuple(shots[shot.id] for shot in board.shots)
-    paid = {s.key: s.estimated_usd for s in in_order if s.key and s.estimated_usd}
-    reused = {s.key for s in in_order if s.key and s.action == "reuse"}
-    plan = Plan(
+    remarks = longer_speech(board, histories)
+    narrations = tuple(_with_remark(plan(spoken), remarks.get(spoken.id)) for spoken in board.narrations)
+    paid = {s.key: s.estimated_usd for s in (*in_order, *narrations) if s.key and s.estimated_usd}
+    reused = {s.key for s in (*in_order, *narrations) if s.key and s.action == "reuse"}
+    made = Plan(
         title=board.title,
         plan_hash=plan_hash_of(
             {key: _priced(price, histories[key].number) for key, price in paid.items()},
@@ -85,12 +91,13 @@ async def make_plan(
         estimated_usd=sum(paid.values(), ZERO),
         reused_usd=sum((histories[key].spent_usd for key in reused), ZERO),
         shots=in_order,
+        narrations=narrations,
         problems=tuple(problems),
     )
     to_pay = {key: uppers[key] for key in paid}
-    warnings = (*map(str, board.warnings), *_chain_costs(board))
+    warnings = (*map(str, board.warnings), *chain_costs(board), *longer_sounds(board))
     models = frozenset(requests[key].model for key in to_pay)
-    return Planned(plan, histories, to_pay, models, warnings)
+    return Planned(made, histories, to_pay, models, warnings)
 
 
 def _priced(price: Decimal, number: int) -> str:
@@ -101,6 +108,12 @@ def _priced(price: Decimal, number: int) -> str:
 def _as_its_twin(shot: BoardShot, twin: PlannedShot) -> PlannedShot:
     why = twin.problem or f"the same request as {twin.id}: one clip, paid once"
     return twin.model_copy(update={"id": shot.id, "take": shot.take, "estimated_usd": ZERO, "problem": why})
+
+
+def _with_remark(planned: PlannedShot, remark: str | None) -> PlannedShot:
+    if remark is None or planned.why_not:
+        return planned
+    return planned.model_copy(update={"problem": "; ".join(filter(None, (planned.problem, remark)))})
 
 
 def _plan_shot(
@@ -121,7 +134,7 @@ def _plan_shot(
             action=action,
             estimated_usd=price,
             problem=problem,
-            size=shot.request and shot.request.size,
+            size=(shot.request and shot.request.size) or None,
         )
 
     if shot.request is None or shot.key is None:
@@ -188,30 +201,6 @@ def _predecessors_first(board: Board) -> list[BoardShot]:
     return list(done.values())
 
 
-def _chain_costs(board: Board) -> list[str]:
-    """What changing the first shot of each chain would pay again down that chain."""
-    followers: dict[str, list[BoardShot]] = {}
-    for shot in board.shots:
-        if shot.continue_from:
-            followers.setdefault(shot.continue_from, []).append(shot)
-    lines = []
-    for shot in board.shots:
-        if shot.continue_from is None and shot.id in followers:
-            below = _below(shot.id, followers)
-            cost = dollars(sum((s.estimated_usd for s in below), ZERO))
-            lines.append(f"A change of {shot.id} also pays again for {', '.join(s.id for s in below)}: {cost}.")
-    return lines
-
-
-def _below(root: str, followers: Mapping[str, list[BoardShot]]) -> list[BoardShot]:
-    found, queue = [], [root]
-    while queue:
-        for shot in followers.get(queue.pop(0), []):
-            found.append(shot)
-            queue.append(shot.id)
-    return found
-
-
 def plan_hash_of(paid: dict[str, str], *, store: str, account: str) -> str:
     """The hash of what a plan may pay, whole: its keys and their prices in any order, into which store, by whom."""
     text = json.dumps({"account": account, "paid": paid, "store": store}, sort_keys=True, separators=(",", ":"))
@@ -232,6 +221,11 @@ class PlannedShot(Frozen):
     problem: str | None = None
     size: str | None = Field(None, description="The exact size, width x height, however it was asked for.")
 
+    @property
+    def why_not(self) -> str | None:
+        """Why nothing is submitted for it; None where something may be."""
+        return self.problem if self.action in ("held", "blocked") else None
+
 
 class Plan(Frozen):
     """What a render would do, priced before anything is spent (schema `prefect-seedance/plan/1`)."""
@@ -242,6 +236,12 @@ class Plan(Frozen):
     estimated_usd: Usd
     reused_usd: Usd
     shots: tuple[PlannedShot, ...]
+    narrations: tuple[PlannedShot, ...] = Field((), description="The texts that are spoken, each as SHOT.narration.")
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def asked(self) -> tuple[PlannedShot, ...]:
+        """All that is asked for: the shots, then what is spoken over them."""
+        return (*self.shots, *self.narrations)
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from decimal import Decimal
 from typing import Protocol
@@ -26,6 +26,7 @@ from prefect_seedance.production.write import Content, manifest_of
 from prefect_seedance.rendering.approval import needs_approval
 from prefect_seedance.rendering.board_run import BoardRun, to_render
 from prefect_seedance.rendering.endpoints import check_endpoints
+from prefect_seedance.rendering.narrations import keep_sounds, music_of, narrations_of, with_narrations
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.rendering.steps import Steps
@@ -156,7 +157,7 @@ def _refuse_above_budget(planned: Planned, session: RenderSession, host: Host) -
 async def _render(board: Board, planned: Planned, session: RenderSession, host: Host) -> Manifest:
     shots = to_render(board, planned)
     run = BoardRun(board, planned, session, host.steps(session, len(shots)), host.shot_ended)
-    await host.shots_begin(len({shot.key for shot in board.shots}))
+    await host.shots_begin(len({shot.key for shot in board.asked}))
     notes: list[str] = []
     try:
         async with host.slots(min(session.max_in_flight, len(shots))):
@@ -171,7 +172,7 @@ async def _render(board: Board, planned: Planned, session: RenderSession, host: 
     money = [*notes, *await session.budget.lines()]
     for line in money:
         host.say(line)
-    content = _content(board, planned, run, notes)
+    content = _content(board, planned, run, await keep_sounds(board, store), notes)
     try:
         manifest, folder = await host.write(session, content)
     except Exception as error:  # whatever it is: clips and money are recorded
@@ -192,11 +193,18 @@ async def _reserve(session: RenderSession, host: Host) -> None:
         host.say(line)
 
 
-def _content(board: Board, planned: Planned, run: BoardRun, notes: Sequence[str]) -> Content:
+def _content(board: Board, planned: Planned, run: BoardRun, unkept: Mapping[str, str], notes: Sequence[str]) -> Content:
+    """What the production shows; *unkept* says which sound files could not be kept, and why."""
+    shots = with_narrations(board, run.results(), run.narrations(), unkept)
     requests = {shot.id: shot.request for shot in board.shots if shot.request}
+    without = board.music and unkept.get(board.music.sha256)
+    lacking = [f"The film is without its music: {without}"] if without else []
     return Content(
         title=board.title,
-        shots=run.results(),
+        shots=shots,
+        narrations=narrations_of(board, shots, run.records),
+        sound=board.sound,
+        music=music_of(board, unkept),
         plan_hash=planned.plan.plan_hash,
         estimated_usd=planned.plan.estimated_usd,
         spent_usd=run.spent_usd,
@@ -205,7 +213,7 @@ def _content(board: Board, planned: Planned, run: BoardRun, notes: Sequence[str]
         prompts={shot.id: shot.prompt for shot in board.shots},
         wanted_seconds={shot: request.duration for shot, request in requests.items() if request.duration != AUTO},
         models={shot: request.model for shot, request in requests.items()},
-        notes=(*planned.warnings, *notes),
+        notes=(*planned.warnings, *lacking, *notes),
         at_hand=run.session.at_hand,
         words=board.words,
     )

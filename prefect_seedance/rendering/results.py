@@ -44,7 +44,7 @@ def result_of(
             error=error or held or "not submitted: the run was stopped before",
             **dict(shot.words),
         )
-    footage = record.footage
+    footage, seen = record.footage, record.footage or record.heard
     return ShotResult(
         id=shot.id,
         status=STATUS_OF.get(record.step, "running"),
@@ -60,7 +60,8 @@ def result_of(
         height=footage.height if footage else None,
         fps=footage.fps if footage else None,
         frames=footage.frames if footage else None,
-        seconds=footage.seconds if footage else None,
+        seconds=seen.seconds if seen else None,
+        audio=footage.audio if footage else None,
         duration_mismatch=record.duration_mismatch,
         estimated_usd=estimated_usd,
         cost_usd=record.cost_usd,

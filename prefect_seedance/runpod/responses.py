@@ -57,14 +57,15 @@ def _shallow(value: Any, levels: int = 20) -> Any:
 
 
 def link_in(body: dict[str, Any], *, http: bool = False) -> str | None:
-    """The clip's link in a final answer: `video_url`, `result`, `url` or a bare string, only inside `output`.
+    """The link in a final answer: `video_url`, `audio_url`, `result`, `url` or a bare string, only inside `output`.
 
-    The documented key is video_url; live endpoints answer with the others too. https only, unless *http* (emulator).
+    The documented keys are video_url for clips and audio_url for speech; live endpoints answer with the others too.
+    https only, unless *http* (emulator).
     """
     output = body.get("output")
     found: list[Any] = [output] if isinstance(output, str) else []
     if isinstance(output, dict):
-        found = [output.get(name) for name in ("video_url", "result", "url")]
+        found = [output.get(name) for name in ("video_url", "audio_url", "result", "url")]
     schemes = ("https://", "http://") if http else ("https://",)
     return next((link for link in found if isinstance(link, str) and link.startswith(schemes)), None)
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
-from prefect_seedance.errors import BadInput, BadStore, Missing
+from prefect_seedance.errors import BadInput
 from prefect_seedance.models import Picture
-from prefect_seedance.sources.folder import Folder, bucket_of, inside
+from prefect_seedance.sources.folder import Folder
+from prefect_seedance.sources.places import Place, place_of, roots_of
+from prefect_seedance.sources.sounds import SoundSource, examine_sound
 from prefect_seedance.storage.store import Store
-from prefect_seedance.text import printable, without_credentials
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,7 +26,6 @@ SHORTEST_SIDE, LONGEST_SIDE = 300, 6000
 LOWEST_RATIO, HIGHEST_RATIO = 0.4, 2.5
 AT_ONCE = 8
 DECODERS = 2  # at once: a picture of 6000 x 6000 takes 144 MB while it is decoded
-SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://|data:")
 MODES = {"JPEG": ("L", "RGB"), "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")}
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
 
@@ -35,23 +34,17 @@ TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
 class PictureSource:
     """A picture that was checked, and where to read it again."""
 
-    kind: Literal["local", "store", "https"]
     picture: Picture
-    location: str = field(repr=False)  # a link may be a secret while it lives
-    folder: Folder | None = field(default=None, repr=False, compare=False)
-    allow_private: bool = field(default=False, repr=False)
+    place: Place
 
     @property
     def public_url(self) -> str | None:
         """The link that the provider can fetch itself; None for a picture that has to be published or cropped."""
-        return self.location if self.kind == "https" and not self.picture.crop else None
+        return self.place.location if self.place.kind == "https" and not self.picture.crop else None
 
     async def read(self) -> bytes:
         """The bytes that were checked. `BadInput` if something else lies there by now."""
-        content = await _content(self.kind, self.location, self.folder, self.allow_private)
-        if hashlib.sha256(content).hexdigest() != self.picture.sha256:
-            raise BadInput(f"{self.picture.source} has changed since it was checked; nothing was submitted, plan again")
-        return content
+        return await self.place.read_again(MOST_BYTES, self.picture.sha256)
 
     def cropped(self) -> PictureSource:
         """The same picture, to be cropped to the ratio of its clip before it is sent."""
@@ -70,50 +63,11 @@ async def examine_picture(
 
     Raises `BadInput` with the reason and the remedy.
     """
-    kind, folder, location = _place(location, folder, roots)
-    content = await _content(kind, location, folder, allow_private)
+    place = place_of(location, folder, roots, allow_private=allow_private)
+    content = await place.read(MOST_BYTES)
     async with decoders or asyncio.Semaphore():
-        seen = await asyncio.to_thread(_seen, content, _source(kind, location, folder))
-    return PictureSource(kind, seen, location, folder, allow_private)
-
-
-def _place(
-    location: str, folder: Folder | None, roots: Sequence[Folder]
-) -> tuple[Literal["local", "store", "https"], Folder | None, str]:
-    scheme = SCHEME.match(location)
-    if not scheme:
-        if folder is None:
-            raise BadInput("a storyboard without a file has no folder beside it; give an s3:// object or a link")
-        return ("store" if folder.bucket else "local"), folder, inside(location)
-    match (scheme[1] or "data").lower():
-        case "http" | "https":
-            return "https", None, location
-        case "s3":
-            for root in roots:
-                if location.startswith(f"{root.url}/"):
-                    return "store", root, inside(location.removeprefix(f"{root.url}/"))
-            if folder and folder.own:
-                raise BadInput("it is not part of this delivery; drop it in one folder with the storyboard")
-            raise BadInput("it lies in a bucket that is not the storyboard's; copy it beside the storyboard")
-        case other:
-            raise BadInput(f"{printable(other, 20)}: is not read; give a file beside the storyboard, s3:// or https://")
-
-
-async def _content(kind: str, location: str, folder: Folder | None, allow_private: bool) -> bytes:
-    if folder is None:
-        from prefect_seedance.sources.https import fetch
-
-        return await fetch(location, most_bytes=MOST_BYTES, allow_private=allow_private)
-    try:
-        return await folder.read(location, MOST_BYTES)
-    except Missing as error:
-        raise BadInput("there is no such file; check the path") from error
-    except BadStore as error:
-        raise BadInput(f"it can't be read; {error}") from error
-
-
-def _source(kind: str, location: str, folder: Folder | None) -> str:
-    return f"{folder.url}/{location}" if kind == "store" and folder else without_credentials(location)
+        seen = await asyncio.to_thread(_seen, content, place.shown)
+    return PictureSource(seen, place)
 
 
 def _seen(content: bytes, source: str) -> Picture:
@@ -154,17 +108,13 @@ def _check_sides(width: int, height: int) -> None:
 
 
 class Gallery:
-    """Examines the pictures of one reading, each place once and eight at a time."""
+    """Examines the pictures and sounds of one reading, each place once; eight pictures at a time."""
 
     def __init__(self, folder: Folder | None, store: Store | None, allow_private: bool) -> None:
         self._folder, self._allow_private = folder, allow_private
         self._seen: dict[str, PictureSource | BadInput] = {}
-        if folder and folder.own:
-            self._roots = [folder]
-            return
-        buckets = {folder and folder.bucket, store and bucket_of(store.url)} - {None}
-        whole_buckets = [Folder(f"s3://{bucket}") for bucket in sorted(map(str, buckets))]
-        self._roots = [Folder(store.url, store), *whole_buckets] if store else whole_buckets
+        self._heard: dict[str, SoundSource | BadInput] = {}
+        self._roots = roots_of(folder, store)
 
     async def examine(self, locations: Iterable[str]) -> dict[str, PictureSource | BadInput]:
         """What lies at each of *locations*: a picture, or the reason why it can't be used."""
@@ -188,6 +138,17 @@ class Gallery:
             tasks = {location: group.create_task(examine(location)) for location in wanted}
         self._seen |= {location: task.result() for location, task in tasks.items()}
         return self._seen
+
+    async def listen(self, locations: Iterable[str]) -> dict[str, SoundSource | BadInput]:
+        """What is heard at each of *locations*: a sound, or the reason why it can't be used."""
+        for location in dict.fromkeys(locations):
+            if location not in self._heard:
+                try:
+                    place = place_of(location, self._folder, self._roots, allow_private=self._allow_private)
+                    self._heard[location] = await examine_sound(place)
+                except BadInput as reason:
+                    self._heard[location] = reason
+        return self._heard
 
     async def aclose(self) -> None:
         """Let go of connections."""

@@ -23,13 +23,17 @@ MEANT = {
 }
 """What others call our fields. Taken for a remark, one of them would pay for another clip than was meant."""
 
+OF_THEIR_OWN = ("narration", "narrator")
+"""Near to one another, and yet no slip of the pen where the other one is known."""
+
 
 def near(word: str, known: Collection[str]) -> str:
     """Which of the *known* names was meant; nothing where none comes near."""
     some = list(islice(known, 200))  # comparing all takes minutes
     found = [name for name in some if plain(name) == plain(word)]
     found += [field for field in (MEANT.get(plain(word)),) if field in some]
-    found += difflib.get_close_matches(word[:80].casefold(), some, 1, NEAR)
+    if plain(word) not in OF_THEIR_OWN:
+        found += difflib.get_close_matches(word[:80].casefold(), some, 1, NEAR)
     return f"; did you mean `{found[0]}`?" if found else ""
 
 

@@ -18,6 +18,7 @@ from prefect_seedance.sources.images import Gallery, PictureSource
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.board import MOST_SHOTS, Board, BoardShot
 from prefect_seedance.storyboard.checks.pictures import picture_places
+from prefect_seedance.storyboard.checks.sounds import sound_places
 from prefect_seedance.storyboard.checks.storyboard import check
 from prefect_seedance.storyboard.documents import (
     MOST_BYTES,
@@ -101,7 +102,10 @@ async def _checked(
 ) -> list[Board]:
     gallery = Gallery(folder, store, allow_private)
     try:
-        return [check(one, catalog, await gallery.examine(picture_places(one))) for one in outlines]
+        return [
+            check(one, catalog, await gallery.examine(picture_places(one)), await gallery.listen(sound_places(one)))
+            for one in outlines
+        ]
     finally:
         await gallery.aclose()
         if folder:

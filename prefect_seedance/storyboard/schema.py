@@ -13,8 +13,8 @@ from pydantic_core import ErrorDetails
 from prefect_seedance.models import Frozen, Problem
 from prefect_seedance.storyboard.documents import Loc, Node
 from prefect_seedance.storyboard.hints import near
-from prefect_seedance.storyboard.values import Duration, Inputs, Names, Paths
-from prefect_seedance.storyboard.words import Camera, Dialogue, Metadata, Notes, Transition, set_aside
+from prefect_seedance.storyboard.values import Duration, Inputs, Names, Paths, Sound
+from prefect_seedance.storyboard.words import Camera, Dialogue, Metadata, Narration, Notes, Transition, set_aside
 from prefect_seedance.text import printable
 
 Id = Annotated[str, AfterValidator(lambda name: unicodedata.normalize("NFC", name))]
@@ -58,6 +58,24 @@ class Defaults(Frozen):
     )
     crop: bool = Field(
         False, description="Crop pictures to the ratio of the clip before they are sent; the endpoint does it if not."
+    )
+
+
+class Narrator(Frozen):
+    """Who speaks the narrations that are texts."""
+
+    model: str | None = Field(
+        None,
+        description="The endpoint that speaks them, by its name in the catalog; the cheapest one if left out.",
+        examples=["chatterbox-turbo"],
+    )
+    inputs: Inputs = Field(
+        {},
+        description="What else it takes by its row in the catalog, such as a voice.",
+        examples=[{"voice": "abigail"}],
+    )
+    take: int = Field(
+        1, ge=1, description="Raise it to have all texts spoken, and paid, once more; what was spoken is kept."
     )
 
 
@@ -111,6 +129,7 @@ class ShotSpec(Frozen):
         description="Who of the cast is seen; their pictures are sent in this order, to models that take them.",
         examples=[["keeper", "lighthouse"]],
     )
+    narration: Narration = None
     crop: bool | None = Field(
         None, description="Whether to crop its pictures, in the place of the default.", examples=[True]
     )
@@ -142,6 +161,17 @@ class Storyboard(Frozen):
         {},
         description="Characters, places and props by name, each with one picture or several.",
         examples=[{"keeper": ["references/keeper.png"]}],
+    )
+    sound: Sound = Field(
+        "clips", description="What is heard in the film: what the clips have, under voices and music, or nothing (off)."
+    )
+    music: str | None = Field(
+        None,
+        description="A sound file that is laid under the film, found as pictures are; softer where somebody speaks.",
+        examples=["music/sea.mp3"],
+    )
+    narrator: Narrator = Field(
+        Narrator(), description="Who speaks the narrations that are texts: a model and its inputs, such as the voice."
     )
     rows: str | None = Field(
         None,
@@ -250,6 +280,8 @@ def _sentence(detail: ErrorDetails) -> str:
             return f"`{field}` holds fields; write it like `{field}: {{name: value}}`"
         case "tuple_type":
             return "`shots` is a list; begin each shot with `- id:`"
+        case "literal_error":
+            return f"`{field}` is `{printable(given)}`; write off or clips"
         case "greater_than_equal":
             return f"`{field}` is {printable(given)}; it must be at least {detail['ctx']['ge']}"
     kind = detail["type"].split("_")[0]
@@ -265,5 +297,7 @@ _CAST = "`cast` names who is seen: `cast: {keeper: keeper.png}` for the board, `
 
 def _known(loc: Loc) -> list[str]:
     """The fields that may stand where the unknown one at *loc* stood."""
-    where: type[BaseModel] = {"shots": ShotSpec, "defaults": Defaults}.get(str(loc[0]), Storyboard)  # type: ignore[assignment]
+    where: type[BaseModel] = {"shots": ShotSpec, "defaults": Defaults, "narrator": Narrator}.get(
+        str(loc[0]), Storyboard
+    )  # type: ignore[assignment]
     return list((where if len(loc) > 1 else Storyboard).model_fields)

@@ -59,7 +59,7 @@ async def read_sequence(
     outline = _with_pictures(outline, count, catalog, between)
     gallery = Gallery(folder, store, allow_private)
     try:
-        return check(outline, catalog, await gallery.examine(picture_places(outline)))
+        return check(outline, catalog, await gallery.examine(picture_places(outline)), {})
     finally:
         await gallery.aclose()
         if folder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, JsonValue, WithJsonSchema
 
@@ -32,6 +32,12 @@ def _inputs(given: Any) -> Any:
     return given
 
 
+def _sound(given: Any) -> Any:
+    """YAML reads `off` as false."""
+    word = str(given).strip().casefold()
+    return {"false": "off", "no": "off", "true": "clips", "on": "clips", "yes": "clips"}.get(word, word)
+
+
 _SECONDS_OR_AUTO = WithJsonSchema({"anyOf": [{"type": "integer"}, {"const": "auto", "type": "string"}]})
 Duration = Annotated[int, BeforeValidator(_seconds), _SECONDS_OR_AUTO]
 _ONE_OR_SEVERAL = WithJsonSchema({"anyOf": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}]})
@@ -40,4 +46,10 @@ Paths = Annotated[tuple[str, ...], BeforeValidator(_paths), _ONE_OR_SEVERAL]
 
 Inputs = Annotated[
     dict[str, JsonValue], BeforeValidator(_inputs), WithJsonSchema({"type": "object", "additionalProperties": True})
+]
+
+Sound = Annotated[
+    Literal["off", "clips"],
+    BeforeValidator(_sound),
+    WithJsonSchema({"anyOf": [{"enum": ["off", "clips"], "type": "string"}, {"type": "boolean"}]}),
 ]

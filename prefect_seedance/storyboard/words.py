@@ -39,6 +39,14 @@ Notes = Annotated[Said, Field(description="For people: shown with the clip, neve
 Dialogue = Annotated[
     Said, Field(description="Who says what, as text, a list or names with their lines; shown, never sent.")
 ]
+Narration = Annotated[
+    Said,
+    Field(
+        description="What is heard over the shot: a sound file beside the storyboard, or a text that the narrator "
+        "speaks, paid once like a clip.",
+        examples=["Nobody had seen the light for years.", "voice/keeper.wav"],
+    ),
+]
 Camera = Annotated[Said, Field(description="Size, angle and movement as a crew writes them; shown, never sent.")]
 Transition = Annotated[
     Said, Field(description="How the editor goes on from here, such as a dissolve; shown, never sent.")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect_seedance.errors import BadInput, ClipDamaged, DownloadFailed
-from prefect_seedance.models import Footage
+from prefect_seedance.models import Footage, Heard
 
 FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -signal.SIGBUS, -signal.SIGPROF}
 """Signals by which a clip ends its decoder. Any other end came from outside and says nothing of the clip."""
@@ -45,7 +45,16 @@ async def examine(clip: Path, *, poster: Path | None = None, last_frame: Path | 
     """
     pictures = {"poster": poster, "last_frame": last_frame}
     asked = {"clip": str(clip)} | {name: str(picture) for name, picture in pictures.items() if picture is not None}
-    return await asyncio.get_running_loop().run_in_executor(WAITING, _examine, clip, asked)
+    return Footage(**await asyncio.get_running_loop().run_in_executor(WAITING, _answer_of, clip, asked))
+
+
+async def listen(sound: Path, most_seconds: float) -> Heard:
+    """Decode the sound file *sound* to its end and say what is heard; `ClipDamaged` and `DownloadFailed` as above.
+
+    One that is longer than *most_seconds* counts as damaged. Its format is that of its ending, see `SOUND_FORMATS`.
+    """
+    asked = {"sound": str(sound), "most_seconds": str(most_seconds)}
+    return Heard(**await asyncio.get_running_loop().run_in_executor(WAITING, _answer_of, sound, asked))
 
 
 async def prove() -> None:
@@ -64,7 +73,8 @@ async def prove() -> None:
     )
 
 
-def _examine(clip: Path, asked: dict[str, str]) -> Footage:
+def _answer_of(clip: Path, asked: dict[str, str]) -> dict[str, Any]:
+    """What a decoder answers about *clip*."""
     process = _take()
     answer = _ask(process, asked)
     if answer is None:
@@ -81,7 +91,7 @@ def _examine(clip: Path, asked: dict[str, str]) -> Footage:
         raise DownloadFailed(
             f"the clip can't be read back from {clip.parent} ({answer['failed']}); it is fetched again"
         )
-    return Footage(**answer)
+    return answer
 
 
 def _take() -> subprocess.Popen[str]:
@@ -131,22 +141,25 @@ def _end() -> None:
 
 
 def main() -> None:
-    """Answer each line of stdin, the paths of a clip and of the pictures to make of it, with a line on stdout.
+    """Answer each line of stdin, the path of a clip or sound and what is wanted of it, with a line on stdout.
 
     At low priority: what pays and what waits beside it go first.
     """
     os.nice(NICENESS)
     for line in sys.stdin:
         signal.setitimer(signal.ITIMER_PROF, float(sys.argv[1]))
-        sys.stdout.write(json.dumps(_answer(**{name: Path(path) for name, path in json.loads(line).items()})) + "\n")
+        sys.stdout.write(json.dumps(_answer(json.loads(line))) + "\n")
         sys.stdout.flush()
 
 
-def _answer(clip: Path, **pictures: Path) -> dict[str, Any]:
+def _answer(asked: dict[str, str]) -> dict[str, Any]:
     try:
-        from prefect_seedance.video import clips  # here, so that a PyAV that does not import is told as what it is
+        from prefect_seedance.video import clips, sound  # here, so that a PyAV that won't import is told
 
-        return clips.examine(clip, **pictures).model_dump()
+        if "sound" in asked:
+            return sound.listen(Path(asked["sound"]), float(asked["most_seconds"])).model_dump()
+        clip, *pictures = ((name, Path(path)) for name, path in asked.items())
+        return clips.examine(clip[1], **dict(pictures)).model_dump()
     except ClipDamaged as error:
         return {"damaged": str(error)}
     except ImportError as error:

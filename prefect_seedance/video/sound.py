@@ -19,6 +19,8 @@ from av.filter import Graph
 from av.filter.context import FilterContext
 
 from prefect_seedance.errors import ClipDamaged
+from prefect_seedance.models import Audio, Heard
+from prefect_seedance.video.formats import SOUND_FORMATS
 
 RATE = 48_000
 """Samples per second of a film's sound."""
@@ -34,6 +36,9 @@ PEAK = 0.84
 
 MUSIC = -28.0
 """LUFS of music before it is ducked under voices."""
+
+FADE = 2.0
+"""Seconds in which music ends with the film."""
 
 MOST_GAIN = 20.0
 """dB that a quiet sound is raised by: what is nearly silent is meant to be."""
@@ -58,35 +63,57 @@ class Layer(NamedTuple):
     voices: bool = False
 
 
-class Heard(NamedTuple):
-    """What a file sounds like: its codec, samples per second, channels, seconds, and LUFS; None where it is silent."""
+class Ear:
+    """Hears a sound track frame by frame and says in the end what was there. Remembers nothing but the loudness."""
 
-    codec: str
-    rate: int
-    channels: int
-    seconds: float
-    loudness: float | None
+    def __init__(self, stream: av.AudioStream) -> None:
+        self._coded = stream.codec_context
+        self._resampler = av.AudioResampler(format="flt", layout="stereo", rate=RATE)
+        self._meter = _chain(("ebur128", "metadata=1"))
+        self._samples = 0
+        self._loudness: float | None = None
+        self.frames = 0
+
+    @property
+    def seconds(self) -> Fraction:
+        """What was heard so far, in seconds."""
+        return Fraction(self._samples, RATE)
+
+    def hear(self, frame: av.AudioFrame | None) -> None:
+        """The next frame; None after the last."""
+        self.frames += frame is not None
+        if frame is not None:
+            frame.pts = None
+        for piece in self._resampler.resample(frame):
+            self._samples += piece.samples
+            self._meter.push(piece)
+            for measured in _pulled(self._meter):
+                self._loudness = _loudness_so_far(measured, self._loudness)
+
+    def heard(self) -> Heard:
+        """All of it, once it has ended."""
+        self.hear(None)
+        coded = self._coded
+        audio = Audio(
+            codec=coded.name, rate=coded.sample_rate, channels=coded.layout.nb_channels, loudness=self._loudness
+        )
+        return Heard(seconds=round(float(self.seconds), 3), audio=audio)
 
 
-def listen(path: Path, most_seconds: float) -> Heard | None:
-    """Decode all sound in *path* and say how loud it is; None without a sound track.
+def listen(path: Path, most_seconds: float) -> Heard:
+    """Decode all sound in *path* and say how loud it is.
 
-    Raises `ClipDamaged` for one that can't be decoded, is longer than *most_seconds*, or has no end.
+    Raises `ClipDamaged` for one that is not there, can't be decoded, is longer than *most_seconds*, or has no end.
     """
     with _opened(path) as file:
-        if not file.streams.audio:
-            return None
-        stream = file.streams.audio[0]
-        coded = stream.codec_context
-        meter, samples, loudness = _meter(), 0, None
-        for piece in _resampled(file):
-            samples += piece.samples
-            if samples > most_seconds * RATE:
-                raise ClipDamaged(f"{path.name} sounds for more than {most_seconds:.0f} seconds")
-            loudness = _metered(meter, piece, loudness)
-        if not samples:
-            raise ClipDamaged(f"{path.name} has no sound in it")
-        return Heard(coded.name, coded.sample_rate, coded.layout.nb_channels, round(samples / RATE, 3), loudness)
+        ear = Ear(file.streams.audio[0])
+        for frame in file.decode(file.streams.audio[0]):
+            ear.hear(frame)
+            if ear.seconds > most_seconds:
+                raise ClipDamaged(f"it sounds for more than {most_seconds / 60:.0f} minutes")
+        if not ear.seconds:
+            raise ClipDamaged("it has no sound in it")
+        return ear.heard()
 
 
 def mix(layers: Sequence[Layer], music: Sound | None, seconds: Fraction, target: Path) -> None:
@@ -129,7 +156,7 @@ def _mixed(layers: Sequence[Layer], music: Sound | None, seconds: Fraction) -> I
         bed = graph.add_abuffer(sample_rate=RATE, format="flt", layout="stereo")
         streams.append(_repeated(music, seconds))
         sources.append(bed)
-        heard.append(_ducked(graph, bed, heard, [layer.voices for layer in layers]))
+        heard.append(_fading(graph, _ducked(graph, bed, heard, [layer.voices for layer in layers]), seconds))
     mixing = graph.add("amix", f"inputs={len(heard)}:normalize=0:duration=longest")
     for pad, one in enumerate(heard):
         one.link_to(mixing, 0, pad)
@@ -170,6 +197,14 @@ def _ducked(graph: Graph, bed: FilterContext, heard: list[FilterContext], voices
     return duck
 
 
+def _fading(graph: Graph, bed: FilterContext, seconds: Fraction) -> FilterContext:
+    """*bed*, which ends softly with the film."""
+    fade = min(FADE, float(seconds))
+    faded = graph.add("afade", f"type=out:start_time={float(seconds) - fade}:duration={fade}")
+    bed.link_to(faded)
+    return faded
+
+
 def _laid_out(sounds: Sequence[Sound], seconds: Fraction) -> Iterator[bytes]:
     """*sounds* at their times and silence between them, in pieces of a second, to the last one that has begun."""
     return _in_seconds(_with_silence(sounds), seconds)
@@ -179,8 +214,10 @@ def _with_silence(sounds: Sequence[Sound]) -> Iterator[bytes]:
     at = 0
     for sound in sounds:
         begins = max(at, round(sound.begins * RATE))
-        yield bytes((begins - at) * BYTES)
-        at = begins
+        while at < begins:
+            silence = min(RATE, begins - at)
+            yield bytes(silence * BYTES)
+            at += silence
         left = round((sound.begins + sound.lasts) * RATE) - begins
         for piece in _leveled(sound, LOUDNESS):
             piece = piece[: left * BYTES]
@@ -225,17 +262,6 @@ def _resampled(file: av.container.InputContainer) -> Iterator[av.AudioFrame]:
     yield from resampler.resample(None)
 
 
-def _meter() -> Graph:
-    return _chain(("ebur128", "metadata=1"))
-
-
-def _metered(meter: Graph, frame: av.AudioFrame, loudness: float | None) -> float | None:
-    meter.push(frame)
-    for measured in _pulled(meter):
-        loudness = _loudness_so_far(measured, loudness)
-    return loudness
-
-
 def _loudness_so_far(frame: av.AudioFrame, before: float | None) -> float | None:
     """Integrated LUFS; the meter says -70 until it has heard something."""
     said = frame.metadata.get("lavfi.r128.I")
@@ -275,10 +301,16 @@ def _frame(samples: bytes, at: int) -> av.AudioFrame:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[av.container.InputContainer]:
+    """The sound file at *path*. Errors of the decoder become `ClipDamaged`, those of the disk stay what they are.
+
+    Its format is named by its ending: left to guess, FFmpeg takes lists that name other files of this machine.
+    """
     try:
-        with av.open(str(path)) as file:
+        with av.open(str(path), format=SOUND_FORMATS[path.suffix.lower()]) as file:
+            if not file.streams.audio or file.streams.audio[0].codec_context is None:
+                raise ClipDamaged("it has no sound in it")
             yield file
     except av.FFmpegError as error:
         if isinstance(error, OSError):
             raise
-        raise ClipDamaged(f"{path.name} can't be played: {error.strerror}") from error
+        raise ClipDamaged(f"it can't be played: {error.strerror}") from error

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import av
 
-from prefect_seedance.video.clips import examine, join
+from prefect_seedance.video.clips import examine
+from prefect_seedance.video.film import join
 from tests.benchmarks import ordinary
 
 PAIRS = 3

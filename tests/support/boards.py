@@ -25,11 +25,13 @@ def key_for(name: str) -> str:
     return key_of(Request(model="seedance-1-0-pro", prompt=name, size="128x72", duration=1, fps=24))
 
 
-async def keep_clip(store: Store, name: str, *, size: tuple[int, int] = (128, 72), seconds: int = 1) -> ShotResult:
+async def keep_clip(
+    store: Store, name: str, *, size: tuple[int, int] = (128, 72), seconds: int = 1, sound: bool = False
+) -> ShotResult:
     """Store a real little clip, as a run would, and say so."""
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
-        testcard.render(testcard.Card(name, 1, "seedance-1-0-pro", *size, seconds, 24), clip)
+        testcard.render(testcard.Card(name, 1, "seedance-1-0-pro", *size, seconds, 24, sound=sound), clip)
         footage, sha256 = clips.examine(clip), hashlib.sha256(clip.read_bytes()).hexdigest()
         length = clip.stat().st_size
         path = f"clips/{key_for(name)}-{sha256[:12]}.mp4"

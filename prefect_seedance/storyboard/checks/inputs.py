@@ -19,7 +19,7 @@ from prefect_seedance.text import printable
 def check_default_inputs(found: Findings, model: Model) -> None:
     for name, value in found.outline.board.defaults.inputs.items():
         if value is not None:
-            _reported(found, ("defaults", "inputs", name), name, value, model)
+            reported_input(found, ("defaults", "inputs", name), name, value, model)
 
 
 def inputs_of(number: int, model: Model, found: Findings) -> dict[str, JsonValue]:
@@ -34,7 +34,7 @@ def inputs_of(number: int, model: Model, found: Findings) -> dict[str, JsonValue
             asked |= _from_defaults(number, name, value, model, found)
     for name, value in spec.inputs.items():
         if value is not None:
-            asked |= _reported(found, ("shots", number, "inputs", name), name, value, model)
+            asked |= reported_input(found, ("shots", number, "inputs", name), name, value, model)
     for name in missing({**defaults, **spec.inputs}, model):
         message = f"{model.slug} needs the input `{name}`, {described(model.inputs[name])}; add it to `inputs`"
         found.problem(("shots", number, "inputs"), message)
@@ -52,10 +52,10 @@ def _from_defaults(number: int, name: str, value: JsonValue, model: Model, found
         message = f"input `{printable(name)}` of the defaults is not one of {model.slug}; this shot is asked without it"
         found.warn(("shots", number, "model"), message)
         return {}
-    return _reported(found, ("shots", number, "model"), name, value, model, "; it comes from the defaults")
+    return reported_input(found, ("shots", number, "model"), name, value, model, "; it comes from the defaults")
 
 
-def _reported(
+def reported_input(
     found: Findings, loc: Loc, name: str, value: JsonValue, model: Model, suffix: str = ""
 ) -> dict[str, JsonValue]:
     """The input as it is sent, by its name; nothing, with a problem at *loc*, for a wrong one."""

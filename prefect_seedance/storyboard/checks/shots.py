@@ -18,20 +18,24 @@ from prefect_seedance.storyboard.checks.chains import block_followers, check_cir
 from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.checks.inputs import inputs_of
 from prefect_seedance.storyboard.checks.models import model_of, value_of
+from prefect_seedance.storyboard.checks.narration import narrated, speaker_of
 from prefect_seedance.storyboard.checks.pictures import Pictures, check_crop, check_frames_taken, picture_of
 from prefect_seedance.storyboard.checks.sizes import size_of
+from prefect_seedance.storyboard.checks.sounds import Sounds
 from prefect_seedance.storyboard.checks.texts import check_ids, check_text
 from prefect_seedance.storyboard.texts import LONGEST_PROMPT, filled, joined
 from prefect_seedance.storyboard.words import words_of
 
 
-def check_shots(found: Findings, catalog: Catalog, pictures: Pictures) -> tuple[BoardShot, ...]:
+def check_shots(found: Findings, catalog: Catalog, pictures: Pictures, sounds: Sounds) -> tuple[BoardShot, ...]:
     """All shots as they would be asked for, without a request where something keeps them from it."""
     board = found.outline.board
     style = filled(board.style, board.variables)[:LONGEST_PROMPT]
     check_ids(found)
     cast = cast_of(found, pictures)
     shots = [_shot(number, style, found, catalog, pictures, cast) for number in range(len(board.shots))]
+    speaker = speaker_of(found, catalog)
+    shots = [narrated(number, shot, speaker, sounds, found) for number, shot in enumerate(shots)]
     before = links_of(found)
     check_circles(found, before)
     for number in in_order(before):

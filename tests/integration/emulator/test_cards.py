@@ -13,7 +13,8 @@ import pytest
 from prefect_seedance.emulator import lettering
 from prefect_seedance.emulator.sound import KEY_SECONDS, KEYS, PAUSE_SECONDS, RATE
 from prefect_seedance.emulator.testcard import Card, render
-from prefect_seedance.video.clips import examine, join
+from prefect_seedance.video.clips import examine
+from prefect_seedance.video.film import join
 from tests.support.calling import Caller
 
 

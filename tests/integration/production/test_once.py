@@ -16,7 +16,8 @@ import pytest
 
 from prefect_seedance.errors import StoreUnavailable
 from prefect_seedance.production.at_hand import AtHand, kept_at_hand
-from prefect_seedance.production.pictures import film_path, poster_path
+from prefect_seedance.production.pictures import poster_path
+from prefect_seedance.production.score import film_path
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.local import LocalStore
 from prefect_seedance.storage.store import Store

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from prefect_seedance.ledger.rescue import keep_copy
-from prefect_seedance.production.pictures import film_path
+from prefect_seedance.production.score import film_path
 from prefect_seedance.production.tidy import remove, untidy
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store

@@ -16,9 +16,9 @@ from PIL import Image
 
 from prefect_seedance.errors import StoreUnavailable
 from prefect_seedance.models import Words
+from prefect_seedance.production.film import assemble_film
 from prefect_seedance.production.manifest import Manifest, words_of
 from prefect_seedance.production.names import shot_names
-from prefect_seedance.production.pictures import assemble_film
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.local import LocalStore
 from prefect_seedance.storage.store import Store

@@ -82,7 +82,7 @@ async def test_the_bytes_say_what_a_picture_is_and_not_its_name(tmp_path: Path, 
         "source": "below/x.txt",
         "crop": False,
     }
-    assert (source.kind, source.public_url) == ("local", None)
+    assert (source.place.kind, source.public_url) == ("local", None)
     assert await source.read() == content
 
 
@@ -304,7 +304,7 @@ async def test_a_storyboard_in_the_store_is_read_with_the_keys_of_the_store(s3_s
     assert made.problems == ()
     source = made.shots[0].image
     assert source is not None
-    assert (source.kind, await source.read()) == ("store", picture())
+    assert (source.place.kind, await source.read()) == ("store", picture())
     gone = await read(f"{url}/inbox/none.yaml", store=store)
     assert [problem.message for problem in gone.problems] == ["there is no such file; check the path of the storyboard"]
     await store.aclose()

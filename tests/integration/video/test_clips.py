@@ -19,7 +19,8 @@ from PIL import Image
 from prefect_seedance.emulator.testcard import Card, render
 from prefect_seedance.errors import ClipDamaged
 from prefect_seedance.models import Footage
-from prefect_seedance.video.clips import examine, join
+from prefect_seedance.video.clips import examine
+from prefect_seedance.video.film import join
 from tests.support.pictures import shade_at
 
 MakeClip = Callable[..., Path]

@@ -129,6 +129,8 @@ def test_what_an_endpoint_mixes_in_rewrites_or_charges_by_itself_is_sent_as_off(
         ("kling-v2-6-std-motion-control", {"size": "1280x720", "duration": AUTO}, "2.10"),
         ("minimax-speech-02-hd", {"size": "", "duration": AUTO, "prompt": "x" * 1000}, "0.05"),
         ("chatterbox-turbo", {"size": "", "duration": AUTO, "prompt": "x" * 500}, "0.10"),
+        ("chatterbox-turbo", {"size": "", "duration": AUTO, "prompt": "12345" * 100}, "0.40"),  # each digit is a word
+        ("chatterbox-turbo", {"size": "", "duration": AUTO, "prompt": "灯" * 500}, "0.40"),
     ],
 )
 def test_a_price_depends_on_what_is_asked_and_a_chosen_length_counts_at_its_most(

@@ -6,8 +6,9 @@ import pytest
 
 from prefect_seedance.errors import LedgerUnreadable
 from prefect_seedance.ledger.ledger import Ledger, record_path
-from prefect_seedance.ledger.record import Step
+from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import MAY_FOLLOW
+from prefect_seedance.models import Audio, Heard
 from prefect_seedance.storage.store import Store
 from tests.support.counting import CountedStore
 from tests.unit.ledger.test_ledger import a_claim, after, grown
@@ -22,6 +23,14 @@ async def a_stored_key(store: Store) -> str:
 
 def test_nothing_follows_stored_that_could_lead_to_a_payment() -> None:
     assert MAY_FOLLOW[Step.STORED] == frozenset()
+
+
+def test_only_the_record_of_a_spoken_text_has_what_was_heard() -> None:
+    claim = a_claim()
+    assert "heard" not in claim.model_dump()
+    heard = Heard(seconds=2.5, audio=Audio(codec="mp3", rate=48_000, channels=1, loudness=-20.0))
+    spoken = after(claim, Step.STORED, job_id="job").model_copy(update={"heard": heard})
+    assert Record.model_validate_json(spoken.model_dump_json()).heard == heard
 
 
 async def test_a_stored_key_costs_one_read(either_store: Store) -> None:

@@ -1,0 +1,68 @@
+"""A board with sound, from its words to its film: paid once, decoded once, and heard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from tests.integration.rendering.test_decodes import Counting
+from tests.support.emulating import RunningEmulator
+from tests.support.hearing import heard, strength, tone
+
+BOARD = """
+title: The lighthouse
+music: sea.wav
+defaults: {model: p-video, size: 960x960, duration: 2, fps: 24, inputs: {save_audio: true}}
+shots:
+  - {id: arrival, prompt: A keeper rows., narration: Nobody had seen the light that evening.}
+  - {id: climb, prompt: He climbs., dialogue: "KEEPER: Nearly there."}
+"""
+
+
+@pytest.fixture
+def emulator(tmp_path: Path) -> Iterator[RunningEmulator]:
+    (tmp_path / "store").mkdir()
+    with RunningEmulator.start(speed=20, latency=0.2, serve=tmp_path / "store") as running:
+        yield running
+
+
+def test_a_board_with_sound_is_paid_once_decoded_once_and_heard(tmp_path: Path, emulator: RunningEmulator) -> None:
+    desk = Counting(tmp_path, emulator)
+    tone(tmp_path / "sea.wav", 3, 1760)
+    decoded, _ = desk.opened(desk.board(BOARD))
+    stored = {path.name for path in (tmp_path / "store" / "clips").iterdir()}
+    assert len(stored) == 3
+    assert len(emulator.charges) == 3
+    assert sorted(decoded.values()) == [1] * 4, desk.log.read_text()  # two clips, one voice, the music
+    ended = desk.run("render", desk.board(BOARD), *desk.serving, "--json")
+    manifest = ended.document
+    film = tmp_path / "store" / manifest["film"]
+    with av.open(str(film)) as opened:
+        assert [stream.type for stream in opened.streams] == ["video", "audio", "subtitle"]
+    sound = heard(film)
+    assert strength(sound, 2.25, 1209) > 0.01  # the second clip dials
+    assert max(strength(sound, at / 4, 1760) for at in range(1, 8)) > 0.001
+    assert [shot["audio"]["codec"] for shot in manifest["shots"]] == ["aac", "aac"]
+    assert manifest["music"]["path"].startswith("sources/")
+    captions = film.with_name("captions.vtt").read_text()
+    assert "Nobody had seen the light" in captions
+    assert "Nearly there." in captions
+
+    changed = BOARD.replace("music: sea.wav", "sound: off")
+    opened_now = desk.opened(desk.board(changed))
+    assert (opened_now[0], set(opened_now[1].values())) == ({}, {1})
+    documents = [json.loads(path.read_text()) for path in (tmp_path / "store" / "productions").rglob("manifest.json")]
+    assert {document["sound"] for document in documents} == {"clips", "off"}
+    assert len(emulator.charges) == 3
+
+
+def test_music_that_can_not_be_heard_costs_nothing(tmp_path: Path, emulator: RunningEmulator) -> None:
+    desk = Counting(tmp_path, emulator)
+    ended = desk.run("render", desk.board(BOARD), *desk.serving, "--json")
+    assert ended.code == 2
+    assert "board.yaml:3: music sea.wav: there is no such file; check the path" in ended.err
+    assert emulator.charges == []
