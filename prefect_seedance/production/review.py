@@ -55,6 +55,7 @@ def page(
     store_url: str,
     notes: Sequence[str],
     captions: str | None = None,
+    film_seconds: float | None = None,
 ) -> str:
     """The review page of *manifest*. *names* stand beside its shots; videos and posters are addresses by name.
 
@@ -70,7 +71,7 @@ def page(
         posters=posters,
         film=film,
         film_poster=next((posters[name] for name in names if name in posters), None),
-        film_seconds=sum(shot.seconds or 0 for name, shot in shots if name in videos),
+        film_seconds=film_seconds or sum(shot.seconds or 0 for name, shot in shots if name in videos),
         captions=captions and f"data:text/vtt;base64,{base64.b64encode(captions.encode()).decode()}",
         missing=[shot for name, shot in shots if name not in videos],
         downloads=downloads,

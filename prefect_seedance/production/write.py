@@ -133,6 +133,7 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
         film=await _address(store, folder, film) if film else None,
         downloads={name: await _address(store, folder, f"{folder}/{name}") for name in (*captions, *review.DOWNLOADS)},
         captions=captions.get("captions.vtt"),
+        film_seconds=float(score.seconds),
         made=content.made,
         store_url=store.url,
         notes=notes,

@@ -64,7 +64,7 @@ def examine(path: Path, *, poster: Path | None = None, last_frame: Path | None =
             fps=round(float(rate_of(clip)), 3),
             frames=moment.number,
             seconds=round(float(moment.ends), 3),
-            audio=_audio(clip, ear) if ear else None,
+            audio=_audio(clip, ear, moment.ends) if ear else None,
         )
     if poster is not None:
         _draw(shown or moment.frame, poster, "JPEG", POSTER_WIDTH)
@@ -82,10 +82,10 @@ def _ear(clip: av.container.InputContainer) -> Ear | None:
     return Ear(clip.streams.audio[0])
 
 
-def _audio(clip: av.container.InputContainer, ear: Ear) -> Audio:
-    """What was heard of *clip*, which must be all."""
+def _audio(clip: av.container.InputContainer, ear: Ear, picture: Fraction) -> Audio:
+    """What was heard of *clip*, which must be all that lies beside its *picture*, of so many seconds."""
     stream, heard = clip.streams.audio[0], ear.heard()
-    if ear.frames < stream.frames and ear.seconds + SOUND_SLACK < _seconds(stream):
+    if ear.frames < stream.frames and ear.seconds + SOUND_SLACK < min(picture, _seconds(stream)):
         raise ClipDamaged(f"{Path(clip.name).name} falls silent after {heard.seconds} s of {_seconds(stream):.3f} s")
     return heard.audio
 

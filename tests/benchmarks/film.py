@@ -1,4 +1,7 @@
-"""Twenty ordinary clips: joined, against a bare stream copy of them; and verified, against decoding them once."""
+"""Twenty ordinary clips: joined, against a bare stream copy of them; and verified, against decoding them once.
+
+The same with sound, mixed to one loudness, against a bare copy beside all of the sound decoded and encoded once.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,17 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
 
 from prefect_seedance.video.clips import examine
 from prefect_seedance.video.film import join
+from prefect_seedance.video.sound import LOUDNESS, RATE, Layer, Sound, mix
+from prefect_seedance.video.tracks import Beside
 from tests.benchmarks import ordinary
+from tests.support.hearing import tone
 
 PAIRS = 3
 
@@ -39,6 +46,43 @@ def bare_decode(clip: Path) -> None:
             pass
 
 
+def bare_sound(clips: Sequence[Path], film: Path) -> None:
+    """What `ffmpeg -f concat -c:v copy -c:a aac` does, by the same libraries."""
+    with av.open(str(film), "w") as output:
+        sound = output.add_stream("aac", rate=RATE, layout="stereo")
+        assert isinstance(sound, av.AudioStream)
+        at = 0
+        for clip in clips:
+            with av.open(str(clip)) as source:
+                for frame in source.decode(audio=0):
+                    frame.pts, at = at, at + frame.samples
+                    output.mux(sound.encode(frame))
+        output.mux(sound.encode(None))
+
+
+def heard_clip(clip: Path, number: int) -> Path:
+    """*clip* with a tone beside it, each clip of another loudness."""
+    voice = tone(clip.with_suffix(".m4a"), 5, 220 + 20 * number, 500 * (1 + number))
+    heard = clip.with_name(f"heard-{clip.name}")
+    with av.open(str(clip)) as picture, av.open(str(voice)) as sound, av.open(str(heard), "w") as output:
+        sources = picture.streams.video[0], sound.streams.audio[0]
+        streams = [output.add_stream_from_template(source) for source in sources]
+        for file, source, stream in zip((picture, sound), sources, streams, strict=True):
+            for packet in file.demux(source):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    output.mux(packet)
+    return heard
+
+
+def played(clips: Sequence[Path], film: Path) -> None:
+    """What a production does once it knows how loud its clips are."""
+    mixed, length = film.with_suffix(".m4a"), Fraction(5)
+    sounds = [Sound(clip, number * length, length, LOUDNESS - 4) for number, clip in enumerate(clips)]
+    mix([Layer(sounds)], None, len(clips) * length, mixed)
+    join(clips, film, Beside(mixed))
+
+
 def seconds(work: Callable[[], object]) -> float:
     """Processor time of *work*."""
     begun = time.process_time()
@@ -49,6 +93,13 @@ def seconds(work: Callable[[], object]) -> float:
 def joining(clips: Sequence[Path], folder: Path) -> float:
     bare = seconds(lambda: bare_copy(clips, folder / "bare.mp4"))
     return seconds(lambda: join(clips, folder / "film.mp4")) / bare
+
+
+def playing(clips: Sequence[Path], folder: Path) -> float:
+    bare = seconds(lambda: bare_copy(clips, folder / "bare.mp4")) + seconds(
+        lambda: bare_sound(clips, folder / "bare.m4a")
+    )
+    return seconds(lambda: played(clips, folder / "film.mp4")) / bare
 
 
 def verifying(clip: Path, folder: Path) -> float:
@@ -67,3 +118,8 @@ def run() -> Iterator[str]:
             yield f"20 clips of {width}x{height}, 5 s, {size:.0f} kB each"
             yield f"film: {joined:.2f} times a bare copy"
             yield f"a new clip, verified and its poster made: {verified:.2f} times one decode"
+            heard = [heard_clip(clip, number) for number, clip in enumerate(clips)]
+            sounding = statistics.median(playing(heard, folder) for _ in range(PAIRS))
+            yield f"film with sound: {sounding:.2f} times a bare copy beside its sound encoded anew"
+            louder = statistics.median(verifying(clip, folder) for clip in heard[:PAIRS])
+            yield f"a new clip with sound, heard in the same pass: {louder:.2f} times one decode of its picture"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -21,17 +20,10 @@ from prefect_seedance.models import Words
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 from tests.support.boards import keep_clip, key_for, leave, without_clip
-from tests.support.installed import not_here
 from tests.support.s3_server import RunningS3
 
 EVIL = """<script>document.title = "owned"</script> "'><img src=x onerror="document.title='owned'"> {{ 7 * 7 }} </p>"""
 LONG = "x" * 600
-QUIET = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage"),
-    "--autoplay-policy=no-user-gesture-required",
-)
-
 PLAY = """
 const [video, done] = arguments;
 video.addEventListener("timeupdate", () => { if (video.currentTime > 0.2) done("plays"); });
@@ -56,22 +48,6 @@ return [...document.querySelectorAll("body *")].filter(element => !element.close
     return [(Math.max(a, b) + .05) / (Math.min(a, b) + .05), element.outerHTML.slice(0, 80)];
   }).filter(([ratio]) => ratio < 4.5);
 """
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        not_here("chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for word in (*QUIET, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
-        options.add_argument(word)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    running = webdriver.Chrome(options=options, service=Service(driver))
-    running.set_script_timeout(60)
-    yield running
-    running.quit()
 
 
 @pytest.fixture(autouse=True)
