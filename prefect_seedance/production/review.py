@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from prefect_seedance.production.manifest import Manifest, ShotResult, words_of
+from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotResult, words_of
 from prefect_seedance.text import dollars
 
 DOWNLOADS = ("timeline.otio", "timeline.edl", "manifest.json")
@@ -100,8 +100,8 @@ def remedy_for(shot: ShotResult, store_url: str) -> Remedy | None:
     return Remedy(sentence)
 
 
-def cost_words(shot: ShotResult) -> str:
-    """What *shot* cost or may have cost, for people."""
+def cost_words(shot: ShotResult | NarrationResult) -> str:
+    """What a shot or its narration cost or may have cost, for people."""
     if shot.cost_usd is not None:
         when = "paid by this run" if shot.paid_this_run else "paid by an earlier run"
         return f"{dollars(shot.cost_usd)} {when}, estimated {dollars(shot.estimated_usd)}"

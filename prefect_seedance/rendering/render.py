@@ -197,7 +197,7 @@ def _content(board: Board, planned: Planned, run: BoardRun, unkept: Mapping[str,
     """What the production shows; *unkept* says which sound files could not be kept, and why."""
     shots = with_narrations(board, run.results(), run.narrations(), unkept)
     requests = {shot.id: shot.request for shot in board.shots if shot.request}
-    without = board.music and unkept.get(board.music.sha256)
+    without = unkept.get(board.music.sha256) if board.music and board.sound != "off" else None
     lacking = [f"The film is without its music: {without}"] if without else []
     return Content(
         title=board.title,

@@ -44,7 +44,7 @@ class PictureSource:
 
     async def read(self) -> bytes:
         """The bytes that were checked. `BadInput` if something else lies there by now."""
-        return await self.place.read_again(MOST_BYTES, self.picture.sha256)
+        return await self.place.read_again(MOST_BYTES, self.picture.sha256, "nothing was submitted, plan again")
 
     def cropped(self) -> PictureSource:
         """The same picture, to be cropped to the ratio of its clip before it is sent."""

@@ -45,11 +45,11 @@ class Place:
         except BadStore as error:
             raise BadInput(f"it can't be read; {error}") from error
 
-    async def read_again(self, most_bytes: int, sha256: str) -> bytes:
-        """What was checked, whose hash is *sha256*; `BadInput` if something else lies there by now."""
+    async def read_again(self, most_bytes: int, sha256: str, remedy: str) -> bytes:
+        """What was checked, by its hash; `BadInput` with the *remedy* if something else lies there by now."""
         content = await self.read(most_bytes)
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise BadInput(f"{self.shown} has changed since it was checked; nothing was submitted, plan again")
+            raise BadInput(f"{self.shown} has changed since it was checked; {remedy}")
         return content
 
 

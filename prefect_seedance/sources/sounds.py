@@ -32,7 +32,7 @@ class SoundSource:
 
     async def read(self) -> bytes:
         """The bytes that were heard. `BadInput` if something else lies there by now."""
-        return await self.place.read_again(MOST_BYTES, self.sha256)
+        return await self.place.read_again(MOST_BYTES, self.sha256, "render again, it pays for nothing that is stored")
 
 
 async def examine_sound(place: Place) -> SoundSource:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from prefect_seedance.errors import ClipDamaged
 from prefect_seedance.models import Audio, Footage
-from prefect_seedance.video.sound import Ear
+from prefect_seedance.video.hearing import Ear
 
 POSTER_WIDTH = 640
 """Pixels, at most."""

@@ -154,10 +154,10 @@ def main() -> None:
 
 def _answer(asked: dict[str, str]) -> dict[str, Any]:
     try:
-        from prefect_seedance.video import clips, sound  # here, so that a PyAV that won't import is told
+        from prefect_seedance.video import clips, hearing  # here, so that a PyAV that won't import is told
 
         if "sound" in asked:
-            return sound.listen(Path(asked["sound"]), float(asked["most_seconds"])).model_dump()
+            return hearing.listen(Path(asked["sound"]), float(asked["most_seconds"])).model_dump()
         clip, *pictures = ((name, Path(path)) for name, path in asked.items())
         return clips.examine(clip[1], **dict(pictures)).model_dump()
     except ClipDamaged as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +17,7 @@ import av
 from av.filter import Graph
 from av.filter.context import FilterContext
 
-from prefect_seedance.errors import ClipDamaged
-from prefect_seedance.models import Audio, Heard
-from prefect_seedance.video.formats import SOUND_FORMATS
-
-RATE = 48_000
-"""Samples per second of a film's sound."""
+from prefect_seedance.video.hearing import RATE, chain, loudness_so_far, opened_sound, pulled, resampled
 
 BYTES = 8
 """Of one sample: two channels of 32-bit floating point."""
@@ -63,59 +57,6 @@ class Layer(NamedTuple):
     voices: bool = False
 
 
-class Ear:
-    """Hears a sound track frame by frame and says in the end what was there. Remembers nothing but the loudness."""
-
-    def __init__(self, stream: av.AudioStream) -> None:
-        self._coded = stream.codec_context
-        self._resampler = av.AudioResampler(format="flt", layout="stereo", rate=RATE)
-        self._meter = _chain(("ebur128", "metadata=1"))
-        self._samples = 0
-        self._loudness: float | None = None
-        self.frames = 0
-
-    @property
-    def seconds(self) -> Fraction:
-        """What was heard so far, in seconds."""
-        return Fraction(self._samples, RATE)
-
-    def hear(self, frame: av.AudioFrame | None) -> None:
-        """The next frame; None after the last."""
-        self.frames += frame is not None
-        if frame is not None:
-            frame.pts = None
-        for piece in self._resampler.resample(frame):
-            self._samples += piece.samples
-            self._meter.push(piece)
-            for measured in _pulled(self._meter):
-                self._loudness = _loudness_so_far(measured, self._loudness)
-
-    def heard(self) -> Heard:
-        """All of it, once it has ended."""
-        self.hear(None)
-        coded = self._coded
-        audio = Audio(
-            codec=coded.name, rate=coded.sample_rate, channels=coded.layout.nb_channels, loudness=self._loudness
-        )
-        return Heard(seconds=round(float(self.seconds), 3), audio=audio)
-
-
-def listen(path: Path, most_seconds: float) -> Heard:
-    """Decode all sound in *path* and say how loud it is.
-
-    Raises `ClipDamaged` for one that is not there, can't be decoded, is longer than *most_seconds*, or has no end.
-    """
-    with _opened(path) as file:
-        ear = Ear(file.streams.audio[0])
-        for frame in file.decode(file.streams.audio[0]):
-            ear.hear(frame)
-            if ear.seconds > most_seconds:
-                raise ClipDamaged(f"it sounds for more than {most_seconds / 60:.0f} minutes")
-        if not ear.seconds:
-            raise ClipDamaged("it has no sound in it")
-        return ear.heard()
-
-
 def mix(layers: Sequence[Layer], music: Sound | None, seconds: Fraction, target: Path) -> None:
     """Write *layers* and *music* as one AAC track of *seconds* to *target*, an MP4, at `LOUDNESS`.
 
@@ -125,11 +66,11 @@ def mix(layers: Sequence[Layer], music: Sound | None, seconds: Fraction, target:
         mixed = Path(folder) / "mixed.flac"
         loudness = _write_mix(layers, music, seconds, mixed)
         gain = 0.0 if loudness is None else LOUDNESS - loudness
-        with _opened(mixed) as file, av.open(str(target), "w", format="mp4") as out:
+        with opened_sound(mixed) as file, av.open(str(target), "w", format="mp4") as out:
             stream = out.add_stream("aac", rate=RATE, layout="stereo")
             stream.bit_rate = 192_000
-            level = _chain(("volume", f"{gain}dB"), ("alimiter", f"limit={PEAK}:level=0"), ("aformat", "fltp"))
-            for frame in _through(level, _resampled(file)):
+            level = chain(("volume", f"{gain}dB"), ("alimiter", f"limit={PEAK}:level=0"), ("aformat", "fltp"))
+            for frame in _through(level, resampled(file)):
                 out.mux(stream.encode(frame))
             out.mux(stream.encode(None))
 
@@ -141,7 +82,7 @@ def _write_mix(layers: Sequence[Layer], music: Sound | None, seconds: Fraction, 
         stream = out.add_stream("flac", rate=RATE, layout="stereo")
         stream.format = "s16"
         for frame in _mixed(layers, music, seconds):
-            loudness = _loudness_so_far(frame, loudness)
+            loudness = loudness_so_far(frame, loudness)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return loudness
@@ -149,6 +90,7 @@ def _write_mix(layers: Sequence[Layer], music: Sound | None, seconds: Fraction, 
 
 def _mixed(layers: Sequence[Layer], music: Sound | None, seconds: Fraction) -> Iterator[av.AudioFrame]:
     graph = Graph()
+    graph.threads = 1
     sources = [graph.add_abuffer(sample_rate=RATE, format="flt", layout="stereo") for _ in layers]
     streams = [_laid_out(layer.sounds, seconds) for layer in layers]
     heard: list[FilterContext] = list(sources)
@@ -169,10 +111,10 @@ def _mixed(layers: Sequence[Layer], music: Sound | None, seconds: Fraction) -> I
     for at, pieces in enumerate(zip(*streams, strict=True)):
         for source, piece in zip(sources, pieces, strict=True):
             source.push(_frame(piece, at * RATE))
-        yield from _pulled(last)
+        yield from pulled(last)
     for source in sources:
         source.push(None)
-    yield from _pulled(last)
+    yield from pulled(last)
 
 
 def _ducked(graph: Graph, bed: FilterContext, heard: list[FilterContext], voices: list[bool]) -> FilterContext:
@@ -249,47 +191,17 @@ def _in_seconds(pieces: Iterator[bytes], seconds: Fraction) -> Iterator[bytes]:
 def _leveled(sound: Sound, loudness: float) -> Iterator[bytes]:
     """The samples of a file, raised or lowered to *loudness*."""
     gain = 0.0 if sound.loudness is None else min(MOST_GAIN, loudness - sound.loudness)
-    with _opened(sound.path) as file:
-        for frame in _through(_chain(("volume", f"{gain}dB"), ("aformat", "flt")), _resampled(file)):
+    with opened_sound(sound.path) as file:
+        for frame in _through(chain(("volume", f"{gain}dB"), ("aformat", "flt")), resampled(file)):
             yield bytes(frame.planes[0])[: frame.samples * BYTES]
-
-
-def _resampled(file: av.container.InputContainer) -> Iterator[av.AudioFrame]:
-    resampler = av.AudioResampler(format="flt", layout="stereo", rate=RATE)
-    for frame in file.decode(file.streams.audio[0]):
-        frame.pts = None
-        yield from resampler.resample(frame)
-    yield from resampler.resample(None)
-
-
-def _loudness_so_far(frame: av.AudioFrame, before: float | None) -> float | None:
-    """Integrated LUFS; the meter says -70 until it has heard something."""
-    said = frame.metadata.get("lavfi.r128.I")
-    return before if said is None or float(said) <= -70 else float(said)
-
-
-def _chain(*filters: tuple[str, str]) -> Graph:
-    graph = Graph()
-    source = graph.add_abuffer(sample_rate=RATE, format="flt", layout="stereo")
-    nodes = [graph.add(name, words) for name, words in filters]
-    graph.link_nodes(source, *nodes, graph.add("abuffersink")).configure()
-    return graph
 
 
 def _through(graph: Graph, frames: Iterator[av.AudioFrame]) -> Iterator[av.AudioFrame]:
     for frame in frames:
         graph.push(frame)
-        yield from _pulled(graph)
+        yield from pulled(graph)
     graph.push(None)
-    yield from _pulled(graph)
-
-
-def _pulled(from_: Graph | FilterContext) -> Iterator[av.AudioFrame]:
-    with suppress(BlockingIOError, EOFError):
-        while True:
-            frame = from_.pull()
-            assert isinstance(frame, av.AudioFrame)
-            yield frame
+    yield from pulled(graph)
 
 
 def _frame(samples: bytes, at: int) -> av.AudioFrame:
@@ -297,20 +209,3 @@ def _frame(samples: bytes, at: int) -> av.AudioFrame:
     frame.planes[0].update(samples)
     frame.sample_rate, frame.pts, frame.time_base = RATE, at, Fraction(1, RATE)
     return frame
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """The sound file at *path*. Errors of the decoder become `ClipDamaged`, those of the disk stay what they are.
-
-    Its format is named by its ending: left to guess, FFmpeg takes lists that name other files of this machine.
-    """
-    try:
-        with av.open(str(path), format=SOUND_FORMATS[path.suffix.lower()]) as file:
-            if not file.streams.audio or file.streams.audio[0].codec_context is None:
-                raise ClipDamaged("it has no sound in it")
-            yield file
-    except av.FFmpegError as error:
-        if isinstance(error, OSError):
-            raise
-        raise ClipDamaged(f"it can't be played: {error.strerror}") from error

@@ -16,7 +16,8 @@ import av
 
 from prefect_seedance.video.clips import examine
 from prefect_seedance.video.film import join
-from prefect_seedance.video.sound import LOUDNESS, RATE, Layer, Sound, mix
+from prefect_seedance.video.hearing import RATE
+from prefect_seedance.video.sound import LOUDNESS, Layer, Sound, mix
 from prefect_seedance.video.tracks import Beside
 from tests.benchmarks import ordinary
 from tests.support.hearing import tone

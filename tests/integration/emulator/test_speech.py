@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from prefect_seedance.video import sound
+from prefect_seedance.video import hearing
 from prefect_seedance.video.endings import ending_of
 from tests.support.calling import LATENCY, Caller
 
@@ -43,7 +43,7 @@ def test_a_text_is_spoken_for_as_long_as_it_takes_and_billed_for_that(
     file = tmp_path / f"speech{ending}"
     file.write_bytes(media.content)
     assert ending_of(file) == ending
-    heard = sound.listen(file, 60)
+    heard = hearing.listen(file, 60)
     assert heard.seconds == pytest.approx(2.4, abs=0.1)
     assert heard.audio.loudness is not None
     assert (output["cost"], caller.charge(ended["id"])) == (cost, cost)

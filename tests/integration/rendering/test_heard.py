@@ -9,7 +9,10 @@ from pathlib import Path
 import av
 import pytest
 
+from prefect_seedance.rendering.narrations import keep_sounds, music_of
+from prefect_seedance.storage import open_store
 from tests.integration.rendering.test_decodes import Counting
+from tests.support.board_texts import ONE_SHOT, read
 from tests.support.emulating import RunningEmulator
 from tests.support.hearing import heard, strength, tone
 
@@ -58,6 +61,23 @@ def test_a_board_with_sound_is_paid_once_decoded_once_and_heard(tmp_path: Path, 
     documents = [json.loads(path.read_text()) for path in (tmp_path / "store" / "productions").rglob("manifest.json")]
     assert {document["sound"] for document in documents} == {"clips", "off"}
     assert len(emulator.charges) == 3
+
+
+async def test_music_that_has_changed_since_it_was_heard_is_told_and_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = open_store(tmp_path / "store")
+    board = await read(f"title: Film\nmusic: {tone(tmp_path / 'sea.wav', 1).name}\n{ONE_SHOT}")
+    kept = await keep_sounds(board, store)
+    music = music_of(board, kept)
+    assert music is not None
+    assert await store.read(music.path) == (tmp_path / "sea.wav").read_bytes()
+    await store.delete(music.path)
+    tone(tmp_path / "sea.wav", 2)
+    (why,) = (await keep_sounds(board, store)).values()
+    assert why == "sea.wav has changed since it was checked; render again, it pays for nothing that is stored"
+    assert music_of(board, await keep_sounds(board, store)) is None
 
 
 def test_music_that_can_not_be_heard_costs_nothing(tmp_path: Path, emulator: RunningEmulator) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from prefect_seedance.production import review
-from prefect_seedance.production.manifest import Manifest, ShotStatus
+from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotStatus
 from tests.support.boards import NOON, without_clip
 
 MISSING: tuple[ShotStatus, ...] = ("running", "failed", "refused", "unclear", "lost", "blocked")
@@ -120,3 +120,13 @@ def test_an_empty_board_and_one_of_a_thousand_shots_have_a_page() -> None:
 )
 def test_every_missing_shot_has_its_remedy(status: Any, remedy: str) -> None:
     assert remedy in page_with(shots=[without_clip("fog", status)])
+
+
+def test_a_narration_that_failed_is_told_with_its_cost_and_nothing_in_its_text_is_markup() -> None:
+    refused = NarrationResult(
+        status="refused", text="He <b>climbs</b>.", key="sd1-x", estimated_usd=Decimal("0.02"), error="It was refused."
+    )
+    page = page_with(shots=[without_clip("fog").model_copy(update={"narration": refused})])
+    assert "The film lacks its narration, which is refused: It was refused." in page
+    assert "✕ refused; nothing charged, estimated $0.02" in page
+    assert "He &lt;b&gt;climbs&lt;/b&gt;." in page
