@@ -15,9 +15,10 @@ from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import BadStore, Missing, NotApproved, OverBudget, StoreUnavailable, summary
 from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
+from prefect_seedance.inbox.same import is_made_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
-from prefect_seedance.production.manifest import Manifest, ShotResult, words_of
+from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.names import slug
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
@@ -275,10 +276,7 @@ class InboxRun:
             manifest = Manifest.model_validate_json(await self.store.read(json.loads(latest)["manifest"]))
         except (Missing, ValueError, KeyError, TypeError):
             return None
-        there = [words_of(manifest), *((shot.id, shot.key, _said(shot), words_of(shot)) for shot in manifest.shots)]
-        board = production.board
-        same = there == [board.words, *((shot.id, shot.key, shot.narration, shot.words) for shot in board.shots)]
-        return manifest if same and manifest.status == "complete" else None
+        return manifest if is_made_of(manifest, production.board) else None
 
     async def _render(self, production: Production, in_flight: int) -> Manifest:
         plan_hash = production.planned.plan.plan_hash
@@ -291,8 +289,3 @@ class InboxRun:
             }
         )
         return await self.renderer.render(production.file, production.board, options)
-
-
-def _said(shot: ShotResult) -> str | None:
-    """What is heard over a shot, by its content, as `BoardShot.narration` has it."""
-    return None if shot.narration is None else shot.narration.key or shot.narration.sha256

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from pathlib import Path
 
@@ -104,6 +105,23 @@ def test_a_missing_sound_file_stops_the_board_before_anything_is_paid(desk: Desk
     assert said.code == 2
     assert "shot lamp: narration keeper.flac: it" in said.err
     assert len(emulator.charges) == 0
+
+
+def test_a_delivery_with_the_same_sounds_is_made_once_and_with_other_music_anew(
+    desk: Desk, emulator: RunningEmulator
+) -> None:
+    made = []
+    for name, said in (("one", "Sea."), ("two", "Sea."), ("three", "Wind and rain.")):
+        folder = Path(desk.store) / "inbox" / name
+        folder.mkdir(parents=True)
+        speak(said, 1.5, folder / "music.mp3")
+        speak("He counts the steps.", 2.5, folder / "keeper.flac")
+        (folder / "board.yaml").write_text(textwrap.dedent(BOARD) + "music: music.mp3\n")
+        (board,) = desk.run("inbox", "--json").document["boards"]
+        assert board["status"] == "complete", board
+        made.append(board["production"])
+    assert made[0] == made[1] != made[2]
+    assert len(emulator.charges) == 4
 
 
 @pytest.mark.slow
