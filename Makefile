@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test suite lint unit docs model format benchmarks torture clean
+.PHONY: demo test suite test-lowest test-newest lint unit docs model format benchmarks torture clean
 
 demo: .venv/runtime
 	$(BIN)/prefect-seedance demo
@@ -29,6 +29,10 @@ suite: .venv/tests
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "Open build/docs/index.html; with its search: $(PYTHON) -m http.server --directory build/docs"
+
+# In environments of their own, with the lowest versions that pyproject.toml allows and with the newest there are.
+test-lowest test-newest: test-%:
+	PYTHON=$(PYTHON) tests/extremes $*
 
 # The payment protocol, searched for the shortest way to break a promise: standard library only, two minutes on a free core.
 model:
@@ -59,4 +63,4 @@ format: .venv/tests
 	touch $@
 
 clean:
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build seedance-demo
+	rm -rf .venv .venv-lowest .venv-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis build seedance-demo

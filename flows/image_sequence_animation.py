@@ -6,13 +6,13 @@ from typing import cast
 
 from prefect import flow
 
-from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.orchestration import logs
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
 from prefect_seedance.orchestration.production import KEPT_AS, Production
 from prefect_seedance.orchestration.render import options_of, render_board
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
+from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storyboard.reading import Defaults
 from prefect_seedance.storyboard.sequence import read_sequence
 
@@ -63,13 +63,14 @@ async def image_sequence_animation(
         fail_on_partial: Whether a run that stores some of its shots and not all counts as failed; its clips stay.
     """
     options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
-    catalog = load_catalog()
+    opened = store.open()
+    catalog = await catalog_of(opened)
     board = await read_sequence(
         images,
         prompt=prompt,
         defaults=defaults or Defaults(),
         catalog=catalog,
-        store=store.open(),
+        store=opened,
         between=between,
         allow_private=credentials.account().kind == "pretend",
         title=title,

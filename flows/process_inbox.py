@@ -8,7 +8,6 @@ from prefect import flow
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.inbox.prefect_renderer import PrefectRenderer
 from prefect_seedance.inbox.process import process
 from prefect_seedance.orchestration import artifacts
@@ -16,6 +15,7 @@ from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLim
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.render import options_of
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
+from prefect_seedance.sources.catalog import catalog_of
 
 
 @flow(name="process-inbox", flow_run_name="inbox")
@@ -52,9 +52,10 @@ async def process_inbox(
         fail_on_partial: Whether a run with a storyboard that is not complete counts as failed.
     """
     options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
-    catalog, opened = load_catalog(), store.open()
-    renderer = PrefectRenderer(credentials, store, catalog)
+    opened = store.open()
     try:
+        catalog = await catalog_of(opened)
+        renderer = PrefectRenderer(credentials, store, catalog)
         report = await process(credentials.account(), opened, options, catalog, renderer, prefix, quiet_minutes * 60)
     finally:
         await opened.aclose()

@@ -6,7 +6,6 @@ from typing import Annotated, cast
 
 from pydantic import Field
 
-from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.orchestration import logs
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.board_flow import board_flow
@@ -14,6 +13,7 @@ from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
 from prefect_seedance.orchestration.production import KEPT_AS, Production
 from prefect_seedance.orchestration.render import options_of, render_board
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
+from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storyboard.reading import Storyboard, read_board
 
 File = Annotated[str, Field(title="File")]
@@ -55,9 +55,10 @@ async def storyboard_to_shots(
         fail_on_partial: Whether a run that stores some of its shots and not all counts as failed; its clips stay.
     """
     options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
-    catalog = load_catalog()
+    opened = store.open()
+    catalog = await catalog_of(opened)
     pretend = credentials.account().kind == "pretend"
-    board = await read_board(storyboard, catalog=catalog, store=store.open(), allow_private=pretend)
+    board = await read_board(storyboard, catalog=catalog, store=opened, allow_private=pretend)
     # Prefect hands on what the state holds.
     return cast(
         "Production",

@@ -6,6 +6,8 @@ Prices and inputs are those of each row's `source` at the date in `checked`. Run
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,12 +15,27 @@ from prefect_seedance.catalog.known import KNOWN, Catalog
 from prefect_seedance.catalog.model import Model, Tier, nearest_ratio
 from prefect_seedance.models import AUTO, Request
 
-__all__ = ["KNOWN", "Catalog", "Model", "Tier", "input_of", "nearest_ratio", "with_rows"]
+__all__ = ["KNOWN", "Catalog", "Model", "Tier", "input_of", "nearest_ratio", "own_rows", "with_rows"]
 
 
 def with_rows(rows: Iterable[dict[str, Any]], known: Catalog = KNOWN) -> Catalog:
-    """The catalog with rows of your own added, or put in the place of known ones. Raises pydantic's ValidationError."""
-    return {**known, **{model.slug: model for model in map(Model.model_validate, rows)}}
+    """The catalog with rows of your own added, or put in the place of known ones. Raises pydantic's ValidationError.
+
+    What a row does not say is as in the known one that it is `like`.
+    """
+    return {**known, **{model.slug: model for model in (_row(row, known) for row in rows)}}
+
+
+def _row(own: dict[str, Any], known: Catalog) -> Model:
+    inherited = known[own["like"]].model_dump(exclude_unset=True) if own.get("like") in known else {}
+    return Model.model_validate(inherited | {name: value for name, value in own.items() if name != "like"})
+
+
+def own_rows(catalog: Catalog) -> str | None:
+    """A hash of the rows of *catalog* that are somebody's own, whatever file they were in; None where there is none."""
+    own = {slug: row for slug, row in catalog.items() if row != KNOWN.get(slug)}
+    rows = {slug: row.model_dump(mode="json", exclude_defaults=True) for slug, row in own.items()}
+    return hashlib.sha256(json.dumps(rows, sort_keys=True).encode()).hexdigest() if rows else None
 
 
 def input_of(

@@ -1,4 +1,4 @@
-"""Your own rows of the catalog: a YAML list in the file that PREFECT_SEEDANCE_CATALOG names."""
+"""Your own rows of the catalog: a YAML list, such as the file that PREFECT_SEEDANCE_CATALOG names."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog, with_rows
 from prefect_seedance.catalog.inputs import problems_of
+from prefect_seedance.catalog.known import LOADER
 from prefect_seedance.errors import BadInput
 from prefect_seedance.models import Request
 from prefect_seedance.text import printable
@@ -31,17 +32,34 @@ def refuse_wrong(request: Request, catalog: Catalog) -> None:
         raise BadInput(*(f"{problem}; nothing was submitted." for problem in problems))
 
 
-def load_catalog() -> Catalog:
-    """The known endpoints with your rows added, or put in their place. Raises `BadInput` with every mistake."""
+def load_catalog(known: Catalog = KNOWN) -> Catalog:
+    """The *known* endpoints, and over them the rows of the file that PREFECT_SEEDANCE_CATALOG names.
+
+    Raises `BadInput` with every mistake.
+    """
     place = os.environ.get(VARIABLE)
     if not place:
-        return KNOWN
+        return known
     try:
-        rows = yaml.safe_load(Path(place).read_text(encoding="utf-8"))
-        if not isinstance(rows, list):
-            raise BadInput(f"{VARIABLE}: {place} has to be a YAML list of endpoints.")
-        return with_rows(rows)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        rows = Path(place).read_bytes()
+    except OSError as error:
         raise BadInput(f"{VARIABLE}: {place} can't be read: {error}") from error
+    return with_own_rows(rows, f"{VARIABLE}: {place}", known)
+
+
+def with_own_rows(content: bytes, place: str, known: Catalog = KNOWN) -> Catalog:
+    """The *known* endpoints, and over them the rows that *content* lists, which was read at *place*.
+
+    Raises `BadInput` with every mistake.
+    """
+    try:
+        rows = yaml.load(content.decode("utf-8"), Loader=LOADER)
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise BadInput(f"{place} has to be a YAML list of endpoints.")
+        if strangers := [str(row["like"]) for row in rows if row.get("like", next(iter(known))) not in known]:
+            raise BadInput(f"{place}: no endpoint is called {printable(strangers[0])}, which a row is to be `like`.")
+        return with_rows(rows, known)
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise BadInput(f"{place} can't be read: {error}") from error
     except ValidationError as error:
         raise BadInput(*(f"{place}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error

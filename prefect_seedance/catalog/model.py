@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from unicodedata import east_asian_width
 
 from pydantic import Field, JsonValue, field_validator, model_validator
@@ -93,6 +93,11 @@ class Model(Frozen):
     fps: tuple[int, ...] = Field((), description="Frame rates that can be asked for; empty where it is not an input.")
     inputs: dict[str, Input] = Field({}, description="What else it takes, by name.")
     tiers: tuple[Tier, ...]
+    runsync: Annotated[float, Field(ge=1, le=300)] | None = Field(
+        None,
+        description="Seconds that a submit waits for the end of its job by /runsync. Null submits by /run, whose "
+        "answer is kept for 30 minutes after the end, not for one: the collector can still bring the clip home.",
+    )
     usual_seconds: int = Field(90, description="How long a clip usually takes to make.")
     longest_prompt: int = Field(2000, description="Characters; longer prompts get a warning.")
     checked: datetime.date

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import httpx
 
 from prefect_seedance.catalog.alternatives import why_withdrawn
-from prefect_seedance.catalog.loading import load_catalog, refuse_unknown
+from prefect_seedance.catalog.endpoints import Catalog
+from prefect_seedance.catalog.loading import refuse_unknown
 from prefect_seedance.cli.exit_codes import DONE, exit_code_of
 from prefect_seedance.errors import BadInput, SeedanceError
 from prefect_seedance.rendering.endpoints import check_endpoints
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.video import decoder
 
@@ -37,7 +39,7 @@ async def examine(who: Callable[[], Account], store: Callable[[], Store] | None,
     async def api() -> str:
         account = who()
         account.check()
-        catalog = load_catalog()
+        catalog = await _catalog(store)
         refuse_unknown(model, catalog)
         async with RunpodClient(account) as client:
             await check_endpoints([model], client, catalog)
@@ -70,6 +72,16 @@ async def examine(who: Callable[[], Account], store: Callable[[], Store] | None,
         checks.append(await _check("Store", place))
     checks.append(await _check("Prefect", _prefect))
     return checks
+
+
+async def _catalog(store: Callable[[], Store] | None) -> Catalog:
+    if store is None:
+        return await catalog_of(None)
+    opened = store()
+    try:
+        return await catalog_of(opened)
+    finally:
+        await opened.aclose()
 
 
 async def _check(name: str, look: Callable[[], Awaitable[str]]) -> Check:

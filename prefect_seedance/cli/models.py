@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -10,23 +11,28 @@ from rich.console import Console
 from rich.table import Table
 
 from prefect_seedance.catalog.alternatives import begins
+from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.catalog.inputs import described
 from prefect_seedance.catalog.loading import load_catalog, refuse_unknown
 from prefect_seedance.catalog.model import Input, Model, Price, Tier
 from prefect_seedance.catalog.sizes import ratios_of
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE
-from prefect_seedance.cli.options import Json
+from prefect_seedance.cli.options import Json, Place
+from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.text import dollars
 
 COLUMNS = ("model", "makes", "length", "price", "checked")
 
 
 def models(
-    slug: Annotated[str | None, Parameter(help="One of them, with all that it takes.")] = None, *, json: Json = False
+    slug: Annotated[str | None, Parameter(help="One of them, with all that it takes.")] = None,
+    *,
+    store: Annotated[str | None, Parameter(help="A store whose catalog.yaml counts too.")] = None,
+    json: Json = False,
 ) -> int:
     """List the endpoints of the catalog with their prices, or say of one what it takes. Asks nobody."""
-    catalog = load_catalog()
+    catalog = asyncio.run(_catalog(store))
     if slug is not None:
         refuse_unknown(slug, catalog)
     chosen = list(catalog.values()) if slug is None else [catalog[slug]]
@@ -38,6 +44,16 @@ def models(
     else:
         _show_one(chosen[0])
     return DONE
+
+
+async def _catalog(place: str | None) -> Catalog:
+    if place is None:
+        return load_catalog()
+    store = Place(place).open()
+    try:
+        return await catalog_of(store)
+    finally:
+        await store.aclose()
 
 
 def _show_all(rows: list[Model]) -> None:
@@ -71,6 +87,7 @@ def lines_of(row: Model) -> list[str]:
         sizes = f"; {', '.join(tier.sizes)} ({', '.join(ratios_of(tier))})" if tier.sizes else ""
         lines.append(f"{tier.name}: {_price(tier)}{sizes}")
         lines += [f"  with {_values(other.inputs)}: {_price(other)}" for other in tier.when]
+    lines += [f"submitted by /runsync, which waits {row.runsync:g} s for its end"] if row.runsync else []
     lines += [f"input {name}: {_input(one)}" for name, one in row.inputs.items()]
     return [*lines, f"checked {row.checked}: {row.source or 'your own row'}"] + ([row.note] if row.note else [])
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from pydantic import JsonValue
 
-from prefect_seedance.catalog.loading import load_catalog
+from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
 from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, WithPrefect, uses_prefect
@@ -20,6 +20,7 @@ from prefect_seedance.rendering.endpoints import check_endpoints
 from prefect_seedance.rendering.plan import Planned
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.reading import Board, Defaults, read_board
 from prefect_seedance.text import printable
@@ -34,8 +35,8 @@ def render(
 ) -> int:
     """Turn a storyboard into clips, a film, a timeline and a review page. The same work is never paid twice."""
 
-    async def read(store: Store, *, pretend: bool) -> Board:
-        return await read_board(board, catalog=load_catalog(), store=store, allow_private=pretend)
+    async def read(store: Store, catalog: Catalog, *, pretend: bool) -> Board:
+        return await read_board(board, catalog=catalog, store=store, allow_private=pretend)
 
     where = board if "://" in board else str(Path(board).absolute())
     return _render(read, place, money, "storyboard_to_shots", {"storyboard": where}, prefect=prefect, as_json=json)
@@ -69,12 +70,12 @@ def animate(
     )
     where = images if "://" in images else str(Path(images).absolute())
 
-    async def read(store: Store, *, pretend: bool) -> Board:
+    async def read(store: Store, catalog: Catalog, *, pretend: bool) -> Board:
         return await read_sequence(
             where,
             prompt=prompt,
             defaults=defaults,
-            catalog=load_catalog(),
+            catalog=catalog,
             store=store,
             between=between,
             allow_private=pretend,
@@ -133,16 +134,18 @@ def _render_as_flow(
     """
     who, store = place.who(), place.open()
 
-    async def look() -> Planned:
-        return await plan_of(await read(store, pretend=who.kind == "pretend"), store, who, money.retry_failed)
+    async def look() -> tuple[Planned, Catalog]:
+        catalog = await catalog_of(store)
+        board = await read(store, catalog, pretend=who.kind == "pretend")
+        return await plan_of(board, store, who, catalog, money.retry_failed), catalog
 
-    planned = asyncio.run(look())
+    planned, catalog = asyncio.run(look())
     if planned.plan.problems:
         terminal.show_plan(planned, as_json=as_json)
         return None
     try:
         who.check()
-        asyncio.run(_ask_api(who, planned))
+        asyncio.run(_ask_api(who, planned, catalog))
         terminal.show_plan(planned, as_json=False)
         prepare_prefect()
         from prefect_seedance.cli.run_flows import render_with
@@ -154,7 +157,7 @@ def _render_as_flow(
         raise
 
 
-async def _ask_api(who: Account, planned: Planned) -> None:
+async def _ask_api(who: Account, planned: Planned, catalog: Catalog) -> None:
     """Raise for a wrong key, a withdrawn endpoint or an unreachable API before a server is started. Costs nothing."""
     async with RunpodClient(who) as client:
-        await check_endpoints(planned.models, client, load_catalog())
+        await check_endpoints(planned.models, client, catalog)

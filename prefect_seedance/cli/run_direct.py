@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.cli import terminal
 from prefect_seedance.cli.options import Place
 from prefect_seedance.generation.collect import collect
@@ -27,6 +26,7 @@ from prefect_seedance.rendering.render import render_board
 from prefect_seedance.rendering.steps import DirectSteps, Steps
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import open_client
+from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.storyboard.board import Board
 
@@ -36,7 +36,7 @@ T = TypeVar("T")
 class Read(Protocol):
     """Reads the board of a command. Only a pretend run may read from private addresses."""
 
-    def __call__(self, store: Store, *, pretend: bool) -> Awaitable[Board]: ...
+    def __call__(self, store: Store, catalog: Catalog, *, pretend: bool) -> Awaitable[Board]: ...
 
 
 class TerminalHost:
@@ -91,8 +91,9 @@ def render(read: Read, place: Place, options: Options, host: TerminalHost) -> Ma
     async def work() -> Manifest:
         account, store = place.who(), place.open()
         try:
-            board = await read(store, pretend=account.kind == "pretend")
-            return await render_board(board, account, store, options, load_catalog(), host)
+            catalog = await catalog_of(store)
+            board = await read(store, catalog, pretend=account.kind == "pretend")
+            return await render_board(board, account, store, options, catalog, host)
         finally:
             await store.aclose()
 
@@ -103,9 +104,10 @@ def process_inbox(place: Place, options: Options) -> dict[str, Any]:
     """Process the inbox of the store once; returns the JSON of `inbox.report.Report`."""
 
     async def work() -> dict[str, Any]:
-        account, store, catalog = place.who(), place.open(), load_catalog()
+        account, store = place.who(), place.open()
         account.check()
         try:
+            catalog = await catalog_of(store)
             report = await process(account, store, options, catalog, TerminalRenderer(account, store, catalog))
         finally:
             await store.aclose()

@@ -70,7 +70,7 @@ def show_waiting(waiting: resolve.Unsettled, *, as_json: bool) -> None:
 def show_tidy(found: Untidy, *, removed: bool, as_json: bool) -> None:
     if as_json:
         document(found.as_json(removed=removed))
-    gone = [*found.productions, *found.films, *(leftover.name for leftover in found.leftovers)]
+    gone = [*found.productions, *found.films, *found.posters, *(leftover.name for leftover in found.leftovers)]
     for name in gone:
         say(f"{'removed' if removed else 'may go'}: {name}")
     for copy in found.rescued:

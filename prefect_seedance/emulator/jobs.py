@@ -14,8 +14,11 @@ from prefect_seedance.catalog.endpoints import KNOWN, Catalog
 from prefect_seedance.emulator.asked import price_of
 from prefect_seedance.emulator.faults import MODERATED, Rule
 
-RECORD_KEPT = 30 * 60
-"""Seconds after its end that the API still knows a job."""
+RECORD_KEPT = {"run": 30 * 60, "runsync": 60}
+"""Seconds after its end that the API still knows a job, by how it was submitted."""
+
+RUNSYNC = "sync-"
+"""How the ids of jobs begin that were submitted by /runsync."""
 
 LINK_KEPT = 7 * 24 * 3600
 """Seconds after the end of a job that its clip can be downloaded."""
@@ -57,9 +60,8 @@ class Job:
 
     def known(self, now: float) -> bool:
         """Whether the API answers for it at *now*."""
-        return (
-            self.accepted <= now and not self.purged and (self.fate == "IN_PROGRESS" or now < self.ends + RECORD_KEPT)
-        )
+        kept = RECORD_KEPT["runsync" if self.id.startswith(RUNSYNC) else "run"]
+        return self.accepted <= now and not self.purged and (self.fate == "IN_PROGRESS" or now < self.ends + kept)
 
     def charge(self, now: float) -> float:
         """Dollars billed for it: the price from its acceptance on; for a failure what it reports, else nothing."""

@@ -26,7 +26,7 @@ from starlette.staticfiles import StaticFiles
 from prefect_seedance.emulator.asked import Malformed, refusal
 from prefect_seedance.emulator.clips import Clips, PictureMissing
 from prefect_seedance.emulator.faults import RULES, Call, Fate, Rule, Rules, damaged, malformed, problem, spoiled
-from prefect_seedance.emulator.jobs import Books, Job
+from prefect_seedance.emulator.jobs import RUNSYNC, Books, Job
 from prefect_seedance.video.endings import content_type
 
 LARGEST_BODY = {"run": 10_000_000, "runsync": 20_000_000}
@@ -92,7 +92,7 @@ class Emulator:
         return answer if rule is None else spoiled(rule, answer, request.url.path)
 
     async def _accepted(self, request: Request, call: str, fields: dict[str, Any], rule: Rule | None) -> Response:
-        prefix = "sync-" if call == "runsync" else ""
+        prefix = RUNSYNC if call == "runsync" else ""
         try:
             job = self.books.accept(request.path_params["slug"], fields, rule, prefix)
         except Malformed as error:

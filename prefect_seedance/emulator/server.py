@@ -2,8 +2,8 @@
 
     python -m prefect_seedance.emulator --port 8642 --speed 10
 
-It knows your own rows of the catalog (PREFECT_SEEDANCE_CATALOG) and listens on this machine only. What it answers is
-in `routes.py`.
+It knows your own rows of the catalog (PREFECT_SEEDANCE_CATALOG, and `catalog.yaml` in the folder that it serves) and
+listens on this machine only. What it answers is in `routes.py`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ import uvicorn
 from pydantic import ValidationError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.emulator.clips import Clips
 from prefect_seedance.emulator.faults import RULES, Rules
 from prefect_seedance.emulator.jobs import Books
 from prefect_seedance.emulator.routes import Emulator
 from prefect_seedance.errors import BadInput
+from prefect_seedance.sources.catalog import catalog_of
+from prefect_seedance.storage import open_store
 
 PARENT = "PREFECT_SEEDANCE_EMULATOR_PARENT"
 """The environment variable with the id of a process that the emulator must not outlive."""
@@ -69,12 +70,13 @@ def serve(
         speed: How much faster than the wall's its clock runs.
         latency: Seconds of its clock that a job takes.
         faults: A JSON list of rules of misbehaviour.
-        serve: A folder whose files can be read below /files.
+        serve: A folder whose files can be read below /files; with a `catalog.yaml`, where it is a store that has one.
         state: Where jobs and the bill are kept, so that they outlive the process.
     """
-    rules, catalog = _rules(faults), load_catalog()
+    rules = _rules(faults)
     if serve is not None and not serve.is_dir():
         raise BadInput(f"{serve} is not a folder; --serve takes the folder whose files are to be readable")
+    catalog = asyncio.run(catalog_of(None if serve is None else open_store(serve)))
     if os.environ.get(PARENT):
         threading.Thread(target=_end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
     try:

@@ -14,6 +14,9 @@ from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.runpod.client import RunpodClient
 
+RUNSYNC_KEPT = 60.0
+"""Seconds after its end that the answer to a /runsync is kept, so that no look may be further from the next."""
+
 
 async def wait(session: RenderSession, history: History, *, deadline: float | None = None) -> History:
     """Wait until the job of *history* has ended, or go on waiting where an earlier run stopped. Costs nothing.
@@ -26,7 +29,9 @@ async def wait(session: RenderSession, history: History, *, deadline: float | No
     record = history.last
     patience = session.waiting.deadline if deadline is None else deadline
     until, watch = time.monotonic() + patience, Watch(record, session.notes, session.waiting)
-    usual = session.catalog[record.request.model].usual_seconds if record.request.model in session.catalog else 90
+    row = session.catalog.get(record.request.model)
+    by_runsync = row is not None and row.runsync is not None
+    usual = 0 if by_runsync else row.usual_seconds if row else 90
     async for _ in session.polling.poll_times(record, usual, at_once=deadline == 0, until=until):
         look = Elapsed()
         try:
@@ -57,7 +62,7 @@ async def wait(session: RenderSession, history: History, *, deadline: float | No
         if left <= 0:
             break
         if answer and answer.retry_after:
-            await asyncio.sleep(min(answer.retry_after, 60.0, left))
+            await asyncio.sleep(min(answer.retry_after, RUNSYNC_KEPT / 2 if by_runsync else 60.0, left))
     since = f" after {patience:.0f} s of waiting" if patience else ""
     raise StillRunning(
         f"the job {record.job_id} {watch.summary}{since}; it is kept, and "

@@ -131,19 +131,19 @@ async def _claim_and_post(
 
 def new_claim(session: RenderSession, history: History, request: Request) -> Record:
     """The claim that would follow *history*, not yet written and under no reservation."""
-    now, last = _now(), history.last
+    now, last, row = _now(), history.last, session.catalog[request.model]
     return Record(
         key=history.key,
         number=history.number + 1,
         step=Step.CLAIMED,
         at=now,
         request=request,
-        estimated_usd=estimate(request, session.catalog[request.model]),
-        upper_usd=upper(request, session.catalog[request.model]),
+        estimated_usd=estimate(request, row),
+        upper_usd=upper(request, row),
         attempt=last.attempt + 1 if last else 1,
         claim_id=new_claim_id(),
         claimed_at=now,
-        submit_timeout_seconds=SEND_WITHIN + 2 * session.client.answer_seconds,
+        submit_timeout_seconds=SEND_WITHIN + 2 * (session.client.answer_seconds + (row.runsync or 0)),
         writer=session.writer,
         base_url=session.client.account.base_url,
         account=session.client.account.fingerprint,
@@ -161,10 +161,11 @@ async def _pay(session: RenderSession, history: History, claim: Record, fields: 
     async def outcome(step: Step, **facts: Any) -> History:
         return await session.ledger.append_until_in(next_step(claim, step, **facts), history)
 
+    wait_seconds = session.catalog[claim.request.model].runsync
     session.budget.admit(claim)
     history = await session.ledger.claim(history, claim)
     try:
-        answer = await session.client.submit(claim.request.model, fields, late=late)
+        answer = await session.client.submit(claim.request.model, fields, late=late, wait_seconds=wait_seconds)
     except TooLate as error:
         return await outcome(Step.REFUSED, kind=RefusalReason.LATE, reason=str(error))
     except TryAgainLater as error:

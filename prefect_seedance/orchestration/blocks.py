@@ -13,6 +13,8 @@ from pydantic_core import CoreSchema
 
 from prefect_seedance.addresses import file_at_home, logo
 from prefect_seedance.budget.limits import Limits
+from prefect_seedance.errors import BadStore
+from prefect_seedance.orchestration.saved_keys import SavedKeys, signing_of
 from prefect_seedance.runpod.account import BASE_URL, Account
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
@@ -91,6 +93,12 @@ class VideoStore(Block):
     secret: SecretStr | None = Field(
         None, title="Secret access key", description="Of the bucket. Without it the worker's AWS environment is asked."
     )
+    aws_credentials: SavedKeys | None = Field(
+        None,
+        title="AWS credentials",
+        description="A saved block of AWS or MinIO credentials, in place of the keys above: of a role, a profile or a "
+        "session too. Needs prefect-seedance[aws] on the worker.",
+    )
     endpoint_url: str | None = Field(
         None, title="Endpoint URL", description="Of an S3-compatible service. Not needed for Amazon's own."
     )
@@ -102,15 +110,33 @@ class VideoStore(Block):
     )
 
     def open(self) -> Store:
-        """The store itself; raises `BadStore` for an address that can't be one."""
+        """The store itself; raises `BadStore` for an address that can't be one, and for keys that can't be used."""
+        given: dict[str, Any] = {"endpoint_url": self.endpoint_url or None, "region": self.region or None}
+        if self.aws_credentials is not None:
+            given = self._saved_keys() | {name: value for name, value in given.items() if value}
         return open_store(
             self.url,
             key=self.key or None,
             secret=self.secret.get_secret_value() if self.secret else None,
-            endpoint_url=self.endpoint_url or None,
-            region=self.region or None,
             public_base_url=self.public_base_url or None,
+            **given,
         )
+
+    def _saved_keys(self) -> dict[str, Any]:
+        if self.key or self.secret:
+            raise BadStore(
+                "This store has keys and AWS credentials, and nobody knows which are meant; nothing was submitted; "
+                "leave one of them empty."
+            )
+        saved: Any = self.aws_credentials
+        signing = signing_of(saved)
+        client = saved.aws_client_parameters.get_params_override()
+        return {
+            "signing": signing,
+            "region": saved.region_name,
+            "endpoint_url": client.get("endpoint_url"),
+            "verify": client.get("verify"),
+        }
 
 
 class SpendingLimits(Block):

@@ -20,7 +20,7 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.catalog.loading import load_catalog, refuse_wrong
+from prefect_seedance.catalog.loading import refuse_wrong
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import (
     BadInput,
@@ -48,6 +48,7 @@ from prefect_seedance.production.write import Content
 from prefect_seedance.production.write import write_production as write
 from prefect_seedance.rendering.steps import DirectSteps
 from prefect_seedance.runpod.client import open_client
+from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.sources.images import PictureSource
 from prefect_seedance.storage.store import Store
 
@@ -84,14 +85,15 @@ async def session_or_new(
     if (shared := _SESSION.get()) is not None:
         yield shared
         return
-    account, catalog, run_id = credentials.account(), load_catalog(), flow_run.get_id()
+    account, run_id = credentials.account(), flow_run.get_id()
     account.check()
-    if request is not None:
-        refuse_wrong(request, catalog)
     opened = store.open()
     ledger = Ledger(opened)
-    budget = _budget_for(request, catalog, ledger, run_id)
     try:
+        catalog = await catalog_of(opened)
+        if request is not None:
+            refuse_wrong(request, catalog)
+        budget = _budget_for(request, catalog, ledger, run_id)
         await opened.belongs_to(account.kind)
         await opened.prove()
         async with open_client(account) as client:

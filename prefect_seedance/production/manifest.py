@@ -90,6 +90,7 @@ class Manifest(Frozen):
     film: str | None = None
     timeline: str | None = None
     review: str | None = None
+    catalog: str | None = Field(None, description="Hash of the catalog's rows that were somebody's own, if any were.")
     notes: str | None = None
     dialogue: str | None = None
     camera: str | None = None

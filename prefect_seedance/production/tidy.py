@@ -1,4 +1,4 @@
-"""What may go from a store: old productions, their films, and what dead processes left. Never a clip or a record.
+"""What may go from a store: old productions, their films and posters, what dead processes left. No clip, no record.
 
 Every clip that a production shows has a path of its own in `clips/`, so that any production can be made again.
 """
@@ -15,12 +15,13 @@ from typing import Any
 from prefect_seedance.errors import Missing
 from prefect_seedance.ledger.rescue import rescue_file
 from prefect_seedance.production.manifest import Manifest
+from prefect_seedance.production.pictures import poster_path
 from prefect_seedance.production.score import film_of
 from prefect_seedance.storage.store import Leftover, Store
 
 OLD = datetime.timedelta(days=30)
 UNFINISHED = datetime.timedelta(days=1)
-"""A production that old and without a manifest was left by a process that died."""
+"""A production that old and without a manifest was left by a process that died; a poster may still be waited for."""
 PRODUCTION = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{6}")
 
 
@@ -31,6 +32,8 @@ class Untidy:
     productions: tuple[str, ...]
     films: tuple[str, ...]
     """Joined for productions that are gone, or go now. One that is needed again is joined again."""
+    posters: tuple[str, ...]
+    """Of clips that nothing shows any more. One that is needed again is drawn again."""
     leftovers: tuple[Leftover, ...]
     rescued: tuple[Path, ...]
     """Copies on this machine of paid clips that a store had not taken when their process ended."""
@@ -42,6 +45,7 @@ class Untidy:
             "removed": removed,
             "productions": list(self.productions),
             "films": list(self.films),
+            "posters": list(self.posters),
             "leftovers": [leftover.name for leftover in self.leftovers],
             "kept": list(map(str, self.rescued)),
         }
@@ -53,17 +57,19 @@ async def untidy(store: Store, now: datetime.datetime, *, keep: int | None = Non
     With *keep* that many of each title stay, whatever their age. What `latest.json` names always stays.
     """
     old: list[str] = []
-    films = {f"films/{name}" for name in await store.names("films")}
+    kept = {f"{folder}/{name}" for folder in ("films", "posters") for name in await store.names(folder)}
     for title in await store.names("productions"):
         home = f"productions/{title}"
         gone = await _old(store, home, now, keep)
         old += gone
-        if films:
-            stay = [f"{home}/{name}" for name in await store.names(home) if PRODUCTION.fullmatch(name)]
-            films -= {await _film(store, folder) for folder in stay if folder not in gone}
+        stay = [f"{home}/{name}" for name in await store.names(home) if PRODUCTION.fullmatch(name)] if kept else []
+        for folder in stay:
+            kept -= set() if folder in gone else await _shown(store, folder)
+    films = sorted(path for path in kept if path.startswith("films/"))
+    posters = [path for path in sorted(kept.difference(films)) if await _is_old(store, path)]
     clips = rescue_file().parent / "clips"
     rescued = sorted(clips.iterdir()) if clips.is_dir() else []
-    return Untidy(tuple(old), tuple(sorted(films)), tuple(await store.leftovers()), tuple(rescued))
+    return Untidy(tuple(old), tuple(films), tuple(posters), tuple(await store.leftovers()), tuple(rescued))
 
 
 async def _old(store: Store, home: str, now: datetime.datetime, keep: int | None) -> list[str]:
@@ -88,19 +94,29 @@ async def _latest(store: Store, home: str) -> str:
         return ""
 
 
-async def _film(store: Store, folder: str) -> str:
-    """Where the film of a production is kept by content; nothing where it has none."""
+async def _is_old(store: Store, path: str) -> bool:
+    """Is *path* too old to be on its way into the production of a run that goes on?"""
     try:
-        return film_of(Manifest.model_validate_json(await store.read(f"{folder}/manifest.json"))).path
+        return await store.age(path) > UNFINISHED.total_seconds()
+    except Missing:
+        return False
+
+
+async def _shown(store: Store, folder: str) -> set[str]:
+    """Where the film and the posters of a production are kept by content."""
+    try:
+        manifest = Manifest.model_validate_json(await store.read(f"{folder}/manifest.json"))
     except (Missing, ValueError):
-        return ""
+        return set()
+    stored = [shot.sha256 for shot in manifest.shots if shot.status == "stored" and shot.sha256]
+    return {film_of(manifest).path, *map(poster_path, stored)}
 
 
 async def remove(store: Store, found: Untidy) -> None:
     """Remove what may go. Repeating it after a failure goes on."""
     for folder in found.productions:
         await store.delete_folder(folder)
-    for film in found.films:
-        await store.delete(film)
+    for path in (*found.films, *found.posters):
+        await store.delete(path)
     for leftover in found.leftovers:
         await leftover.discard()

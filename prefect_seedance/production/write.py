@@ -58,6 +58,7 @@ class Content:
     narrations: Mapping[str, Narration] = field(default_factory=dict)
     sound: Literal["off", "clips"] = "clips"
     music: SoundFile | None = None
+    catalog: str | None = None
     at_hand: AtHand = field(default_factory=AtHand, compare=False)
 
     @property
@@ -67,7 +68,7 @@ class Content:
 
     @property
     def shows(self) -> str:
-        """A hash of what people see of it: all but what this very run paid."""
+        """A hash of what people see of it: all but what this very run paid, and from what list of prices."""
         money = {"estimated_usd": True, "paid_this_run": True}
         of_the_run: Any = money | {"narration": money}
         seen = {
@@ -188,8 +189,9 @@ async def _if_same(store: Store, newest: dict[str, Any], content: Content) -> tu
         there = Manifest.model_validate_json(await store.read(newest["manifest"]))
     except (Missing, KeyError, TypeError, ValueError):
         return None
-    money = {name: getattr(content, name) for name in ("plan_hash", "estimated_usd", "spent_usd", "reused_usd")}
-    return there.model_copy(update=money | {"shots": tuple(content.told)}), str(newest["production"])
+    of_the_run = ("plan_hash", "estimated_usd", "spent_usd", "reused_usd", "catalog")
+    told = {name: getattr(content, name) for name in of_the_run}
+    return there.model_copy(update=told | {"shots": tuple(content.told)}), str(newest["production"])
 
 
 def _links_end(store: Store) -> bool:
@@ -208,6 +210,7 @@ def manifest_of(content: Content) -> Manifest:
         shots=tuple(content.told),
         sound=content.sound,
         music=content.music,
+        catalog=content.catalog,
         **dict(content.words),
     )
 

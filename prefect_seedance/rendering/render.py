@@ -11,7 +11,7 @@ from typing import Protocol
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
-from prefect_seedance.catalog.endpoints import Catalog
+from prefect_seedance.catalog.endpoints import Catalog, own_rows
 from prefect_seedance.errors import BadInput, OverBudget, SeedanceError, summary
 from prefect_seedance.generation.poll_times import Waiting
 from prefect_seedance.generation.session import RenderSession
@@ -216,6 +216,7 @@ def _content(board: Board, planned: Planned, run: BoardRun, unkept: Mapping[str,
         notes=(*planned.warnings, *lacking, *notes),
         at_hand=run.session.at_hand,
         words=board.words,
+        catalog=own_rows(run.session.catalog),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prefect_seedance.errors import BadStore
 from prefect_seedance.storage.local import LocalStore
+from prefect_seedance.storage.signing import Signing
 from prefect_seedance.storage.store import Store
 
 
@@ -17,12 +18,16 @@ def open_store(
     *,
     key: str | None = None,
     secret: str | None = None,
+    signing: Signing | None = None,
     endpoint_url: str | None = None,
     region: str | None = None,
+    verify: bool | str | None = None,
     public_base_url: str | None = None,
 ) -> Store:
     """The store at *url*: a folder, or `s3://bucket/prefix` with keys from the standard AWS environment if not given.
 
+    *signing* says which keys hold now, where they change. *verify* is False for a server whose certificate nobody
+    checks, or the file of certificates to check it with.
     Nothing is written and nobody is asked yet. Raises `BadStore` for an address that is neither.
     """
     place = str(url)
@@ -31,7 +36,14 @@ def open_store(
         from prefect_seedance.storage.s3 import S3Store
 
         return S3Store(
-            place, key=key, secret=secret, endpoint_url=endpoint_url, region=region, public_base_url=public_base_url
+            place,
+            key=key,
+            secret=secret,
+            signing=signing,
+            endpoint_url=endpoint_url,
+            region=region,
+            verify=verify,
+            public_base_url=public_base_url,
         )
     if not place or "://" in place:
         raise BadStore(f"A store is s3://bucket/prefix or a folder; {place.split('://')[0]!r} is neither.")

@@ -14,14 +14,23 @@ from typing import Any, TypeVar
 
 import aiohttp
 import s3fs
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, HTTPClientError
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable
 from prefect_seedance.storage.processes import own_folder
 from prefect_seedance.storage.s3_errors import NOT_ASKED, meaning, unavailable, unusable
-from prefect_seedance.storage.store import ABANDONED_SECONDS, Leftover, Store, checked, kept_if_whole, public_link
+from prefect_seedance.storage.s3_settings import connection, given, typed
+from prefect_seedance.storage.signing import AwsKeys, Signing
+from prefect_seedance.storage.store import (
+    ABANDONED_SECONDS,
+    DISK,
+    Leftover,
+    Store,
+    checked,
+    kept_if_whole,
+    public_link,
+)
 from prefect_seedance.storage.uploads import (
-    CONNECT_SECONDS,
     PART,
     PIECE,
     SLOW_LINE,
@@ -52,8 +61,10 @@ class S3Store(Store):
         *,
         key: str | None = None,
         secret: str | None = None,
+        signing: Signing | None = None,
         endpoint_url: str | None = None,
         region: str | None = None,
+        verify: bool | str | None = None,
         public_base_url: str | None = None,
     ) -> None:
         bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
@@ -70,11 +81,13 @@ class S3Store(Store):
             key=key or None,
             secret=secret or None,
             endpoint_url=endpoint_url or None,
-            client_kwargs={"region_name": region} if region else {},
+            client_kwargs=given(region_name=region or None, verify=verify),
             config_kwargs=connection(endpoint_url),
             use_listings_cache=False,
             skip_instance_cache=True,
         )
+        self._signing = signing
+        self._keys: AwsKeys | None = None
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._turns = asyncio.Semaphore(SMALL_AT_ONCE)
 
@@ -93,7 +106,8 @@ class S3Store(Store):
 
     async def read(self, path: str, most_bytes: int = -1) -> bytes:
         async def get(s3: Any) -> bytes:
-            async with (await soon(s3.get_object(**self._at(path))))["Body"] as body:
+            body = (await soon(s3.get_object(**self._at(path))))["Body"]
+            async with body:
                 content, most = bytearray(), float("inf") if most_bytes < 0 else most_bytes
                 while len(content) < most and (piece := await soon(body.read(int(min(PIECE, most - len(content)))))):
                     content += piece
@@ -150,7 +164,8 @@ class S3Store(Store):
     async def fetch(self, path: str, local: Path) -> None:
         async def download(s3: Any) -> None:
             with kept_if_whole(local):
-                async with (await s3.get_object(**self._at(path)))["Body"] as body, opened(local, "wb") as file:
+                body = (await s3.get_object(**self._at(path)))["Body"]
+                async with body, opened(local, "wb") as file:
                     async for piece in body.iter_chunks(PIECE):
                         await in_thread(file.write, piece)
 
@@ -244,7 +259,11 @@ class S3Store(Store):
 
     async def _answer(self, path: str, work: Callable[[Any], Awaitable[T]]) -> T:
         try:
-            s3 = await self._s3fs.set_session()
+            s3 = await self._client()
+        except ClientError as error:  # of who gives the keys
+            raise meaning(self.url, path, error) from error
+        except (EndpointConnectionError, HTTPClientError) as error:
+            raise unavailable(self.url, path, str(error)) from error
         except (BotoCoreError, ValueError) as error:
             raise unusable(self.url, error) from error
         try:
@@ -258,24 +277,11 @@ class S3Store(Store):
         except (BotoCoreError, aiohttp.ClientError, OSError) as error:
             raise unavailable(self.url, path, str(error) or type(error).__name__) from error
 
-
-def connection(endpoint_url: str | None) -> dict[str, Any]:
-    """The settings of botocore for AWS itself, or for a server of another make at *endpoint_url*."""
-    chosen: dict[str, Any] = {
-        "max_pool_connections": 128,  # the usual 10 make a thousand waits four times slower
-        "connect_timeout": CONNECT_SECONDS,
-        "read_timeout": 60,  # of large files; of small ones see `soon`
-        "retries": {"mode": "standard", "total_max_attempts": 3},
-        "signature_version": "s3v4",  # links are signed the old way otherwise, which most regions refuse
-        "s3": {"addressing_style": "auto"},
-    }
-    if endpoint_url or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
-        # Servers of other makes seldom have a host name per bucket, and some refuse checksums they were not asked for.
-        chosen["s3"] = {"addressing_style": "path"}
-        chosen["request_checksum_calculation"] = chosen["response_checksum_validation"] = "when_required"
-    return chosen
-
-
-def typed(content_type: str | None) -> dict[str, str]:
-    """The argument of a PUT that says what the content is; none leaves it to S3."""
-    return {"ContentType": content_type} if content_type else {}
+    async def _client(self) -> Any:
+        """The client below s3fs, made anew when the keys have changed; what is under way keeps the one it has."""
+        if self._signing is None:
+            return await self._s3fs.set_session()
+        keys = await asyncio.get_running_loop().run_in_executor(DISK, self._signing)
+        changed, self._keys = keys != self._keys, keys
+        self._s3fs.key, self._s3fs.secret, self._s3fs.token = keys.key, keys.secret, keys.token
+        return await self._s3fs.set_session(refresh=changed and self._s3fs._s3 is not None)

@@ -193,6 +193,33 @@ def test_the_key_is_nowhere_in_what_a_deployment_stores(deployed: RunningPrefect
     assert switched_on == {"collect": [True], "inbox": [True], "storyboard": [False], "animation": [False]}
 
 
+def test_runs_that_wait_for_a_place_keep_no_collector_waiting(deployed: RunningPrefect) -> None:
+    """Workers are handed so many runs at a time, and those that wait for a place stay among them."""
+    by_name = {one["name"]: one for one in deployed.post("deployments/filter") if "seedance" in one["tags"]}
+    assert {name: one["work_queue_name"] for name, one in by_name.items()} == {
+        "collect": "default", "inbox": "default", "storyboard": "renders", "animation": "renders",
+    }  # fmt: skip
+    runs = [deployed.post(f"deployments/{by_name[name]['id']}/create_flow_run") for name in ("storyboard", "collect")]
+    try:
+        handed_out = deployed.post(
+            "work_pools/seedance/get_scheduled_flow_runs", limit=1, scheduled_before=runs[1]["created"]
+        )
+        assert [one["flow_run"]["deployment_id"] for one in handed_out] == [by_name["collect"]["id"]]
+    finally:
+        for run in runs:
+            deployed.api.delete(f"flow_runs/{run['id']}").raise_for_status()
+
+
+def test_a_schedule_is_switched_on_as_the_page_says(deployed: RunningPrefect, environment: dict[str, str]) -> None:
+    follow("A schedule of your own", environment)
+    deployment = deployed.get("deployments/name/storyboard-to-shots/storyboard")
+    [schedule] = deployment["schedules"]
+    assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "0 6 * * *")
+    assert schedule["schedule"]["timezone"] == "Europe/Berlin"
+    assert deployment["parameters"]["storyboard"] == "s3://your-bucket/storyboards/lighthouse.yaml"
+    deployed.cli("deployment", "schedule", "delete", "storyboard-to-shots/storyboard", schedule["id"], "-y")
+
+
 PASSED_ON = {"allOf", "anyOf", "block_type_slug", "description", "properties", "required", "title", "type"}
 """Words of a block's schema that the form of Prefect's UI sends back to be checked."""
 

@@ -23,6 +23,7 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.run_budget import Priced, RunBudget
 from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.catalog.loading import load_catalog
 from prefect_seedance.catalog.pricing import upper
 from prefect_seedance.errors import OverBudget
 from prefect_seedance.generation.collect import collect
@@ -188,9 +189,8 @@ class Killer:
 async def render(base_url: str, store: Store, prompt: str, killer: Killer) -> dict[str, Any]:
     """Bring the clip of *prompt* home and say what was seen on the way."""
     async with HookedClient(Account(API_KEY, base_url), killer) as client:
-        history = await generate(
-            RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK), small(prompt)
-        )
+        run = RenderSession(client, Ledger(HookedStore(store, killer)), waiting=QUICK, catalog=load_catalog())
+        history = await generate(run, small(prompt))
     assert history.last is not None
     return {"state": history.last.step, "number": history.last.number, "passed": killer.passed}
 

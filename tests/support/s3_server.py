@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -81,6 +82,7 @@ class Line:
         self.breaks_after: int | None = None
         self.answer_instead: tuple[int, str] | None = None
         self.on_request: Callable[[str, str], None] = lambda method, path: None
+        self.signed_with: list[tuple[str, str | None]] = []
         target, line = urlsplit(server.endpoint_url).netloc, self
 
         class Passing(BaseHTTPRequestHandler):
@@ -93,6 +95,7 @@ class Line:
             def pass_on(self) -> None:
                 sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 line.on_request(self.command, self.path)
+                line.signed_with.append(_keys_of(self.headers.get("Authorization", ""), self.headers))
                 headers = dict(self.headers.items())
                 if line.strips_conditions:
                     headers.pop("If-None-Match", None)
@@ -135,3 +138,8 @@ class Line:
     def stop(self) -> None:
         self._listener.shutdown()
         self._listener.server_close()
+
+
+def _keys_of(authorization: str, headers: Message) -> tuple[str, str | None]:
+    """The key that a request was signed with, and the token of its session."""
+    return authorization.partition("Credential=")[2].partition("/")[0], headers.get("X-Amz-Security-Token")

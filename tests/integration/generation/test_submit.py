@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.catalog.loading import VARIABLE
 from prefect_seedance.errors import OverBudget, StoreUnavailable, Taken, TooLate
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.persist import persist
@@ -36,6 +38,9 @@ from tests.support.generating import generate
 from tests.support.one_clip import charges
 from tests.support.raw_server import RawServer
 from tests.support.renderer import API_KEY, QUICK, HookedStore, budget_of, small
+from tests.support.roads import ROADS, rows_file
+
+BY_BOTH = pytest.mark.parametrize("road", ["run", "runsync"])
 
 
 async def let_the_marker_grow_old(store: Store) -> None:
@@ -67,23 +72,31 @@ async def test_a_writer_whose_number_the_collector_has_closed_does_not_send(
     assert charges(emulator, prompt) == 1
 
 
+@BY_BOTH
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 async def test_a_process_that_is_asked_to_stop_during_the_post_still_writes_its_outcome_down(
-    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, number: signal.Signals
+    emulator: RunningEmulator,
+    store: Store,
+    client: RunpodClient,
+    prompt: str,
+    number: signal.Signals,
+    road: str,
+    tmp_path: Path,
 ) -> None:
-    emulator.fault("run", "slow", seconds=2, prompt=prompt)
-    before = emulator.calls()["run"]
+    emulator.fault(road, "slow", seconds=2, prompt=prompt)
+    before = emulator.calls()[road]
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.renderer", emulator.base_url, store.url, prompt],
         stderr=subprocess.DEVNULL,
+        env=os.environ | ({VARIABLE: rows_file(tmp_path)} if road == "runsync" else {}),
     )
-    while emulator.calls()["run"] == before and process.poll() is None:
+    while emulator.calls()[road] == before and process.poll() is None:
         await asyncio.sleep(0.02)
     process.send_signal(number)
     process.wait()
     history = await Ledger(store).load(key_of(small(prompt)))
-    assert [record.step for record in history.records] == [Step.CLAIMED, Step.ACCEPTED]
+    assert steps(history) == "claimed accepted" + (" completed" if road == "runsync" else "")
     history = await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
     assert history.state is Step.STORED
     assert charges(emulator, prompt) == 1
@@ -173,25 +186,30 @@ def steps(history: History) -> str:
     return " ".join(record.step for record in history.records)
 
 
+@BY_BOTH
 async def test_an_own_claim_reported_as_taken_is_submitted_once_and_needs_nobody(
-    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, road: str
 ) -> None:
     async def repeated(moment: str, path: str) -> None:
         if moment == "after create" and path.startswith("ledger/"):
             raise Taken(f"{path} exists already.")
 
-    await generate(RenderSession(client, Ledger(HookedStore(store, repeated)), waiting=QUICK), small(prompt))
+    hooked = Ledger(HookedStore(store, repeated))
+    await generate(RenderSession(client, hooked, waiting=QUICK, catalog=ROADS[road]), small(prompt))
     history = await Ledger(store).load(key_of(small(prompt)))
     assert history.state is Step.STORED
     assert history.number == 4
     assert charges(emulator, prompt) == 1
 
 
+@BY_BOTH
 async def test_two_writers_of_one_flow_run_submit_once(
-    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, road: str
 ) -> None:
     """A retried task has the flow run and task run of its first try, which may still be alive."""
-    both = [RenderSession(client, Ledger(store), waiting=QUICK, flow_run_id="one") for _ in range(2)]
+    both = [
+        RenderSession(client, Ledger(store), waiting=QUICK, flow_run_id="one", catalog=ROADS[road]) for _ in range(2)
+    ]
     histories = await asyncio.gather(*(generate(run, small(prompt)) for run in both))
     assert [history.state for history in histories] == [Step.STORED] * 2
     assert charges(emulator, prompt) == 1
@@ -248,28 +266,33 @@ def everything_in(store: Store) -> bytes:
     return b"".join(file.read_bytes() for file in files)
 
 
+@BY_BOTH
 async def test_what_was_surely_not_accepted_is_claimed_anew(
-    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, road: str
 ) -> None:
-    emulator.fault("run", "status", code=429, retry_after=0, times=2, prompt=prompt)
-    submitted = await submit(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
-    assert steps(submitted) == "claimed refused claimed refused claimed accepted"
+    emulator.fault(road, "status", code=429, retry_after=0, times=2, prompt=prompt)
+    submitted = await submit(RenderSession(client, Ledger(store), waiting=QUICK, catalog=ROADS[road]), small(prompt))
+    steps_taken = "claimed refused claimed refused claimed accepted"
+    assert steps(submitted) == steps_taken + (" completed" if road == "runsync" else "")
     assert len({record.claim_id for record in submitted.records}) == 3
     assert submitted.last is not None
     assert submitted.last.attempt == 3
     assert charges(emulator, prompt) == 1
 
 
+@BY_BOTH
 async def test_a_post_that_could_not_connect_is_refused_and_the_next_run_claims_anew(
-    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, road: str
 ) -> None:
     async with RunpodClient(Account(API_KEY, "http://127.0.0.1:9/v2")) as nowhere:
-        trying = asyncio.create_task(submit(RenderSession(nowhere, Ledger(store), waiting=QUICK), small(prompt)))
+        run = RenderSession(nowhere, Ledger(store), waiting=QUICK, catalog=ROADS[road])
+        trying = asyncio.create_task(submit(run, small(prompt)))
         async with asyncio.timeout(30):
             while (await Ledger(store).load(key_of(small(prompt)))).state is not Step.REFUSED:
                 await asyncio.sleep(0.01)
         trying.cancel()
-    assert (await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))).state is Step.STORED
+    run = RenderSession(client, Ledger(store), waiting=QUICK, catalog=ROADS[road])
+    assert (await generate(run, small(prompt))).state is Step.STORED
     assert charges(emulator, prompt) == 1
 
 
@@ -289,19 +312,20 @@ AMBIGUOUS: list[dict[str, Any]] = [
 ]
 
 
+@BY_BOTH
 @pytest.mark.parametrize("fault", AMBIGUOUS, ids=lambda fault: f"{fault['fault']} {fault.get('code', '')}")
 async def test_an_ambiguous_answer_is_unclear_and_never_followed_by_a_second_post(
-    emulator: RunningEmulator, store: Store, prompt: str, fault: dict[str, Any]
+    emulator: RunningEmulator, store: Store, prompt: str, fault: dict[str, Any], road: str
 ) -> None:
-    emulator.fault("run", **fault, prompt=prompt)
-    before = emulator.calls()["run"]
+    emulator.fault(road, **fault, prompt=prompt)
+    before = emulator.calls()[road]
     async with RunpodClient(Account(API_KEY, emulator.base_url), answer_seconds=0.5) as client:
         for retry in (0, 3):
-            run = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=retry)
+            run = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=retry, catalog=ROADS[road])
             assert steps(await generate(run, small(prompt))) == "claimed unclear"
         await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
     assert steps(await Ledger(store).load(key_of(small(prompt)))) == "claimed unclear"
-    assert emulator.calls()["run"] == before + 1
+    assert emulator.calls()[road] == before + 1
 
 
 ENDS: list[tuple[dict[str, Any], Step, int, int]] = [
@@ -315,6 +339,7 @@ ENDS: list[tuple[dict[str, Any], Step, int, int]] = [
 ]
 
 
+@BY_BOTH
 @pytest.mark.parametrize(("fault", "state", "posts", "charged"), ENDS, ids=lambda value: str(value))
 async def test_only_a_free_failure_is_claimed_again_and_only_if_allowed(
     emulator: RunningEmulator,
@@ -325,16 +350,18 @@ async def test_only_a_free_failure_is_claimed_again_and_only_if_allowed(
     state: Step,
     posts: int,
     charged: int,
+    road: str,
 ) -> None:
-    emulator.fault("run", **fault, prompt=prompt)
-    before = emulator.calls()["run"]
+    emulator.fault(road, **fault, prompt=prompt)
+    before = emulator.calls()[road]
     for _ in range(2):
-        first = await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
+        once = RenderSession(client, Ledger(store), waiting=QUICK, catalog=ROADS[road])
+        first = await generate(once, small(prompt))
         assert first.state in (Step.FAILED, Step.LOST)
-    assert emulator.calls()["run"] == before + 1
-    allowed = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=1)
+    assert emulator.calls()[road] == before + 1
+    allowed = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=1, catalog=ROADS[road])
     assert (await generate(allowed, small(prompt))).state is state
-    assert emulator.calls()["run"] == before + posts
+    assert emulator.calls()[road] == before + posts
     assert charges(emulator, prompt) == charged
 
 
@@ -351,8 +378,9 @@ async def test_a_claim_that_is_dated_in_the_future_is_overdue_by_watching(
     assert charges(emulator, prompt) == 0
 
 
+@BY_BOTH
 async def test_a_claim_past_the_end_of_its_reservation_is_not_submitted(
-    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str, road: str
 ) -> None:
     budget = budget_of(store, small(prompt), limits=Limits(per_day=Decimal(1)), lasts=2.0)
     await budget.reserve()
@@ -365,10 +393,10 @@ async def test_a_claim_past_the_end_of_its_reservation_is_not_submitted(
             seen.append(await Ledger(store).load(key_of(small(prompt))))
             budget.stop("the test has seen enough")
 
+    hooked = Ledger(HookedStore(store, slow))
+    run = RenderSession(client, hooked, waiting=QUICK, budget=budget, catalog=ROADS[road])
     with pytest.raises(OverBudget):
-        await submit(
-            RenderSession(client, Ledger(HookedStore(store, slow)), waiting=QUICK, budget=budget), small(prompt)
-        )
+        await submit(run, small(prompt))
     assert steps(seen[0]) == "claimed refused"
     assert seen[0].last is not None
     assert seen[0].last.kind == "late"

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from prefect_seedance.ledger.rescue import keep_copy
+from prefect_seedance.production.pictures import poster_path
 from prefect_seedance.production.score import film_path
 from prefect_seedance.production.tidy import remove, untidy
 from prefect_seedance.storage import open_store
@@ -82,6 +83,22 @@ async def test_a_film_goes_with_the_last_production_that_shows_it_and_no_clip_do
     assert len(await either_store.names("films")) == 2
     _, third = await leave(either_store, [one, two], made=NOW)
     assert await either_store.read(f"{third}/film.mp4") == await either_store.read(both)
+
+
+async def test_a_poster_goes_when_nothing_shows_its_clip_any_more(folder_store: Store) -> None:
+    one, two = [await keep_clip(folder_store, name) for name in ("one", "two")]
+    await leave(folder_store, [one, two], made=NOW - datetime.timedelta(days=40))
+    await leave(folder_store, [one], made=NOW)
+    posters = [poster_path(shot.sha256 or "") for shot in (one, two)]
+    assert (await untidy(folder_store, NOW)).posters == ()  # a day old at least: a run may still wait for it
+    for poster in posters:
+        os.utime(Path(folder_store.url) / poster, (time.time() - 90_000, time.time() - 90_000))
+    found = await untidy(folder_store, NOW)
+    assert found.posters == (posters[1],)
+    await remove(folder_store, found)
+    assert [await folder_store.exists(poster) for poster in posters] == [True, False]
+    _, again = await leave(folder_store, [one, two], made=NOW + datetime.timedelta(hours=1))
+    assert len(await folder_store.names(f"{again}/posters")) == 2
 
 
 LEAVES_BEHIND = """

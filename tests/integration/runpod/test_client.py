@@ -58,6 +58,10 @@ async def test_runsync_gives_the_final_answer_or_goes_on_by_status(account: Acco
     assert len(emulator.charges) == 2
 
 
+BY_BOTH = pytest.mark.parametrize(("road", "waits"), [("run", None), ("runsync", 1.0)], ids=["run", "runsync"])
+
+
+@BY_BOTH
 @pytest.mark.parametrize(
     ("fault", "error", "charges"),
     [
@@ -78,17 +82,25 @@ async def test_runsync_gives_the_final_answer_or_goes_on_by_status(account: Acco
     ids=str,
 )
 async def test_only_what_surely_was_not_accepted_is_called_so(
-    fault: dict[str, object], error: type[Exception], charges: int, account: Account, emulator: RunningEmulator
+    fault: dict[str, object],
+    error: type[Exception],
+    charges: int,
+    road: str,
+    waits: float | None,
+    account: Account,
+    emulator: RunningEmulator,
 ) -> None:
-    emulator.fault("run", **fault)  # type: ignore[arg-type]
+    emulator.fault(road, **fault)  # type: ignore[arg-type]
     async with RunpodClient(account, answer_seconds=1) as client:
         with pytest.raises(error):
-            await client.submit(SLUG, FIELDS)
+            await client.submit(SLUG, FIELDS, wait_seconds=waits)
     assert len(emulator.charges) == charges
-    assert emulator.calls()["run"] == 1
+    calls = emulator.calls()
+    assert (calls[road], calls["run"] + calls["runsync"]) == (1, 1)
 
 
-async def test_of_all_codes_only_the_documented_refusals_are_refusals() -> None:
+@BY_BOTH
+async def test_of_all_codes_only_the_documented_refusals_are_refusals(road: str, waits: float | None) -> None:
     """Everything else is a gateway's word about a request that may have gone through: 408, 409, 421, 425, 451, 499."""
     posts = 0
 
@@ -103,7 +115,7 @@ async def test_of_all_codes_only_the_documented_refusals_are_refusals() -> None:
     async def said_of(code: int) -> str:
         async with RunpodClient(Account("k", f"{origin}/{code}")) as client:
             try:
-                await client.submit(SLUG, FIELDS)
+                await client.submit(SLUG, FIELDS, wait_seconds=waits)
             except (Refused, TryAgainLater, SubmissionUnclear) as error:
                 return type(error).__name__
         return "accepted"
@@ -117,19 +129,25 @@ async def test_of_all_codes_only_the_documented_refusals_are_refusals() -> None:
     assert posts == 300
 
 
-async def test_a_refusal_says_when_to_come_back(account: Account, emulator: RunningEmulator) -> None:
-    emulator.fault("run", "status", code=429, retry_after=7)
+@BY_BOTH
+async def test_a_refusal_says_when_to_come_back(
+    road: str, waits: float | None, account: Account, emulator: RunningEmulator
+) -> None:
+    emulator.fault(road, "status", code=429, retry_after=7)
     async with RunpodClient(account) as client:
         with pytest.raises(TryAgainLater) as refusal:
-            await client.submit(SLUG, FIELDS)
+            await client.submit(SLUG, FIELDS, wait_seconds=waits)
     assert refusal.value.retry_after == 7
 
 
-async def test_a_late_claim_sends_nothing(account: Account, emulator: RunningEmulator) -> None:
+@BY_BOTH
+async def test_a_late_claim_sends_nothing(
+    road: str, waits: float | None, account: Account, emulator: RunningEmulator
+) -> None:
     async with RunpodClient(account) as client:
         with pytest.raises(TooLate):
-            await client.submit(SLUG, FIELDS, late=lambda: True)
-    assert emulator.calls()["run"] == 0
+            await client.submit(SLUG, FIELDS, late=lambda: True, wait_seconds=waits)
+    assert emulator.calls()[road] == 0
     assert emulator.charges == []
 
 

@@ -75,9 +75,9 @@ async def answering(
         yield server.sockets[0].getsockname()[1], taken
 
 
-async def submitted(port: int, late: Callable[[], bool] = lambda: False) -> str:
+async def submitted(port: int, late: Callable[[], bool] = lambda: False, waits: float | None = None) -> str:
     async with RunpodClient(Account("k", f"http://127.0.0.1:{port}/v2"), answer_seconds=10) as client:
-        return (await client.submit(SLUG, FIELDS, late=late)).job_id
+        return (await client.submit(SLUG, FIELDS, late=late, wait_seconds=waits)).job_id
 
 
 @pytest.mark.parametrize("piece", [1, 2**20], ids=["byte by byte", "at once"])
@@ -88,11 +88,14 @@ async def test_an_answer_is_read_in_whatever_shape_it_comes(said: bytes, piece: 
     assert len(taken) == 1
 
 
+@pytest.mark.parametrize("waits", [None, 1.0], ids=["run", "runsync"])
 @pytest.mark.parametrize("said", UNREADABLE.values(), ids=list(UNREADABLE))
-async def test_an_answer_that_can_not_be_read_is_unclear_and_nothing_is_sent_again(said: bytes) -> None:
+async def test_an_answer_that_can_not_be_read_is_unclear_and_nothing_is_sent_again(
+    said: bytes, waits: float | None
+) -> None:
     async with answering(said) as (port, taken):
         with pytest.raises(SubmissionUnclear):
-            await submitted(port)
+            await submitted(port, waits=waits)
     assert len(taken) == 1
 
 

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from prefect_seedance.catalog.endpoints import KNOWN, with_rows
+from prefect_seedance.catalog.loading import with_own_rows
 from prefect_seedance.cli.models import COLUMNS, in_columns
+from prefect_seedance.errors import BadInput
 from prefect_seedance.storyboard.reading import read_board
 from tests.support.places import EXAMPLES, ROOT
 
@@ -39,3 +41,11 @@ async def test_the_storyboard_of_the_page_is_right(tmp_path: Path, monkeypatch: 
 def test_the_row_of_the_page_is_one() -> None:
     [row] = yaml.safe_load(BLOCKS[1])
     assert with_rows([row])[row["slug"]].durations[:3] == (5, 4, 6)
+
+
+def test_a_row_that_is_like_another_says_only_what_differs() -> None:
+    [row] = yaml.safe_load(BLOCKS[2])
+    there = KNOWN["chatterbox-turbo"]
+    assert with_rows([row])[row["slug"]] == there.model_copy(update={"runsync": 20})
+    with pytest.raises(BadInput, match="no endpoint is called nobody"):
+        with_own_rows(b"[{slug: x, like: nobody}]", "catalog.yaml")
