@@ -17,7 +17,7 @@ else:
     except ImportError:
         SavedKeys = Any
     else:
-        SavedKeys = AwsCredentials | MinIOCredentials
+        SavedKeys = MinIOCredentials | AwsCredentials  # in this order: all fields of the second are optional
 
 RENEWED_AFTER = 600.0
 """Seconds; the keys of a role live for 900 at least."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from prefect_aws import AwsCredentials, MinIOCredentials
 from pydantic import SecretStr
 
@@ -16,7 +18,7 @@ def test_a_saved_store_names_saved_credentials_of_either_kind_and_holds_no_key(p
         credentials.save("films", overwrite=True)
         store = VideoStore(url="s3://films/x", aws_credentials=kind.load("films"))
         store.save("films", overwrite=True)
-        loaded = VideoStore.load("films")
+        loaded: Any = VideoStore.load("films")
         assert type(loaded.aws_credentials) is kind
         assert loaded.aws_credentials == kind.load("films")
         loaded.open()
