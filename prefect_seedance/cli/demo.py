@@ -41,13 +41,13 @@ def _port(folder: Path) -> str:
 
 
 def run_demo(folder: Path, run: Callable[[Sequence[str]], int]) -> int:
-    """Render the example storyboard, then animate the example pictures. Run again, it costs $0.
+    """Render the example storyboards, then animate the example pictures. Run again, it costs $0.
 
     *run* takes the words of a command line and returns its exit code. Returns the first one that is not 0.
     """
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("lighthouse.yaml", "references", "harbour"):
+    for name in ("lighthouse.yaml", "keeper.yaml", "references", "harbour"):
         if not (folder / name).exists():
             copy = shutil.copytree if (EXAMPLES / name).is_dir() else shutil.copy
             copy(EXAMPLES / name, folder / name)
@@ -66,8 +66,12 @@ def run_demo(folder: Path, run: Callable[[Sequence[str]], int]) -> int:
         first = run(["render", str(folder / "lighthouse.yaml"), *where])
         if first:
             return first
+        terminal.say("\nNow a short film that can be heard: with a cast, a spoken text and music.\n")
+        heard = run(["render", str(folder / "keeper.yaml"), *where])
+        if heard:
+            return heard
         terminal.say("\nNow a folder of pictures becomes an animation.\n")
         prompt = "The boats rock gently while the light changes."
-        second = run(["animate", str(folder / "harbour"), "--prompt", prompt, "--size", "854x480", *where])
+        last = run(["animate", str(folder / "harbour"), "--prompt", prompt, "--size", "854x480", *where])
     terminal.say("\nRun it again: everything is stored, so it costs $0.00. Then change a prompt in lighthouse.yaml.")
-    return second
+    return last

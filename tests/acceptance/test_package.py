@@ -122,9 +122,9 @@ def test_an_install_beside_a_teams_own_flows_runs_the_demo_and_leaves_them_alone
     assert not (elsewhere.packages / "prefect_seedance").exists()
     assert elsewhere.flows.read_text() == "WHOSE = 'the team'\n"
     demo = tmp_path / "seedance-demo"
-    assert len(list(demo.glob("store/productions/*/*/film.mp4"))) == 2
+    assert len(list(demo.glob("store/productions/*/*/film.mp4"))) == 3
     submitted = [line for line in (demo / "emulator" / "jobs.jsonl").read_text().splitlines() if '"job":' in line]
-    assert len(submitted) == len(list(demo.glob("store/clips/*.mp4"))) == 11
+    assert len(submitted) == len(list(demo.glob("store/clips/*"))) == 15
 
 
 def test_every_public_name_can_be_loaded() -> None:

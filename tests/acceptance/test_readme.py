@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.emulating import RunningEmulator
-from tests.support.places import ROOT
+from tests.support.places import EXAMPLES, ROOT
 from tests.support.prefect_server import RunningPrefect
 from tests.support.s3_server import RunningS3
 
@@ -25,7 +25,8 @@ BUCKET = "your-bucket"
 
 def test_the_pages_have_the_blocks_that_are_tested() -> None:
     readme, prefect = ([language for language, _ in blocks] for blocks in BLOCKS)
-    assert readme == ["bash", "bash", "yaml", "bash", "python", "bash", "bash"]
+    assert readme == ["bash", "yaml", "bash", "yaml", "bash", "python", "bash", "bash"]
+    assert BLOCKS[0][1][1] == (EXAMPLES / "keeper.yaml").read_text()
     assert prefect == ["python"]
 
 
