@@ -12,6 +12,7 @@ from prefect_seedance.emulator.speech import speak
 from tests.support.commanding import Desk
 from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import RunningPrefect
+from tests.support.s3_server import RunningS3
 
 BOARD = """
     title: The lighthouse
@@ -122,6 +123,19 @@ def test_a_delivery_with_the_same_sounds_is_made_once_and_with_other_music_anew(
         made.append(board["production"])
     assert made[0] == made[1] != made[2]
     assert len(emulator.charges) == 4
+
+
+@pytest.mark.slow
+def test_narrations_are_kept_and_reused_in_a_bucket_too(
+    desk: Desk, s3_server: RunningS3, emulator: RunningEmulator
+) -> None:
+    desk.store = f"s3://{s3_server.new_bucket()}/films"
+    desk.environment |= s3_server.environment
+    said = desk.run("render", desk.board(BOARD), "--json")
+    assert (said.code, said.document["status"]) == (0, "complete"), said.err
+    assert said.document["film"]
+    assert desk.run("render", desk.board(BOARD), "--json").document["spent_usd"] == 0
+    assert paid(emulator)[TEXT] == 1
 
 
 @pytest.mark.slow
