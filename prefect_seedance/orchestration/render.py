@@ -162,9 +162,8 @@ async def global_slots(wanted: int) -> AsyncIterator[None]:
     slots = min(wanted, await _global_limit())
     async with AsyncExitStack() as stack:
         if slots > 0:
-            lease = concurrency(
-                GLOBAL_LIMIT, occupy=slots, lease_duration=LEASE_SECONDS, raise_on_lease_renewal_failure=False
-            )
+            # Not strict, so that a renewal that fails stops nothing; Prefect before 3.7 has no other word for that.
+            lease = concurrency(GLOBAL_LIMIT, occupy=slots, lease_duration=LEASE_SECONDS, strict=False)
             await lease.__aenter__()
             stack.push_async_callback(_release, lease)
         yield

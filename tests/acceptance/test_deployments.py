@@ -207,7 +207,7 @@ def test_runs_that_wait_for_a_place_keep_no_collector_waiting(deployed: RunningP
         assert [one["flow_run"]["deployment_id"] for one in handed_out] == [by_name["collect"]["id"]]
     finally:
         for run in runs:
-            deployed.api.delete(f"flow_runs/{run['id']}").raise_for_status()
+            deployed.delete(f"flow_runs/{run['id']}")
 
 
 def test_a_schedule_is_switched_on_as_the_page_says(deployed: RunningPrefect, environment: dict[str, str]) -> None:

@@ -67,6 +67,9 @@ class RunningPrefect:
     def post(self, path: str, **body: Any) -> Any:
         return self._ask("POST", path, json=body)
 
+    def delete(self, path: str) -> None:
+        self._ask("DELETE", path)
+
     def _ask(self, method: str, path: str, **more: Any) -> Any:
         """Its answer. 503 means that SQLite was busy and nothing was done; Prefect's own client repeats that too."""
         deadline = time.monotonic() + START_SECONDS
