@@ -93,7 +93,7 @@ async def test_shots_lead_to_their_clips_and_show_their_posters(
     assert "- **shot-3** is unclear: nobody knows" in page
     assert "**The lighthouse**: partial, 4 of 5 shots stored" in shown["seedance-shots"]["description"]
     assert f"| Spent by this run | {dollars(manifest.spent_usd)} |" in shown["seedance-cost"]["data"]
-    assert "| shot-3 | generate | $0.05 | 1 |" in shown["seedance-plan"]["data"]
+    assert "| shot-3 | generate | $0.05 | 640x640 | 1 |" in shown["seedance-plan"]["data"]
 
 
 async def test_what_is_spent_reserved_and_left_of_every_limit_is_shown_during_the_run_and_after_it(

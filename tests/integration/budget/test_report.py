@@ -225,12 +225,12 @@ async def test_runs_that_an_earlier_version_settled_are_told_until_they_are_reco
     assert (await MonthlySpend(store).usage(NOW)).month.spent_usd == Decimal("0.05") * 7
 
 
-async def test_claims_of_a_ledger_without_any_month_are_told_and_recounted(store: Store) -> None:
+async def test_a_ledger_without_any_month_is_counted_whole_until_it_has_months(store: Store) -> None:
     await stored_keys(store, runs=1, each=2)
     for file in Path(store.url).glob("spending/*/*"):
         file.unlink()
     for folder in Path(store.url).glob("spending/*"):
         folder.rmdir()
-    assert len((await report_of(store)).missing) == 1
+    assert [day.count.stored for day in (await report_of(store)).days] == [2]
     assert [day.count.stored for day in (await recount(store)).days] == [2]
     assert [row["stored"] for row in await rows(store)] == [2]
