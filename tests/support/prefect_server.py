@@ -20,6 +20,8 @@ import pytest
 from prefect_seedance.cli.temporary_server import with_database
 from tests.support.processes import free_port
 
+PATIENCE = 180.0
+"""Seconds for an answer: whoever waits for SQLite's lock waits for a minute, and then it goes on."""
 START_SECONDS = 300
 """A first start makes a database; two cores that run other tests take their time."""
 
@@ -31,7 +33,7 @@ class RunningPrefect:
         self.process: subprocess.Popen[bytes] | None = None
         self.url = url
         self.home = home
-        self.api = httpx.Client(base_url=f"{url}/", timeout=60, trust_env=False)
+        self.api = httpx.Client(base_url=f"{url}/", timeout=PATIENCE, trust_env=False)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -44,6 +46,7 @@ class RunningPrefect:
             "PREFECT_CLI_COLORS": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+            "PREFECT_API_REQUEST_TIMEOUT": str(PATIENCE),
             "DO_NOT_TRACK": "1",
         }
 
@@ -157,6 +160,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     """A Prefect server for flows of this process and of any with its `environment`. Its tests share its database."""
     from prefect.logging.handlers import APILogWorker
     from prefect.settings import (
+        PREFECT_API_REQUEST_TIMEOUT,
         PREFECT_API_URL,
         PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
         PREFECT_HOME,
@@ -169,6 +173,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
         for name, value in server.environment.items():
             patch.setenv(name, value)
         settings = {PREFECT_API_URL: server.url, PREFECT_HOME: server.home, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+        settings[PREFECT_API_REQUEST_TIMEOUT] = PATIENCE
         with temporary_settings(settings):
             yield server
             APILogWorker.drain_all(timeout=10)  # while there still is somebody to take the logs
