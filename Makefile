@@ -23,7 +23,7 @@ test: .venv/tests
 	$(MAKE) --jobs 2 lint suite
 
 suite: .venv/tests
-	$(BIN)/pytest -n 3 --dist loadfile $(PYTEST)
+	$(BIN)/pytest -n 5 --dist loadfile $(PYTEST)
 
 # The pages of docs/ as a site in build/docs: no server and no network is needed to build it or to read it.
 docs: .venv/docs

@@ -16,7 +16,12 @@ from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
 
-pytest_plugins = ["tests.support.calling", "tests.support.prefect_server", "tests.support.store_fixtures"]
+pytest_plugins = [
+    "tests.support.calling",
+    "tests.support.prefect_server",
+    "tests.support.scheduling",
+    "tests.support.store_fixtures",
+]
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has whatever it starts in the background ignore Ctrl-C, and so would every process that a test starts.

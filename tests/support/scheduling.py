@@ -1,0 +1,47 @@
+"""Which worker of `make test` takes which tests, and in what order: the longest first, or two of three wait for them.
+
+A file is run by one worker, for its fixtures. Two kinds go another way: files that need a Prefect server share three,
+since a start costs ten seconds of a processor; and tests that mostly wait, with servers of their own, go one by one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+ON_ONE_PREFECT_SERVER = (
+    ("test_approval.py", "test_tasks.py", "test_shown.py"),
+    ("test_render_command.py", "test_flows.py", "test_saved_blocks.py"),
+    ("test_inbox.py", "test_narration.py", "test_events.py"),
+)
+ONE_BY_ONE = ("test_server_dies.py", "test_property.py")
+LONG = ("test_deployments.py", "test_package.py", "test_crash.py", "test_readme.py", "test_many_workers.py")
+
+FIRST = [*(file for files in ON_ONE_PREFECT_SERVER for file in files), *ONE_BY_ONE, *LONG]
+
+
+def file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0].rpartition("/")[2]
+
+
+class LongestFirst(LoadFileScheduling):
+    """Hands out what the module says."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = file_of(nodeid)
+        if file in ONE_BY_ONE:
+            return nodeid
+        return next((files[0] for files in ON_ONE_PREFECT_SERVER if file in files), nodeid.partition("::")[0])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LongestFirst:
+    config.option.loadscopereorder = False
+    return LongestFirst(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {file: rank for rank, file in enumerate(FIRST)}
+    items.sort(key=lambda item: ranks.get(file_of(item.nodeid), len(ranks)))
