@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import av
 from PIL import Image
 
 from prefect_seedance.errors import ClipDamaged
-from prefect_seedance.models import Audio, Footage
-from prefect_seedance.video.hearing import Ear
+from prefect_seedance.video.hearing import Ear, SoundTrack
 
 POSTER_WIDTH = 640
 """Pixels, at most."""
@@ -45,7 +44,21 @@ class Moment(NamedTuple):
         return ((self.frame.pts or 0) - self.first) * self.tick + (self.frame.duration * self.tick or 1 / self.rate)
 
 
-def examine(path: Path, *, poster: Path | None = None, last_frame: Path | None = None) -> Footage:
+class Examined(NamedTuple):
+    """What is there after every frame was decoded: `models.Footage`, where no pydantic is loaded."""
+
+    width: int
+    height: int
+    fps: float
+    frames: int
+    seconds: float
+    audio: SoundTrack | None
+
+    def as_fields(self) -> dict[str, Any]:
+        return {**self._asdict(), "audio": self.audio._asdict() if self.audio else None}
+
+
+def examine(path: Path, *, poster: Path | None = None, last_frame: Path | None = None) -> Examined:
     """Decode every frame once and say what is there, or raise `ClipDamaged`.
 
     The same pass makes *poster*, a small JPEG of the frame at one third, and *last_frame*, a PNG, where they are asked
@@ -58,7 +71,7 @@ def examine(path: Path, *, poster: Path | None = None, last_frame: Path | None =
         for moment in moments(clip, ear):
             if shown is None and moment.ends > third:
                 shown = moment.frame
-        footage = Footage(
+        seen = Examined(
             width=moment.frame.width,
             height=moment.frame.height,
             fps=round(float(rate_of(clip)), 3),
@@ -69,8 +82,8 @@ def examine(path: Path, *, poster: Path | None = None, last_frame: Path | None =
     if poster is not None:
         _draw(shown or moment.frame, poster, "JPEG", POSTER_WIDTH)
     if last_frame is not None:
-        _draw(moment.frame, last_frame, "PNG", footage.width)
-    return footage
+        _draw(moment.frame, last_frame, "PNG", seen.width)
+    return seen
 
 
 def _ear(clip: av.container.InputContainer) -> Ear | None:
@@ -82,7 +95,7 @@ def _ear(clip: av.container.InputContainer) -> Ear | None:
     return Ear(clip.streams.audio[0])
 
 
-def _audio(clip: av.container.InputContainer, ear: Ear, picture: Fraction) -> Audio:
+def _audio(clip: av.container.InputContainer, ear: Ear, picture: Fraction) -> SoundTrack:
     """What was heard of *clip*, which must be all that lies beside its *picture*, of so many seconds."""
     stream, heard = clip.streams.audio[0], ear.heard()
     if ear.frames < stream.frames and ear.seconds + SOUND_SLACK < min(picture, _seconds(stream)):

@@ -19,14 +19,13 @@ from typing import Any
 
 from prefect_seedance.errors import BadInput, ClipDamaged, DownloadFailed
 from prefect_seedance.models import Footage, Heard
+from prefect_seedance.video import decoding
 
 FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL, -signal.SIGBUS, -signal.SIGPROF}
 """Signals by which a clip ends its decoder. Any other end came from outside and says nothing of the clip."""
 
 CPU_SECONDS = 900.0
 """The most processor time for one clip; a sound one takes a few. SIGPROF ends a decoder that takes longer."""
-
-NICENESS = 10
 
 SECRETIVE = ("RUNPOD_", "AWS_", "PREFECT_")
 
@@ -110,7 +109,7 @@ def _start() -> subprocess.Popen[str]:
     """
     harmless = {name: value for name, value in os.environ.items() if not name.startswith(SECRETIVE)}
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__, str(CPU_SECONDS)],
+        [sys.executable, "-P", "-m", decoding.__name__, str(CPU_SECONDS)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -138,37 +137,3 @@ def _ask(process: subprocess.Popen[str], asked: dict[str, str]) -> dict[str, Any
 def _end() -> None:
     for process in _idle:
         process.communicate()
-
-
-def main() -> None:
-    """Answer each line of stdin, the path of a clip or sound and what is wanted of it, with a line on stdout.
-
-    At low priority: what pays and what waits beside it go first.
-    """
-    os.nice(NICENESS)
-    for line in sys.stdin:
-        signal.setitimer(signal.ITIMER_PROF, float(sys.argv[1]))
-        sys.stdout.write(json.dumps(_answer(json.loads(line))) + "\n")
-        sys.stdout.flush()
-
-
-def _answer(asked: dict[str, str]) -> dict[str, Any]:
-    try:
-        from prefect_seedance.video import clips, hearing  # here, so that a PyAV that won't import is told
-
-        if "sound" in asked:
-            return hearing.listen(Path(asked["sound"]), float(asked["most_seconds"])).model_dump()
-        clip, *pictures = ((name, Path(path)) for name, path in asked.items())
-        return clips.examine(clip[1], **dict(pictures)).model_dump()
-    except ClipDamaged as error:
-        return {"damaged": str(error)}
-    except ImportError as error:
-        return {"broken": f"ImportError: {error}"}
-    except OSError as error:
-        return {"failed": str(error.strerror)}
-    except Exception as error:
-        return {"broken": f"{type(error).__name__}: {error}"}
-
-
-if __name__ == "__main__":
-    main()

@@ -84,7 +84,7 @@ def _copy(clip: av.container.InputContainer, tracks: Tracks, begins: int) -> tup
 def _encoded(clips: Sequence[Path], film: Path, beside: Beside) -> Footage:
     with _film(film, beside) as tracks:
         _encode(clips, tracks, beside.seconds)
-    return examine(film)
+    return Footage(**examine(film).as_fields())
 
 
 def _encode(clips: Sequence[Path], tracks: Tracks, least: Fraction) -> None:

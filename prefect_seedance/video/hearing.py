@@ -6,18 +6,37 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import av
 from av.filter import Graph
 from av.filter.context import FilterContext
 
 from prefect_seedance.errors import ClipDamaged
-from prefect_seedance.models import Audio, Heard
 from prefect_seedance.video.formats import SOUND_FORMATS
 from prefect_seedance.video.whole import refuse_what_is_cut
 
 RATE = 48_000
 """Samples per second of a film's sound."""
+
+
+class SoundTrack(NamedTuple):
+    """A sound track, after all of it was decoded: `models.Audio`, where no pydantic is loaded."""
+
+    codec: str
+    rate: int
+    channels: int
+    loudness: float | None
+
+
+class Listened(NamedTuple):
+    """All of a sound: `models.Heard`, where no pydantic is loaded."""
+
+    seconds: float
+    audio: SoundTrack
+
+    def as_fields(self) -> dict[str, Any]:
+        return {**self._asdict(), "audio": self.audio._asdict()}
 
 
 class Ear:
@@ -47,17 +66,15 @@ class Ear:
             for measured in pulled(self._meter):
                 self._loudness = loudness_so_far(measured, self._loudness)
 
-    def heard(self) -> Heard:
+    def heard(self) -> Listened:
         """All of it, once it has ended."""
         self.hear(None)
         coded = self._coded
-        audio = Audio(
-            codec=coded.name, rate=coded.sample_rate, channels=coded.layout.nb_channels, loudness=self._loudness
-        )
-        return Heard(seconds=round(float(self.seconds), 3), audio=audio)
+        audio = SoundTrack(coded.name, coded.sample_rate, coded.layout.nb_channels, self._loudness)
+        return Listened(round(float(self.seconds), 3), audio)
 
 
-def listen(path: Path, most_seconds: float) -> Heard:
+def listen(path: Path, most_seconds: float) -> Listened:
     """Decode all sound in *path* and say how loud it is.
 
     Raises `ClipDamaged` for one that is not there, can't be decoded, is longer than *most_seconds*, has no end, or

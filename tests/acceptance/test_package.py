@@ -141,6 +141,7 @@ def test_every_public_name_can_be_loaded() -> None:
         ("prefect_seedance", ["prefect", "httpx", "pydantic", "av", "s3fs"]),
         ("prefect_seedance.cli", ["prefect", "av", "s3fs", "PIL"]),
         ("prefect_seedance.blocks", ["av", "s3fs"]),
+        ("prefect_seedance.video.clips", ["pydantic"]),
     ],
 )
 def test_importing_a_module_loads_nothing_it_does_not_need_yet(module: str, unloaded: list[str]) -> None:

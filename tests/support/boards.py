@@ -50,7 +50,7 @@ async def keep_clip(
         estimated_usd=Decimal("0.12"),
         cost_usd=Decimal("0.12"),
         paid_this_run=True,
-        **footage.model_dump(),
+        **footage.as_fields(),
     )
 
 

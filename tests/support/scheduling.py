@@ -26,7 +26,7 @@ def file_of(nodeid: str) -> str:
     return nodeid.partition("::")[0].rpartition("/")[2]
 
 
-class LongestFirst(LoadFileScheduling):
+class LongestFirst(LoadFileScheduling):  # type: ignore[misc]
     """Hands out what the module says."""
 
     def _split_scope(self, nodeid: str) -> str:

@@ -17,7 +17,7 @@ COUNTS = """
 import json, os, sys
 import av
 
-opening, decoder = av.open, "prefect_seedance.video.decoder" in sys.orig_argv
+opening, decoder = av.open, "prefect_seedance.video.decoding" in sys.orig_argv
 
 def counted(file, mode="r", **options):
     with open(os.environ["OPENED"], "a") as log:

@@ -75,7 +75,7 @@ def pauses(path: Path) -> set[Fraction]:
 
 
 def test_examine_says_what_the_decoder_saw(make_clip: MakeClip) -> None:
-    footage = examine(make_clip("clip.mp4", width=320, height=192, fps=24, frames=36))
+    footage = Footage(**examine(make_clip("clip.mp4", width=320, height=192, fps=24, frames=36)).as_fields())
     assert footage == Footage(width=320, height=192, fps=24, frames=36, seconds=1.5)
 
 

@@ -20,7 +20,7 @@ from PIL import Image
 from prefect_seedance.emulator.testcard import Card, render
 from prefect_seedance.errors import ClipDamaged, DownloadFailed
 from prefect_seedance.models import Footage
-from prefect_seedance.video import clips, decoder
+from prefect_seedance.video import clips, decoder, decoding
 from tests.support.processes import until
 
 
@@ -37,7 +37,7 @@ def examine(clip: Path) -> Footage:
 def decoders(of: int) -> list[int]:
     """The decoders that the process *of* has started and that still run."""
     children = [int(pid) for file in Path(f"/proc/{of}/task").glob("*/children") for pid in file.read_text().split()]
-    return [pid for pid in children if b"prefect_seedance.video.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [pid for pid in children if b"prefect_seedance.video.decoding" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
 def ended(pid: int) -> bool:
@@ -48,7 +48,7 @@ def ended(pid: int) -> bool:
 
 
 def test_it_says_what_decoding_here_says(clip: Path, tmp_path: Path) -> None:
-    assert examine(clip) == clips.examine(clip)
+    assert examine(clip) == Footage(**clips.examine(clip).as_fields())
     (tmp_path / "half.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     said = []
     for decode in (examine, clips.examine):
@@ -60,7 +60,7 @@ def test_it_says_what_decoding_here_says(clip: Path, tmp_path: Path) -> None:
 
 def test_the_pass_that_verifies_a_clip_also_makes_its_pictures(clip: Path, tmp_path: Path) -> None:
     here, there = ({"poster": tmp_path / f"{at}.jpg", "last_frame": tmp_path / f"{at}.png"} for at in ("here", "there"))
-    assert asyncio.run(decoder.examine(clip, **there)) == clips.examine(clip, **here)
+    assert asyncio.run(decoder.examine(clip, **there)) == Footage(**clips.examine(clip, **here).as_fields())
     for kind, picture in there.items():
         assert picture.read_bytes() == here[kind].read_bytes()
 
@@ -68,7 +68,7 @@ def test_the_pass_that_verifies_a_clip_also_makes_its_pictures(clip: Path, tmp_p
 def test_decoders_leave_the_processor_to_what_pays_and_waits(clip: Path) -> None:
     examine(clip)
     own = os.getpriority(os.PRIO_PROCESS, 0)
-    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in decoders(os.getpid())} == {min(own + decoder.NICENESS, 19)}
+    assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in decoders(os.getpid())} == {min(own + decoding.NICENESS, 19)}
 
 
 def test_the_clip_that_proves_the_decoder_is_shipped_and_whole() -> None:
@@ -136,7 +136,7 @@ def test_a_decoder_that_ends_in_the_middle_ends_nothing_else(
 
 def test_a_clip_that_never_ends_ends_its_decoder(tmp_path: Path) -> None:
     render(Card("A lighthouse.", 1, "seedance-1-0-pro", 864, 480, 5, 24), tmp_path / "clip.mp4")
-    command = [sys.executable, "-m", decoder.__name__, "0.001"]
+    command = [sys.executable, "-m", decoding.__name__, "0.001"]
     asked_for = json.dumps({"clip": str(tmp_path / "clip.mp4")})
     asked = subprocess.run(command, input=asked_for, text=True, timeout=60, check=False)
     assert asked.returncode in decoder.FAULTS

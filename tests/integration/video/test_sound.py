@@ -29,7 +29,7 @@ def test_a_clip_says_what_it_sounds_like(clip: Path) -> None:
     assert audio is not None
     assert (audio.codec, audio.rate, audio.channels) == ("aac", 48_000, 2)
     assert audio.loudness == pytest.approx(loudness(clip), abs=0.2)
-    assert asyncio.run(decoder.examine(clip)).audio == audio
+    assert asyncio.run(decoder.examine(clip)).audio == Audio(**audio._asdict())
 
 
 def test_a_clip_without_sound_leaves_the_record_that_it_left_before() -> None:
