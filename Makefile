@@ -49,17 +49,25 @@ format: .venv/tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.venv/runtime: pyproject.toml constraints.txt
+# uv takes a tenth of pip's time. Where it can't be had, or does not find the way to the packages, pip does it.
+PINNED = --quiet --constraint constraints.txt --editable
+INSTALL = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $(PINNED) $(1) || $(BIN)/pip install $(PINNED) $(1)
+
+.venv/uv:
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/pip install --quiet --constraint constraints.txt uv || true
 	touch $@
 
-.venv/docs: .venv/runtime
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+.venv/runtime: pyproject.toml constraints.txt | .venv/uv
+	$(call INSTALL,.)
 	touch $@
 
-.venv/tests: .venv/runtime
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[test,docs]'
+.venv/docs: pyproject.toml constraints.txt | .venv/uv
+	$(call INSTALL,'.[docs]')
+	touch $@
+
+.venv/tests: pyproject.toml constraints.txt | .venv/uv
+	$(call INSTALL,'.[test,docs]')
 	touch $@
 
 clean:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore
 from tests.support.commanding import Desk
 from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import RunningPrefect, stop
@@ -26,15 +28,6 @@ BOARD = """
 """
 ANOTHER = BOARD + "      - {id: gulls, prompt: Gulls rise.}\n"
 SUSPENDED, REFUSED = "Suspended", "Failed"
-DEPLOY = """
-from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore
-from prefect_seedance.flows.storyboard_to_shots import storyboard_to_shots
-import sys
-name, base_url, store = sys.argv[1:]
-RunpodCredentials(api_key="k", base_url=base_url).save(name)
-VideoStore(url=store).save(name)
-SpendingLimits(approve_above=0.01).save(name)
-"""
 PARENT = """
 import asyncio, json, sys
 from prefect import flow
@@ -122,8 +115,9 @@ def worked(prefect_server: RunningPrefect, tmp_path_factory: pytest.TempPathFact
 def deployed(worked: str, prefect_server: RunningPrefect, tmp_path: Path, emulator: RunningEmulator) -> Deployed:
     desk = Desk(tmp_path, {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url, **prefect_server.environment})
     name = f"approval-{emulator.port}"
-    save = [sys.executable, "-c", DEPLOY, name, emulator.base_url, desk.store]
-    subprocess.run(save, env=os.environ | prefect_server.environment, check=True)
+    RunpodCredentials(api_key=SecretStr("k"), base_url=emulator.base_url).save(name)
+    VideoStore(url=desk.store).save(name)
+    SpendingLimits(approve_above=0.01).save(name)
     return Deployed(prefect_server, desk, worked, name)
 
 
