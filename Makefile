@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test suite test-lowest test-newest lint unit docs model format benchmarks torture clean
+.PHONY: demo test servers suite test-lowest test-newest lint unit docs model format benchmarks torture clean
 
 demo: .venv/runtime
 	$(BIN)/prefect-seedance demo
@@ -18,12 +18,15 @@ lint: .venv/tests
 unit: .venv/tests
 	$(BIN)/pytest -q tests/unit $(PYTEST)
 
-test: .venv/tests
-	tests/install_servers
+test:
+	$(MAKE) --jobs 2 servers .venv/tests
 	$(MAKE) --jobs 2 lint suite
 
+servers:
+	tests/install_servers
+
 suite: .venv/tests
-	$(BIN)/pytest -n 5 --dist loadfile $(PYTEST)
+	$(BIN)/pytest -n 4 --dist loadfile $(PYTEST)
 
 # The pages of docs/ as a site in build/docs: no server and no network is needed to build it or to read it.
 docs: .venv/docs

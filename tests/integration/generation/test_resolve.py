@@ -152,7 +152,7 @@ async def a_lost_one(
     for _ in range(2):
         with contextlib.suppress(StillRunning):
             history = await wait(run, history, deadline=0)
-        age_the_notes(store, QUICK.grace + 1)  # a file system dates coarsely
+        age_the_notes(store, QUICK.grace)
         run = RenderSession(run.client, run.ledger, waiting=QUICK)
     assert history.last is not None
     assert history.last.step is Step.LOST
