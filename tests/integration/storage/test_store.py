@@ -1,7 +1,8 @@
+"""A store in a folder or in a bucket keeps what it is given, by the same rules."""
+
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
 from prefect_seedance.storage import open_store
-from prefect_seedance.storage.store import Kind, Store, refuse_other_kind
+from prefect_seedance.storage.store import Store
 
 MEGABYTE = 2**20
 
@@ -257,50 +258,6 @@ async def test_a_store_that_keeps_its_promises_is_proved_and_left_empty(either_s
     await either_store.prove()
     await either_store.prove()
     assert await either_store.names("") == []
-
-
-async def test_a_store_belongs_to_one_kind_for_ever(either_store: Store) -> None:
-    assert await either_store.kind() is None
-    await either_store.belongs_to("pretend")
-    await either_store.belongs_to("pretend")
-    with pytest.raises(BadStore, match="belongs to the pretend API of an emulator"):
-        await either_store.belongs_to("real")
-    assert await either_store.kind() == "pretend"
-    assert await either_store.read("store.json") == b'{"schema": "prefect-seedance/store/1", "kind": "pretend"}'
-
-
-async def test_a_store_that_does_not_say_its_kind_is_refused(either_store: Store) -> None:
-    for content in (b"", b"[]", b"{}", b'{"schema": "prefect-seedance/store/9", "kind": "real"}'):
-        await either_store.write("store.json", content)
-        with pytest.raises(BadStore, match="does not say"):
-            await either_store.belongs_to("real")
-
-
-@pytest.mark.parametrize(
-    ("base_url", "kind"), [("https://api.runpod.ai/v2", "real"), ("http://127.0.0.1:8080/v2", "pretend")]
-)
-async def test_a_store_that_lost_what_says_its_kind_is_known_by_its_ledger(
-    either_store: Store, base_url: str, kind: Kind
-) -> None:
-    await either_store.write("ledger/sd1-a/0001.json", b"half a rec")
-    with pytest.raises(BadStore, match="restore that file"):
-        await either_store.kind()
-    await either_store.write("ledger/sd1-b/0001.json", json.dumps({"base_url": base_url}).encode())
-    other: Kind = "real" if kind == "pretend" else "pretend"
-    with pytest.raises(BadStore, match="nothing was submitted"):
-        await refuse_other_kind(either_store, other)
-    with pytest.raises(BadStore, match="never mixed"):
-        await either_store.belongs_to(other)
-    await refuse_other_kind(either_store, kind)
-    assert await either_store.kind() == kind
-
-
-async def test_many_first_users_agree_on_the_kind(either_store: Store) -> None:
-    kinds: list[Kind] = ["real", "pretend", "real", "pretend"]
-    outcomes = await asyncio.gather(*(either_store.belongs_to(kind) for kind in kinds), return_exceptions=True)
-    told = await either_store.kind()
-    for kind, outcome in zip(kinds, outcomes, strict=True):
-        assert isinstance(outcome, BadStore) is (kind != told)
 
 
 async def test_a_store_can_be_used_again_after_it_was_closed(either_store: Store) -> None:
