@@ -73,6 +73,7 @@ LATER = {
     "render_commands:animate": (
         "Turn a folder, a glob, an s3:// prefix or a CSV of pictures into one clip each, joined in order."
     ),
+    "campaign_commands:campaign": "A table that becomes thousands of clips, for a price approved once.",
     "upkeep_commands:inbox": "Process every storyboard in the store's inbox once.",
     "upkeep_commands:collect": "Bring home what other runs left. Spends nothing.",
     "upkeep_commands:settle": (

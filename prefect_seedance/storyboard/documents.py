@@ -61,10 +61,10 @@ class Node:
         return [node.plain() for node in self.value] if isinstance(self.value, list) else self.value
 
 
-def text_of(content: bytes) -> str:
+def text_of(content: bytes, most_bytes: int = MOST_BYTES) -> str:
     """*content* as text, or `Mistake` at the first line that is not UTF-8."""
-    if len(content) > MOST_BYTES:
-        raise Mistake(1, f"the file has {len(content):,} bytes; the most is {MOST_BYTES:,}, so split it")
+    if len(content) > most_bytes:
+        raise Mistake(1, f"the file has {len(content):,} bytes; the most is {most_bytes:,}, so split it")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -119,15 +119,20 @@ async def _read(
         return None, Outline(name or "storyboard", location)
     folder, file = (folder, location) if folder else parted(location, store)
     try:
-        content = await read_named(folder, file, MOST_BYTES)
-        return folder, _outline_of(text_of(content), file, name or location)
-    except Mistake as mistake:
-        line, message = mistake.line, str(mistake)
+        return folder, outline_from(await read_named(folder, file, MOST_BYTES), file, name or location)
     except Missing:
-        line, message = None, "there is no such file; check the path of the storyboard"
+        message = "there is no such file; check the path of the storyboard"
     except BadInput as error:
-        line, message = None, f"the storyboard can't be read: {error}"
-    return folder, unreadable(name or location, line, message)
+        message = f"the storyboard can't be read: {error}"
+    return folder, unreadable(name or location, None, message)
+
+
+def outline_from(content: bytes, file: str, name: str) -> Outline:
+    """What *content* says, the bytes of a storyboard *file* that messages call *name*; mistakes are its problems."""
+    try:
+        return _outline_of(text_of(content), file, name)
+    except Mistake as mistake:
+        return unreadable(name, mistake.line, str(mistake))
 
 
 def unreadable(file: str, line: int | None, message: str) -> Outline:

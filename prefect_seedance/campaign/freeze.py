@@ -1,0 +1,39 @@
+"""Freezing a draft into the store: the first act of a run. After it nothing reads the moving table or storyboard."""
+
+from __future__ import annotations
+
+import contextlib
+
+from prefect_seedance.campaign.boards import sha256_of
+from prefect_seedance.campaign.document import Campaign, content_of, load_campaign, shard_path
+from prefect_seedance.campaign.draft import Draft
+from prefect_seedance.errors import Taken
+from prefect_seedance.sources import images, sounds
+from prefect_seedance.storage.reads import some_at_a_time
+from prefect_seedance.storage.store import Store
+
+MOST_BYTES = max(images.MOST_BYTES, sounds.MOST_BYTES)
+
+
+async def freeze(draft: Draft, store: Store) -> Campaign:
+    """Write *draft* into *store*, unless that was done already, and return what lies there. `campaign.json` comes last.
+
+    Raises `BadInput` where a picture or a sound has changed since it was checked.
+    """
+    campaign = draft.campaign
+    path = f"{campaign.folder}/campaign.json"
+    if await store.exists(path):
+        return await load_campaign(store, campaign.id)
+
+    async def keep(name: str) -> None:
+        source = draft.files[name]
+        content = await source.place.read_again(MOST_BYTES, sha256_of(source), "nothing was submitted, run again")
+        await store.write(f"{campaign.folder}/board/{name}", content)
+
+    await some_at_a_time(keep, draft.files)
+    await store.write(f"{campaign.folder}/board/{campaign.storyboard}", draft.content)
+    for shard, lines in zip(campaign.shards, draft.lines, strict=True):
+        await store.write(shard_path(campaign.id, shard.number), content_of(lines), "application/x-ndjson")
+    with contextlib.suppress(Taken):  # by another run that froze the same
+        await store.create(path, campaign.model_dump_json(indent=1).encode())
+    return await load_campaign(store, campaign.id)

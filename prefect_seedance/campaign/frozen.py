@@ -1,0 +1,77 @@
+"""The boards of a frozen campaign, from its own files: what any machine renders, however the table has moved."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from decimal import Decimal
+
+from prefect_seedance.campaign.boards import Boards, merged
+from prefect_seedance.campaign.document import Campaign, Line, Shard, load_lines
+from prefect_seedance.catalog.endpoints import Catalog, own_rows
+from prefect_seedance.errors import BadInput, Missing
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.sources.folder import Folder
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.board import Board, BoardShot
+from prefect_seedance.storyboard.documents import MOST_BYTES
+from prefect_seedance.storyboard.reading import outline_from
+
+CHANGED = "what it would ask for is not what was frozen: a picture at a link has changed; plan the campaign again"
+
+
+class FrozenCampaign:
+    """A campaign in *store* with what makes boards of its shards."""
+
+    def __init__(self, campaign: Campaign, store: Store, boards: Boards) -> None:
+        self.campaign = campaign
+        self.store = store
+        self.boards = boards
+
+    async def board_of(self, shard: Shard, lines: Sequence[Line] | None = None) -> Board:
+        """The board of *shard*, whose *lines* may have been read already.
+
+        A shot that can no longer be asked for as it was approved is blocked and says why; its siblings are not.
+        """
+        frozen = await load_lines(self.store, self.campaign, shard) if lines is None else lines
+        boards = [_as_approved(await self.boards.board_of(line.unit), line) for line in frozen]
+        return merged(f"{self.campaign.title} {shard.name}", boards, f"shard {shard.name}")
+
+
+@asynccontextmanager
+async def open_campaign(
+    campaign: Campaign, store: Store, account: Account, catalog: Catalog
+) -> AsyncIterator[FrozenCampaign]:
+    """Read the frozen storyboard of *campaign*. Raises `BadInput` for another account or catalog, or a damaged file."""
+    if account.fingerprint != campaign.account:
+        raise BadInput(
+            f"The campaign {campaign.id} was planned for another account or address of the API; nothing was submitted; "
+            "use that one, or plan it for this account."
+        )
+    if own_rows(catalog) != campaign.catalog:
+        raise BadInput(
+            f"The rows of your own in the catalog are not those that the campaign {campaign.id} was planned with; "
+            "nothing was submitted; put them back, or plan it again."
+        )
+    path = f"{campaign.folder}/board/{campaign.storyboard}"
+    try:
+        content = await store.read(path, MOST_BYTES + 1)
+    except Missing:
+        raise BadInput(f"{store.url}/{path} is gone; nothing was submitted; run the campaign from its table.") from None
+    outline = outline_from(content, campaign.storyboard, campaign.storyboard)
+    folder = Folder(f"{store.url}/{campaign.folder}/board", store)
+    private = account.kind == "pretend"
+    async with Boards(outline, folder, store, catalog, allow_private=private, file=campaign.table) as boards:
+        yield FrozenCampaign(campaign, store, boards)
+
+
+def _as_approved(board: Board, line: Line) -> Board:
+    def checked(shot: BoardShot) -> BoardShot:
+        if shot.key == line.keys.get(shot.id):
+            return replace(shot, spoken=shot.spoken and checked(shot.spoken))
+        spoken = shot.spoken and checked(shot.spoken)
+        why = shot.problem or CHANGED
+        return replace(shot, request=None, key=None, estimated_usd=Decimal(0), spoken=spoken, problem=why)
+
+    return replace(board, shots=tuple(map(checked, board.shots)), problems=(), warnings=())

@@ -1,0 +1,148 @@
+"""Who runs a shard: the host of whoever started it, but for what a shard leaves, which is results and no production."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from prefect_seedance.campaign.document import Campaign, Line, Shard
+from prefect_seedance.campaign.results import ShardResult, rows_of, summary_of, write_results
+from prefect_seedance.campaign.review import write_pages
+from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.ledger.record import Record
+from prefect_seedance.production.manifest import Manifest, ShotResult
+from prefect_seedance.production.write import Content, manifest_of
+from prefect_seedance.rendering.approval import not_approved
+from prefect_seedance.rendering.plan import Planned
+from prefect_seedance.rendering.render import Host
+from prefect_seedance.rendering.steps import DirectSteps, Steps
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.board import Board
+from prefect_seedance.text import dollars
+
+
+class ShardHost:
+    """Renders one shard by way of *inner*. `result` is what became of it, once `write` was reached."""
+
+    def __init__(self, inner: Host, campaign: Campaign, shard: Shard, lines: Sequence[Line], board: Board) -> None:
+        self.inner = inner
+        self.flow_run_id = inner.flow_run_id
+        self.campaign = campaign
+        self.shard = shard
+        self.lines = lines
+        self.board = board
+        self.planned: Planned | None = None
+        self.result: ShardResult | None = None
+
+    def steps(self, session: RenderSession, shots: int) -> Steps:
+        return self.inner.steps(session, shots)
+
+    def say(self, line: str) -> None:
+        self.inner.say(line)
+
+    def step_taken(self, record: Record) -> None:
+        self.inner.step_taken(record)
+
+    def budget_refused(self, why: str) -> None:
+        self.inner.budget_refused(why)
+
+    async def plan_made(self, planned: Planned) -> None:
+        self.planned = planned
+        await self.inner.plan_made(planned)
+
+    async def approval(self, planned: Planned, money: Sequence[str]) -> None:
+        """The campaign was approved: a shard is asked about by nobody."""
+
+    def slots(self, wanted: int) -> AbstractAsyncContextManager[None]:
+        return self.inner.slots(wanted)
+
+    async def shots_begin(self, total: int) -> None:
+        await self.inner.shots_begin(total)
+
+    async def shot_ended(self, line: str) -> None:
+        await self.inner.shot_ended(line)
+
+    async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:
+        """Leave the results of the shard, if all of its clips have come to an end, and its pages for review."""
+        store = session.ledger.store
+        rows = rows_of(self.campaign, self.shard, self.lines, self.board, content.told, store)
+        result = summary_of(self.shard, rows, content.spent_usd)
+        if held := self._held(content.told):
+            why = f"{len(held)} of its clips were not submitted: {held[0].error}"
+            self.result = result.model_copy(update={"left": why, "held": True})
+        elif out := [shot for shot in content.told if "running" in _statuses(shot)]:
+            why = f"{len(out)} of its clips are still on their way; run the campaign again to bring them home"
+            self.result = result.model_copy(update={"left": why})
+        else:
+            await write_pages(store, self.campaign, self.shard, rows)
+            await write_results(store, self.campaign, self.shard, rows, result)
+            self.result = result
+        return manifest_of(content), ""
+
+    def _held(self, shots: Sequence[ShotResult]) -> list[ShotResult]:
+        """What was not submitted for a reason that passes: neither by its plan nor for want of the shot before it."""
+        assert self.planned is not None  # a board is planned before it is written
+        never = {shot.id for shot in self.planned.plan.asked if shot.action in ("blocked", "held")}
+        before = {shot.id: shot.continue_from for shot in self.board.shots if shot.continue_from}
+        by_id = {shot.id: shot for shot in shots}
+        blocked = [shot for shot in shots if "blocked" in _statuses(shot) and shot.id not in never]
+        return [shot for shot in blocked if by_id.get(_first_without(shot.id, by_id, before), shot).status == "blocked"]
+
+    async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
+        """A shard makes no production."""
+
+
+def _statuses(shot: ShotResult) -> tuple[str, ...]:
+    return (shot.status, shot.narration.status) if shot.narration else (shot.status,)
+
+
+def _first_without(shot: str, shots: Mapping[str, ShotResult], before: Mapping[str, str]) -> str:
+    """Where the chain up to *shot* first has no clip."""
+    while (earlier := before.get(shot)) is not None and shots[earlier].status != "stored":
+        shot = earlier
+    return shot
+
+
+class QuietHost:
+    """Runs a shard in this process. Says one line about it, not one about each of its clips."""
+
+    flow_run_id: str | None = None
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+
+    def steps(self, session: RenderSession, shots: int) -> Steps:
+        return DirectSteps(session)
+
+    def say(self, line: str) -> None:
+        """Says nothing of the money of a shard: the campaign's does."""
+
+    def step_taken(self, record: Record) -> None:
+        """Says nothing."""
+
+    def budget_refused(self, why: str) -> None:
+        """Says nothing: the error that follows does."""
+
+    async def plan_made(self, planned: Planned) -> None:
+        self._say(
+            f"{planned.plan.title}: {len(planned.plan.shots)} clips, about {dollars(planned.plan.estimated_usd)}."
+        )
+
+    async def approval(self, planned: Planned, money: Sequence[str]) -> None:
+        raise not_approved(planned.plan)
+
+    @asynccontextmanager
+    async def slots(self, wanted: int) -> AsyncIterator[None]:
+        yield
+
+    async def shots_begin(self, total: int) -> None:
+        """Says nothing."""
+
+    async def shot_ended(self, line: str) -> None:
+        """Says nothing."""
+
+    async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:
+        raise NotImplementedError("a shard's own host leaves its results")
+
+    async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
+        """A shard makes no production."""

@@ -1,0 +1,98 @@
+"""How a campaign stands, from its files alone: what `campaign status` says and `manifest.json` keeps."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from prefect_seedance.campaign.document import Campaign
+from prefect_seedance.campaign.marks import Marks
+from prefect_seedance.campaign.results import ShardResult, result_of
+from prefect_seedance.campaign.review import index_path
+from prefect_seedance.campaign.shard import begun_path
+from prefect_seedance.errors import Missing
+from prefect_seedance.ledger.record import Writer
+from prefect_seedance.ledger.writer import is_gone
+from prefect_seedance.models import Frozen, Usd
+from prefect_seedance.storage.reads import some_at_a_time
+from prefect_seedance.storage.store import Store
+
+
+class CampaignManifest(Frozen):
+    """What became of a campaign so far (schema `prefect-seedance/campaign-manifest/1`). Paths are relative."""
+
+    schema_: Literal["prefect-seedance/campaign-manifest/1"] = Field(
+        "prefect-seedance/campaign-manifest/1", alias="schema"
+    )
+    id: str
+    hash: str
+    title: str
+    status: Literal["complete", "partial", "nothing"] = Field(description="Of all its clips, rendered yet or not.")
+    rows: int
+    clips: int
+    statuses: dict[str, int] = Field(description="The clips of the shards that are done, by what became of them.")
+    clips_usd: Usd = Field(description="What the clips of the shards that are done have cost.")
+    shards: int
+    running: tuple[int, ...] = Field((), description="Shards that somebody may be at work at.")
+    done: tuple[ShardResult, ...]
+    approved: bool
+    stopped: str | None = Field(None, description="Why no new shard begins.")
+    results: str = Field(description="Where the results are, as a pattern.")
+    review: str | None = None
+    catalog: str | None = None
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+    @property
+    def left(self) -> int:
+        """Shards that are neither done nor being worked at."""
+        return self.shards - len(self.done) - len(self.running)
+
+
+async def results_of(store: Store, campaign: Campaign) -> dict[int, ShardResult]:
+    """The results of all shards that are done, by number."""
+    found = await some_at_a_time(lambda shard: result_of(store, campaign, shard), campaign.shards)
+    return {result.number: result for result in found if result is not None}
+
+
+async def manifest_of(store: Store, campaign: Campaign) -> CampaignManifest:
+    """How *campaign* stands."""
+    results = await results_of(store, campaign)
+    begun = await store.names(f"{campaign.folder}/begun")
+    open_shards = [shard for shard in campaign.shards if shard.number not in results and f"{shard.name}.json" in begun]
+    alive = await some_at_a_time(lambda shard: _at_work(store, begun_path(campaign, shard)), open_shards)
+    statuses: Counter[str] = Counter()
+    for result in results.values():
+        statuses.update(result.statuses)
+    stored = statuses["stored"]
+    marks = Marks(store, campaign)
+    return CampaignManifest(
+        id=campaign.id,
+        hash=campaign.hash,
+        title=campaign.title,
+        status="complete" if stored == campaign.clips else "partial" if stored else "nothing",
+        rows=campaign.rows,
+        clips=campaign.clips,
+        statuses=dict(statuses),
+        clips_usd=sum((result.clips_usd for result in results.values()), Decimal(0)),
+        shards=len(campaign.shards),
+        running=tuple(shard.number for shard, is_alive in zip(open_shards, alive, strict=True) if is_alive),
+        done=tuple(results.values()),
+        approved=await marks.approved(),
+        stopped=await marks.stopped(),
+        results=f"{campaign.folder}/results/*/part.jsonl",
+        review=index_path(campaign) if results else None,
+        catalog=campaign.catalog,
+    )
+
+
+async def _at_work(store: Store, path: str) -> bool:
+    """Whether the writer of the note at *path* may still run."""
+    try:
+        return not is_gone(Writer.model_validate(json.loads(await store.read(path))["writer"]))
+    except (Missing, KeyError, TypeError, ValueError, ValidationError):
+        return False

@@ -1,0 +1,51 @@
+"""Parquet, where pyarrow is installed: the extra `warehouse`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from io import BytesIO
+from typing import Any
+
+from prefect_seedance.errors import BadInput
+
+try:
+    import pyarrow
+    import pyarrow.parquet
+except ImportError:
+    pyarrow = None
+
+MONEY = (12, 6)
+"""Digits and decimals of an amount: the API charges up to six of them."""
+NO_PARQUET = "reading Parquet needs pyarrow; install it with pip install 'prefect-seedance[warehouse]', or give a CSV"
+
+
+def has_parquet() -> bool:
+    """Whether results can be written as Parquet here."""
+    return pyarrow is not None
+
+
+def rows_of_parquet(content: bytes) -> list[dict[str, Any]]:
+    """The rows of a Parquet file; `BadInput` with the reason where it can't be read."""
+    if pyarrow is None:
+        raise BadInput(NO_PARQUET)
+    try:
+        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(BytesIO(content)).to_pylist()
+    except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadInput(f"it is damaged or no Parquet file ({reason}); write it anew") from error
+    return rows
+
+
+def parquet_of(rows: Sequence[Mapping[str, object]], types: Mapping[str, type]) -> bytes:
+    """*rows* as a Parquet file with the columns *types*: amounts are decimals and never floats."""
+    kinds = {
+        str: pyarrow.string(),
+        int: pyarrow.int64(),
+        float: pyarrow.float64(),
+        Decimal: pyarrow.decimal128(*MONEY),
+    }
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in types.items()])
+    file = BytesIO()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), file, compression="zstd")
+    return file.getvalue()

@@ -1,0 +1,146 @@
+"""What a campaign leaves for a warehouse: one row per clip, and what became of each shard in numbers."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from prefect_seedance.campaign.document import Campaign, Line, Shard
+from prefect_seedance.campaign.parquet import has_parquet, parquet_of
+from prefect_seedance.errors import BadInput, Missing
+from prefect_seedance.models import Frozen, Usd
+from prefect_seedance.production.manifest import NarrationResult, ShotResult
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.board import Board, BoardShot
+
+COLUMNS: dict[str, type] = {
+    "campaign": str,
+    "shard": int,
+    "row": str,
+    "vary": str,
+    "shot": str,
+    "key": str,
+    "status": str,
+    "reason": str,
+    "usd": Decimal,
+    "seconds": float,
+    "sha256": str,
+    "uri": str,
+    "model": str,
+    "size": str,
+    "take": int,
+    "prompt": str,
+    "made": str,
+}
+"""The columns of the results and their types. `usd` is a decimal in Parquet and a text in JSON lines, never a float."""
+Row = dict[str, object]
+
+
+class ShardResult(Frozen):
+    """What became of a shard (schema `prefect-seedance/campaign-shard/1`): written once its results are there."""
+
+    schema_: Literal["prefect-seedance/campaign-shard/1"] = Field("prefect-seedance/campaign-shard/1", alias="schema")
+    number: int
+    statuses: dict[str, int] = Field(description="Clips by what became of them.")
+    clips_usd: Usd = Field(description="What its clips have cost, without those that an earlier row has paid.")
+    spent_usd: Usd = Field(description="What the run that ended it has paid.")
+    left: str | None = Field(None, description="Why it is not done: then it has no results yet and is rendered again.")
+    held: bool = Field(False, description="Whether clips of it were not submitted, for a reason that holds for others.")
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True)
+
+
+def results_folder(campaign: Campaign, shard: Shard) -> str:
+    return f"{campaign.folder}/results/shard={shard.name}"
+
+
+def rows_of(
+    campaign: Campaign, shard: Shard, lines: Sequence[Line], board: Board, shots: Sequence[ShotResult], store: Store
+) -> list[Row]:
+    """One row for each clip of *board*, and for each text that is spoken. *shots* is what became of its shots."""
+    by_id = {shot.id: shot for shot in board.asked}
+    line_of = {name: line for line in lines for name in line.keys}
+    became: list[tuple[str, ShotResult | NarrationResult]] = [(shot.id, shot) for shot in shots]
+    became += [(f"{shot.id}.narration", shot.narration) for shot in shots if shot.narration]
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    rows = []
+    for name, result in became:
+        if (shot := by_id.get(name)) is not None:  # a narration that is a file is nothing that was asked for
+            row = _row(shot, result, line_of[name], store)
+            rows.append({"campaign": campaign.id, "shard": shard.number, **row, "made": made})
+    return rows
+
+
+def _row(shot: BoardShot, result: ShotResult | NarrationResult, line: Line, store: Store) -> Row:
+    path = result.clip if isinstance(result, ShotResult) else result.path
+    request = shot.request
+    reason = shot.problem if shot.request is None else result.error
+    return {
+        "row": line.row,
+        "vary": line.unit.varied,
+        "shot": shot.id.removeprefix(f"{line.unit.name}/"),
+        "key": line.keys[shot.id],
+        "status": result.status,
+        "reason": None if result.status == "stored" else reason,
+        "usd": Decimal(0) if shot.id in line.again else result.cost_usd,
+        "seconds": result.seconds,
+        "sha256": result.sha256,
+        "uri": f"{store.url}/{path}" if path and result.status == "stored" else None,
+        "model": request.model if request else None,
+        "size": request.size or None if request else None,
+        "take": shot.take,
+        "prompt": shot.prompt,
+    }
+
+
+def summary_of(shard: Shard, rows: Iterable[Row], spent_usd: Decimal) -> ShardResult:
+    """*rows* in numbers."""
+    rows = list(rows)
+    usd = sum((row["usd"] for row in rows if isinstance(row["usd"], Decimal)), Decimal(0))
+    statuses = Counter(str(row["status"]) for row in rows)
+    return ShardResult(number=shard.number, statuses=dict(statuses), clips_usd=usd, spent_usd=spent_usd)
+
+
+async def write_results(store: Store, campaign: Campaign, shard: Shard, rows: Sequence[Row], end: ShardResult) -> None:
+    """Leave *rows* as JSON lines and, where pyarrow is there, as Parquet. `shard.json` comes last: then it is done."""
+    folder = results_folder(campaign, shard)
+    await store.write(f"{folder}/part.jsonl", b"".join(map(_json_line, rows)), "application/x-ndjson")
+    if has_parquet():
+        await store.write(f"{folder}/part.parquet", parquet_of(rows, COLUMNS), "application/vnd.apache.parquet")
+    await store.write(f"{folder}/shard.json", end.model_dump_json(indent=1).encode(), "application/json")
+
+
+async def result_of(store: Store, campaign: Campaign, shard: Shard) -> ShardResult | None:
+    """What became of *shard*; None while it has no results."""
+    path = f"{results_folder(campaign, shard)}/shard.json"
+    try:
+        return ShardResult.model_validate_json(await store.read(path))
+    except Missing:
+        return None
+    except ValidationError as error:
+        raise BadInput(
+            f"{store.url}/{path} is damaged; nothing was submitted; remove it, and run the campaign again: the shard "
+            "is rendered again for nothing."
+        ) from error
+
+
+async def not_stored(store: Store, campaign: Campaign, results: Iterable[ShardResult], most: int) -> list[Row]:
+    """The first rows of the shards with *results* whose clip is not stored."""
+    found: list[Row] = []
+    for result in results:
+        if set(result.statuses) != {"stored"} and len(found) < most:
+            part = f"{results_folder(campaign, campaign.shard(result.number))}/part.jsonl"
+            rows = map(json.loads, (await store.read(part)).splitlines())
+            found += [row for row in rows if row["status"] != "stored"]
+    return found[:most]
+
+
+def _json_line(row: Row) -> bytes:
+    plain = {name: str(value) if isinstance(value, Decimal) else value for name, value in row.items()}
+    return json.dumps(plain, ensure_ascii=False).encode() + b"\n"

@@ -1,0 +1,260 @@
+"""A campaign from its approval to its end: shards in a window, stop rules, the canary.
+
+All of its state lies in the store: killed anywhere, the next run goes on, and pays for nothing that is stored or out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from typing import Protocol
+
+from prefect_seedance.campaign.document import Campaign
+from prefect_seedance.campaign.frozen import FrozenCampaign, open_campaign
+from prefect_seedance.campaign.manifest import CampaignManifest, manifest_of, results_of
+from prefect_seedance.campaign.marks import Marks
+from prefect_seedance.campaign.results import ShardResult, not_stored
+from prefect_seedance.campaign.review import page_path, write_index
+from prefect_seedance.campaign.rules import StopRules
+from prefect_seedance.campaign.shard import to_do_again, without_approval
+from prefect_seedance.campaign.shards import Shards
+from prefect_seedance.campaign.survey import Survey, first_of, survey
+from prefect_seedance.catalog.endpoints import Catalog
+from prefect_seedance.errors import BadInput, NotApproved, OverBudget, SeedanceError, summary
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.rendering.options import Options
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.board import Board
+from prefect_seedance.text import dollars
+
+CANARY = 1
+"""The shard of the canary."""
+MOST_PROBLEMS = 200
+"""Clips without a result that the index of the pages lists."""
+
+
+class Person(Protocol):
+    """Who is asked. Returns once somebody has agreed; raises `NotApproved` for a no, and where nobody can be asked."""
+
+    async def approve(self, campaign: Campaign, found: Survey) -> None:
+        """May *campaign* spend what was *found*?"""
+
+    async def look(self, campaign: Campaign, page: str) -> None:
+        """Are the clips of the canary, on *page*, as they should be?"""
+
+
+class Nobody:
+    """Nobody can be asked here: says how to agree."""
+
+    async def approve(self, campaign: Campaign, found: Survey) -> None:
+        raise NotApproved(
+            f"The campaign costs about {dollars(found.estimated_usd)}, above what needs no approval; nothing was "
+            f"submitted; approve it with --approve {campaign.hash}."
+        )
+
+    async def look(self, campaign: Campaign, page: str) -> None:
+        raise NotApproved(
+            f"The canary of {campaign.canary} rows is done; nothing else was submitted; look at {page}, and run the "
+            "campaign again with --go-on to render the others."
+        )
+
+
+class CampaignRun:
+    """One run of a frozen campaign. `why` is the sentence that says why it ended before all shards were done."""
+
+    def __init__(
+        self,
+        campaign: Campaign,
+        store: Store,
+        account: Account,
+        options: Options,
+        *,
+        person: Person | None = None,
+        rules: StopRules | None = None,
+        go_on: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.campaign = campaign
+        self.store = store
+        self.account = account
+        self.options = options
+        self.person = person or Nobody()
+        self.rules = rules or StopRules()
+        self.go_on = go_on
+        self.say = say
+        self.marks = Marks(store, campaign)
+        self.results: dict[int, ShardResult] = {}
+        self.spent_usd = Decimal(0)
+        self.why: str | None = None
+        self._error: Exception | None = None
+        self._survey = Survey()
+        self._out: dict[int, Decimal] = {}
+        self._ended = 0
+
+    async def render(self, catalog: Catalog, shards: Shards) -> CampaignManifest:
+        """Render all that is left, and leave manifest and index. Started again, it goes on where it was.
+
+        Raises before anything is submitted: `BadInput` with every problem, `OverBudget` and `NotApproved`. After that
+        it raises what stopped it only where no shard has ended; else the manifest is partial and `why` says it.
+        """
+        refuse_other_hash(self.campaign, self.options.approve)
+        self.results = await results_of(self.store, self.campaign)
+        await self._allow(catalog)
+        try:
+            await self._render(shards)
+        finally:
+            await shards.aclose()
+        manifest = await self._leave()
+        if self._error is not None and (not self._ended or isinstance(self._error, NotApproved)):
+            raise self._error
+        return manifest
+
+    async def _allow(self, catalog: Catalog) -> None:
+        """Return once what is left may be spent, or raise why it may not."""
+        async with open_campaign(self.campaign, self.store, self.account, catalog) as frozen:
+            ledger, retry = Ledger(self.store), self.options.retry_failed
+            self._survey = await survey(self._left(frozen), ledger, self.account, catalog, retry)
+        if self._survey.problems:
+            raise BadInput(*first_of(self._survey.problems))
+        if not self._survey.left:
+            return
+        self.account.check()
+        approved = self.options.approve == self.campaign.hash
+        stopped = await self.marks.stopped()
+        if stopped is not None and not approved:
+            raise NotApproved(
+                f"This campaign was stopped: {stopped}; nothing was submitted; run it with --approve "
+                f"{self.campaign.hash} to go on."
+            )
+        if (budget := self._budget) is not None and self._survey.upper_usd > budget:
+            raise OverBudget(
+                f"What is left of the campaign may cost up to {dollars(self._survey.upper_usd)}, more than the budget "
+                f"of {dollars(budget)}; nothing was submitted; raise the budget or take fewer rows."
+            )
+        await self._ask(approved)
+        await self.marks.go_on()
+
+    async def _left(self, frozen: FrozenCampaign) -> AsyncIterator[tuple[int, Board]]:
+        for shard in self.campaign.shards:
+            result = self.results.get(shard.number)
+            if result is None or to_do_again(result, self.options.retry_failed):
+                yield shard.number, await frozen.board_of(shard)
+
+    async def _ask(self, approved: bool) -> None:
+        above = self.options.limits.approve_above
+        if above is not None and self._survey.estimated_usd > above and not approved:
+            if await self.marks.approved():
+                return
+            await self.person.approve(self.campaign, self._survey)
+            approved = True
+        if approved:
+            await self.marks.approve()
+
+    @property
+    def _budget(self) -> Decimal | None:
+        limits = (self.options.budget, self.options.limits.per_run)
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    async def _render(self, shards: Shards) -> None:
+        waiting = list(self._survey.left)
+        if self.campaign.canary and CANARY not in self.results:
+            waiting.remove(CANARY)
+            await self._start(CANARY, shards)
+            await self._wait(shards)
+        if self.campaign.canary and CANARY in self.results and waiting:
+            await self._looked_at()
+        while waiting and self.why is None and await self._may_go_on():
+            if len(self._out) >= shards.at_once or not self._has_room_for(waiting[0]):
+                await self._wait(shards)
+            else:
+                await self._start(waiting.pop(0), shards)
+        while self._out:
+            await self._wait(shards)
+
+    async def _looked_at(self) -> None:
+        """Return once somebody has looked at the canary; else the run ends with the sentence that asks for it."""
+        if await self.marks.looked_at():
+            return
+        asked_before = CANARY not in self._survey.left  # whoever says --go-on before there is something to see has not
+        try:
+            if not (self.go_on and asked_before):
+                page = page_path(self.campaign, self.campaign.shards[0].first_page)
+                await self.person.look(self.campaign, f"{self.store.url}/{page}")
+            await self.marks.look()
+        except NotApproved as error:
+            self.why, self._error = str(error), error
+
+    async def _may_go_on(self) -> bool:
+        """Whether a new shard may begin, by what people and rules say; each time anew."""
+        if (broken := self.rules.broken_by(self.results.values())) is not None:
+            await self.marks.stop(broken)
+        if (stopped := await self.marks.stopped()) is not None:
+            self.why = (
+                f"The campaign was stopped: {stopped}; what is out comes home; run it with --approve "
+                f"{self.campaign.hash} to go on."
+            )
+        return self.why is None
+
+    def _has_room_for(self, number: int) -> bool:
+        """Whether the budget has room beside the shards that are out. Where none is out, nothing is waited for."""
+        return not self._out or self._budget is None or self._survey.shares[number] <= self._free
+
+    @property
+    def _free(self) -> Decimal:
+        assert self._budget is not None
+        return max(Decimal(0), self._budget - self.spent_usd - sum(self._out.values(), Decimal(0)))
+
+    async def _start(self, number: int, shards: Shards) -> None:
+        share = self._survey.shares[number]
+        changed: dict[str, object] = {"max_in_flight": max(1, self.options.max_in_flight // shards.at_once)}
+        if self._budget is not None:
+            share = min(share, self._free)
+            changed["budget"] = share
+        self._out[number] = share
+        await shards.start(number, without_approval(self.options).model_copy(update=changed))
+
+    async def _wait(self, shards: Shards) -> None:
+        """Wait until some shard has ended and take note of what became of it."""
+        for number, end in (await shards.ended()).items():
+            del self._out[number]
+            if isinstance(end, Exception):
+                self._stopped_by(number, end)
+                continue
+            self._ended += 1
+            self.spent_usd += end.spent_usd
+            counts = ", ".join(f"{count} {status}" for status, count in end.statuses.items())
+            self.say(f"Shard {number} of {len(self.campaign.shards)}: {counts}; it cost {dollars(end.spent_usd)}.")
+            if end.left is None:
+                self.results[number] = end
+            elif end.held:
+                self._stopped_by(number, OverBudget(end.left))
+            else:
+                self.say(f"Shard {number} is not done: {end.left}.")
+
+    def _stopped_by(self, number: int, error: Exception) -> None:
+        self.say(f"Shard {number}: {summary(error)}")
+        if self.why is None:
+            self.why = f"Shard {number} stopped the campaign: {summary(error)}"
+            self._error = error if isinstance(error, SeedanceError) else None
+
+    async def _leave(self) -> CampaignManifest:
+        """Write the index of the pages and the manifest."""
+        manifest = await manifest_of(self.store, self.campaign)
+        done = {result.number: result for result in manifest.done}
+        problems = await not_stored(self.store, self.campaign, done.values(), MOST_PROBLEMS)
+        if done:
+            await write_index(self.store, self.campaign, done, problems, manifest.clips_usd)
+        text = manifest.model_dump_json(indent=1)
+        await self.store.write(f"{self.campaign.folder}/manifest.json", text.encode(), "application/json")
+        return manifest
+
+
+def refuse_other_hash(campaign: Campaign, approved: str | None) -> None:
+    """Raise `NotApproved` where somebody has approved another campaign than this one."""
+    if approved is not None and approved != campaign.hash:
+        raise NotApproved(
+            f"This campaign has the hash {campaign.hash} and not {approved}: the storyboard, the table, a price or an "
+            "option has changed since, which makes another campaign; nothing was submitted; look at its plan, and run "
+            f"it with --approve {campaign.hash}."
+        )

@@ -1,0 +1,65 @@
+"""One shard of a frozen campaign, rendered to its end: what a flow or a process of its own calls."""
+
+from __future__ import annotations
+
+import json
+
+from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, load_lines
+from prefect_seedance.campaign.frozen import open_campaign
+from prefect_seedance.campaign.host import ShardHost
+from prefect_seedance.campaign.results import ShardResult, result_of
+from prefect_seedance.errors import StoreUnavailable
+from prefect_seedance.ledger.writer import new_claim_id, this_writer
+from prefect_seedance.rendering.options import Options
+from prefect_seedance.rendering.render import Host, render_board
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.sources.catalog import catalog_of
+from prefect_seedance.storage.store import Store
+
+
+async def run_shard(
+    store: Store, account: Account, campaign_id: str, number: int, options: Options, host: Host
+) -> ShardResult:
+    """Render shard *number* of a frozen campaign; what it has stored already, here or anywhere, is reused for nothing.
+
+    One that has results is not rendered again, unless *options* retry what failed and something is not stored. Where
+    `left` says why it is not done, another call goes on. Raises what `render_board` raises, and `BadInput` for a shard
+    whose file is damaged. Approvals are the campaign's affair: those in *options* are not looked at.
+    """
+    campaign = await load_campaign(store, campaign_id)
+    shard = campaign.shard(number)
+    there = await result_of(store, campaign, shard)
+    if there is not None and not to_do_again(there, options.retry_failed):
+        return there
+    await _begin(store, campaign, shard, host.flow_run_id)
+    catalog = await catalog_of(store)
+    lines = await load_lines(store, campaign, shard)
+    async with open_campaign(campaign, store, account, catalog) as frozen:
+        board = await frozen.board_of(shard, lines)
+        own = ShardHost(host, campaign, shard, lines, board)
+        await render_board(board, account, store, without_approval(options), catalog, own)
+    if own.result is None:
+        raise StoreUnavailable(
+            f"The results of shard {number} could not be written; what is stored stays; run the campaign again."
+        )
+    return own.result
+
+
+def to_do_again(result: ShardResult, retry_failed: int) -> bool:
+    """Whether a shard that is done is rendered again, because what failed is to be tried anew."""
+    return retry_failed > 0 and set(result.statuses) != {"stored"}
+
+
+def without_approval(options: Options) -> Options:
+    limits = options.limits.model_copy(update={"approve_above": None})
+    return options.model_copy(update={"approve": None, "limits": limits})
+
+
+def begun_path(campaign: Campaign, shard: Shard) -> str:
+    return f"{campaign.folder}/begun/{shard.name}.json"
+
+
+async def _begin(store: Store, campaign: Campaign, shard: Shard, flow_run_id: str | None) -> None:
+    """Leave a note of who works at the shard, for `campaign status` alone: it keeps nobody from anything."""
+    note = {"writer": this_writer(flow_run_id).model_dump(mode="json"), "nonce": new_claim_id()}
+    await store.write(begun_path(campaign, shard), json.dumps(note).encode(), "application/json")

@@ -1,0 +1,136 @@
+"""The table of a campaign: CSV, JSON lines or Parquet, or the rows of a program. All cells become text, empty ones go.
+
+So the same rows are the same campaign in whatever form they come.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import PurePosixPath
+
+from prefect_seedance.campaign.parquet import rows_of_parquet
+from prefect_seedance.errors import BadInput, Missing
+from prefect_seedance.sources.folder import parted, read_named
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.documents import Mistake, Row, read_csv, text_of
+from prefect_seedance.text import printable
+
+MOST_ROWS = 100_000
+MOST_BYTES = 500_000_000
+KINDS = (".csv", ".jsonl", ".ndjson", ".parquet")
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows with the lines where they stand, for messages; the first row of what has no lines is 1."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+async def read_table(location: str, store: Store | None) -> Table:
+    """The table at *location*: a local file, an s3:// object, or else a file of *store*. `BadInput` says what is wrong.
+
+    Each row that can't be read says so itself.
+    """
+    kind, name = PurePosixPath(location).suffix.lower(), printable(location, 200)
+    if kind not in KINDS:
+        raise BadInput(f"The table {name} must be a .csv, .jsonl or .parquet file; nothing was submitted.")
+    try:
+        return _table(name, await _content(location, store), kind)
+    except Missing as error:
+        raise BadInput(f"There is no table {name}, here or in the store; nothing was submitted; check the path.") from (
+            error
+        )
+    except Mistake as mistake:
+        raise BadInput(f"{name}:{mistake.line}: {mistake}; nothing was submitted.") from mistake
+    except BadInput as error:
+        raise BadInput(f"The table {name} can't be read: {error}; nothing was submitted.") from error
+
+
+async def _content(location: str, store: Store | None) -> bytes:
+    folder, file = parted(location, store)
+    try:
+        return await read_named(folder, file, MOST_BYTES)
+    except Missing:
+        if store is None or "://" in location:
+            raise
+        try:
+            return await store.read(location, MOST_BYTES)
+        except ValueError:
+            raise Missing(location) from None
+    finally:
+        await folder.aclose()
+
+
+def _table(name: str, content: bytes, kind: str) -> Table:
+    if kind == ".parquet":
+        return table_of(rows_of_parquet(content), name)
+    text = text_of(content, MOST_BYTES)
+    if kind == ".csv":
+        columns, rows = read_csv(text)
+        return _bounded(name, columns, rows)
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    return _bounded(name, (), [_json_row(number, line) for number, line in lines])
+
+
+def table_of(rows: Iterable[Mapping[str, object]], name: str) -> Table:
+    """The table of *rows*, as a program has them; *name* stands for them in messages."""
+    return _bounded(name, (), [_row(number, row) for number, row in enumerate(rows, start=1)])
+
+
+def _bounded(name: str, columns: tuple[str, ...], rows: list[Row]) -> Table:
+    """*rows* as a table, with the columns that any of them has."""
+    if not rows:
+        raise BadInput(f"The table {name} has no rows; nothing was submitted; add at least one.")
+    if len(rows) > MOST_ROWS:
+        most = f"the most is {MOST_ROWS:,}; nothing was submitted; split the table"
+        raise BadInput(f"The table {name} has {len(rows):,} rows; {most}.")
+    named = dict.fromkeys(columns)
+    for row in rows:
+        named |= dict.fromkeys(row.cells)
+    return Table(name, tuple(named), tuple(rows))
+
+
+def _json_row(number: int, line: str) -> Row:
+    try:
+        cells = json.loads(line)
+    except (ValueError, RecursionError):
+        return Row(number, {}, "this line is not JSON; write one object per line")
+    if not isinstance(cells, dict):
+        return Row(number, {}, 'this line is not an object; write it like {"product": "Red mug"}')
+    return _row(number, cells)
+
+
+def _row(number: int, given: Mapping[str, object]) -> Row:
+    cells, wrong = {}, []
+    for column, value in given.items():
+        text = _text(value)
+        if text is None:
+            wrong.append(f"`{printable(column)}`")
+        elif text:
+            cells[str(column).strip()] = text
+    return Row(
+        number, cells, f"{', '.join(wrong[:5])} holds no plain value; write a text or a number" if wrong else None
+    )
+
+
+def _text(value: object) -> str | None:
+    """The text of a plain value, empty for none; None for what is not plain."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value.strip()
+        case bool() | int() | float():
+            return json.dumps(value)
+        case Decimal():
+            return f"{value:f}"
+        case datetime.datetime() | datetime.date() | datetime.time():
+            return value.isoformat()
+    return None

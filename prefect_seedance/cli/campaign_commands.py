@@ -1,0 +1,219 @@
+"""campaign: a table that becomes thousands of clips, for a price that one person approved once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from prefect_seedance.campaign.document import Campaign, load_campaign
+from prefect_seedance.campaign.draft import MOST_A_SHARD, SHARD_SIZE, Asked, drafted, problems_path
+from prefect_seedance.campaign.freeze import freeze
+from prefect_seedance.campaign.host import QuietHost
+from prefect_seedance.campaign.manifest import CampaignManifest, manifest_of, results_of
+from prefect_seedance.campaign.marks import Marks
+from prefect_seedance.campaign.results import ShardResult
+from prefect_seedance.campaign.rules import StopRules
+from prefect_seedance.campaign.run import CampaignRun, refuse_other_hash
+from prefect_seedance.campaign.shard import run_shard, to_do_again
+from prefect_seedance.campaign.shards import ShardsHere
+from prefect_seedance.campaign.survey import first_of, survey
+from prefect_seedance.cli import campaign_terminal, terminal
+from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
+from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, RetryFailed
+from prefect_seedance.cli.run_direct import run as run_to_its_end
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.models import Problem
+from prefect_seedance.rendering.options import Options
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.sources.catalog import catalog_of
+from prefect_seedance.storage.store import Store
+
+campaign = cyclopts.App(name="campaign", help="A table that becomes thousands of clips, for a price approved once.")
+
+Id = Annotated[str, Parameter(name="id", help="The id of the campaign, as its plan says it.")]
+Percent = Annotated[float | None, Parameter(help="Of all clips that have ended.", validator=Number(gte=0, lte=100))]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Words:
+    """What a campaign is made of, beside its storyboard."""
+
+    table: Annotated[str, Parameter(help="A .csv, .jsonl or .parquet: a file, an s3:// object or a file of the store.")]
+    vary: Annotated[
+        list[str] | None,
+        Parameter(
+            help="NAME=VALUE,VALUE: every row with each, of size, ratio, take, model, duration or a variable.",
+            negative="",
+        ),
+    ] = None
+    canary: Annotated[
+        int, Parameter(help="Rows to look at before the others are rendered.", validator=Number(gte=0))
+    ] = 0
+    shard_size: Annotated[int, Parameter(help="Clips of each piece.", validator=Number(gte=1, lte=MOST_A_SHARD))] = (
+        SHARD_SIZE
+    )
+
+    def of(self, board: str) -> Asked:
+        """The same, of the storyboard *board*."""
+        return Asked(board, self.table, tuple(self.vary or ()), self.canary, self.shard_size)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Stops:
+    """What stops new shards."""
+
+    stop_failed: Percent = None
+    stop_refused: Percent = None
+    stop_usd_per_clip: Limit = None
+
+    def rules(self) -> StopRules:
+        """The same as a campaign takes it."""
+        return StopRules(
+            failed_percent=self.stop_failed, refused_percent=self.stop_refused, usd_per_clip=self.stop_usd_per_clip
+        )
+
+
+NO_STOPS = Stops()
+
+
+@campaign.command
+def plan(
+    board: str,
+    words: Words,
+    place: Place,
+    *,
+    problems: Annotated[Path | None, Parameter(help="Where to write all problems; else into the store.")] = None,
+    retry_failed: RetryFailed = 0,
+    json: Json = False,
+) -> int:
+    """Say what a campaign would do and cost, and its hash. Spends nothing."""
+
+    async def look() -> int:
+        store, who = place.open(), place.who()
+        try:
+            catalog = await catalog_of(store)
+            async with drafted(words.of(board), store, who, catalog) as draft:
+                if draft.problems:
+                    return await _refused(draft.campaign, draft.problems, store, problems)
+                done = await results_of(store, draft.campaign)
+                again = [number for number, result in done.items() if not to_do_again(result, retry_failed)]
+                left = (
+                    (shard.number, await draft.board_of(shard.number))
+                    for shard in draft.campaign.shards
+                    if shard.number not in again
+                )
+                found = await survey(left, Ledger(store), who, catalog, retry_failed)
+                if found.problems:
+                    return await _refused(draft.campaign, found.problems, store, problems)
+                campaign_terminal.show_plan(draft, found, as_json=json)
+                return DONE
+        finally:
+            await store.aclose()
+
+    return asyncio.run(look())
+
+
+@campaign.command
+def run(
+    board: str,
+    words: Words,
+    place: Place,
+    money: Money = UNLIMITED,
+    stops: Stops = NO_STOPS,
+    *,
+    shards_at_once: Annotated[int, Parameter(help="Pieces at work at once.", validator=Number(gte=1, lte=64))] = 4,
+    go_on: Annotated[bool, Parameter(help="You have looked at the canary.", negative="")] = False,
+    json: Json = False,
+) -> int:
+    """Render all that is left of a campaign. Killed anywhere and run again, it goes on and pays nothing twice."""
+
+    async def work() -> tuple[CampaignManifest, CampaignRun] | None:
+        store, who = place.open(), place.who()
+        try:
+            campaign = await _frozen(words.of(board), store, who, money.approve)
+            if campaign is None:
+                return None
+            options = money.options()
+            running = CampaignRun(campaign, store, who, options, rules=stops.rules(), go_on=go_on, say=terminal.say)
+            shards = _here(store, who, campaign, shards_at_once)
+            return await running.render(await catalog_of(store), shards), running
+        finally:
+            await store.aclose()
+
+    ended = run_to_its_end(work)
+    if ended is None:
+        return REFUSED
+    manifest, running = ended
+    campaign_terminal.show_end(manifest, place.store, spent_usd=running.spent_usd, why=running.why, as_json=json)
+    return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
+
+
+async def _frozen(asked: Asked, store: Store, who: Account, approved: str | None) -> Campaign | None:
+    """The campaign that is *asked*, frozen in *store*; None where it has problems, which are then on the terminal."""
+    async with drafted(asked, store, who, await catalog_of(store)) as draft:
+        if draft.problems:
+            await _refused(draft.campaign, draft.problems, store, None)
+            return None
+        refuse_other_hash(draft.campaign, approved)
+        return await freeze(draft, store)
+
+
+async def _refused(campaign: Campaign, found: list[Problem], store: Store, file: Path | None) -> int:
+    """Show the first of the problems, and write all of them into *file* or else into the store."""
+    text = "".join(f"{problem}\n" for problem in found)
+    if file is not None:
+        await asyncio.to_thread(file.write_text, text, encoding="utf-8")
+        where = str(file)
+    else:
+        where = f"{store.url}/{problems_path(campaign)}"
+        await store.write(problems_path(campaign), text.encode(), "text/plain; charset=utf-8")
+    campaign_terminal.show_problems(first_of(found), len(found), where)
+    return REFUSED
+
+
+def _here(store: Store, who: Account, campaign: Campaign, at_once: int) -> ShardsHere:
+    async def render(number: int, options: Options) -> ShardResult:
+        return await run_shard(store, who, campaign.id, number, options, QuietHost(terminal.say))
+
+    return ShardsHere(render, at_once)
+
+
+@campaign.command
+def status(which: Id, *, store: str, json: Json = False) -> int:
+    """Say how a campaign stands, from the files of the store alone."""
+
+    async def look() -> CampaignManifest:
+        opened = Place(store).open()
+        try:
+            return await manifest_of(opened, await load_campaign(opened, which))
+        finally:
+            await opened.aclose()
+
+    campaign_terminal.show_status(asyncio.run(look()), store, as_json=json)
+    return DONE
+
+
+@campaign.command
+def stop(which: Id, *, store: str) -> int:
+    """Let no new shard of a campaign begin. What is out goes on, and is paid once."""
+
+    async def work() -> str:
+        opened = Place(store).open()
+        try:
+            found = await load_campaign(opened, which)
+            await Marks(opened, found).stop("somebody stopped it with campaign stop")
+            return found.hash
+        finally:
+            await opened.aclose()
+
+    approved = asyncio.run(work())
+    terminal.say(f"No new shard of {which} begins; what is out goes on. Run it with --approve {approved} to go on.")
+    return DONE
