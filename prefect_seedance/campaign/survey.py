@@ -10,7 +10,7 @@ from decimal import Decimal
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.models import Problem
-from prefect_seedance.rendering.plan import Planned, make_plan
+from prefect_seedance.rendering.plan import Action, Planned, make_plan
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storyboard.board import Board
 
@@ -25,12 +25,17 @@ class Survey:
     """The numbers of the shards."""
     shares: dict[int, Decimal] = field(default_factory=dict)
     """The most that each of them may cost, whatever its siblings do."""
-    actions: Counter[str] = field(default_factory=Counter)
-    """How many clips will be generated, reused, resumed …"""
+    actions: dict[str, Action] = field(default_factory=dict)
+    """What will be done for each key: generated, reused, resumed …"""
     problems: list[Problem] = field(default_factory=list)
     paid: dict[str, Decimal] = field(default_factory=dict)
     uppers: dict[str, Decimal] = field(default_factory=dict)
     reused: dict[str, Decimal] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many clips each action is for; one that several rows ask for counts once."""
+        return dict(Counter(self.actions.values()))
 
     @property
     def estimated_usd(self) -> Decimal:
@@ -52,10 +57,12 @@ class Survey:
         self.shares[number] = sum(planned.to_pay.values(), ZERO)
         self.problems += planned.plan.problems
         for shot in planned.plan.asked:
-            self.actions[shot.action] += 1
-            if shot.key and shot.estimated_usd:
+            if not shot.key:
+                continue
+            self.actions.setdefault(shot.key, shot.action)
+            if shot.estimated_usd:
                 self.paid.setdefault(shot.key, shot.estimated_usd)
-            if shot.key and shot.action == "reuse":
+            if shot.action == "reuse":
                 self.reused[shot.key] = planned.histories[shot.key].spent_usd
         self.uppers |= planned.to_pay
 

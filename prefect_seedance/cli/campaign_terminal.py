@@ -27,7 +27,7 @@ def show_plan(draft: Draft, found: Survey, *, as_json: bool) -> None:
     if done:
         terminal.say(f"{done} shards are done.")
     if found.actions:
-        terminal.say(f"Left: {_counts(found.actions)}.")
+        terminal.say(f"Different clips that are left: {_counts(found.counts)}.")
     for warning in draft.warnings[:MOST_WARNINGS]:
         terminal.say(f"! {warning}")
     reused = f", {dollars(found.reused_usd)} worth of clips reused" if found.reused_usd else ""
@@ -43,7 +43,7 @@ def _plan(draft: Draft, found: Survey) -> dict[str, Any]:
         **campaign.model_dump(mode="json", include=set(told)),
         "shards": len(campaign.shards),
         "shards_left": len(found.left),
-        "actions": dict(found.actions),
+        "actions": found.counts,
         "estimated_usd": float(found.estimated_usd),
         "upper_usd": float(found.upper_usd),
         "reused_usd": float(found.reused_usd),

@@ -1,0 +1,89 @@
+"""Tables: the same rows in every form, and one sentence for what can't be read."""
+
+from __future__ import annotations
+
+import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from prefect_seedance.campaign import table as tables
+from prefect_seedance.campaign.table import read_table, table_of
+from prefect_seedance.errors import BadInput
+from prefect_seedance.storage import open_store
+from tests.support.campaigns import write_table
+
+TYPED = [
+    {"id": "a", "product": "red mug", "pieces": 3, "fragile": True, "note": None},
+    {"id": "b", "product": " blue mug ", "pieces": 12, "fragile": False, "note": "late"},
+]
+AS_TEXT = [
+    {"id": "a", "product": "red mug", "pieces": "3", "fragile": "true"},
+    {"id": "b", "product": "blue mug", "pieces": "12", "fragile": "false", "note": "late"},
+]
+
+
+@pytest.mark.parametrize(
+    ("ending", "rows"), [(".csv", AS_TEXT), (".jsonl", TYPED), (".ndjson", TYPED), (".parquet", TYPED)]
+)
+async def test_every_form_of_a_table_gives_the_same_rows(tmp_path: Path, ending: str, rows: list[Any]) -> None:
+    table = await read_table(write_table(tmp_path / f"table{ending}", rows), None)
+    assert [row.cells for row in table.rows] == AS_TEXT
+    assert set(table.columns) == {"id", "product", "pieces", "fragile", "note"}
+
+
+def test_rows_of_a_program_may_hold_amounts_and_dates() -> None:
+    table = table_of([{"price": Decimal("12.50"), "day": datetime.date(2026, 11, 26), "none": None}], "the rows")
+    assert table.rows[0].cells == {"price": "12.50", "day": "2026-11-26"}
+
+
+async def test_a_table_may_be_a_file_of_the_store(tmp_path: Path) -> None:
+    store = open_store(tmp_path / "store")
+    await store.write("tables/mugs.csv", b"id,product\nm1,mug\n")
+    table = await read_table("tables/mugs.csv", store)
+    assert [row.cells for row in table.rows] == [{"id": "m1", "product": "mug"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("t.parquet", b"PAR1 no more of it", "is damaged or no Parquet file"),
+        ("t.csv", b"", "the file is empty"),
+        ("t.csv", b"id,product\n", "has no rows"),
+        ("t.csv", b"id,id\na,b\n", "each column needs a name of its own"),
+        ("t.csv", b'id,product\na,"mug\n', "the CSV can't be read here"),
+        ("t.jsonl", b"\xff\xfe", "is not UTF-8"),
+        ("t.xlsx", b"", "must be a .csv, .jsonl or .parquet file"),
+    ],
+)
+async def test_what_is_no_table_is_one_sentence(tmp_path: Path, name: str, content: bytes, sentence: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(BadInput, match="nothing was submitted") as told:
+        await read_table(str(tmp_path / name), None)
+    assert sentence in str(told.value)
+    assert len(told.value.problems) == 1
+
+
+async def test_a_table_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"There is no table .*none\.csv, here or in the store"):
+        await read_table(str(tmp_path / "none.csv"), open_store(tmp_path / "store"))
+
+
+async def test_more_rows_than_a_campaign_takes_are_told(tmp_path: Path) -> None:
+    lines = b"product\n" + b"".join(b"%d\n" % number for number in range(tables.MOST_ROWS + 1))
+    (tmp_path / "t.csv").write_bytes(lines)
+    with pytest.raises(BadInput, match="has 100,001 rows; the most is 100,000"):
+        await read_table(str(tmp_path / "t.csv"), None)
+
+
+async def test_each_row_that_can_not_be_read_says_so_itself(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"a": 1}\n[1]\n{"a": {"b": 1}}\n{oh\n')
+    table = await read_table(str(tmp_path / "t.jsonl"), None)
+    assert [row.mistake for row in table.rows] == [
+        None,
+        'this line is not an object; write it like {"product": "Red mug"}',
+        "`a` holds no plain value; write a text or a number",
+        "this line is not JSON; write one object per line",
+    ]
