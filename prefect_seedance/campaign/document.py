@@ -118,7 +118,7 @@ async def load_lines(store: Store, campaign: Campaign, shard: Shard) -> list[Lin
         content = b""
     if hashlib.sha256(content).hexdigest() != shard.sha256:
         raise BadInput(
-            f"{store.url}/{path} is damaged or gone; nothing was submitted for it; remove the file campaign.json of this "
+            f"{store.url}/{path} is damaged or gone; nothing was submitted for it; remove campaign.json of this "
             "campaign and run it again with the same words, which freezes it anew: what is stored is not paid again."
         )
     return [Line.model_validate_json(line) for line in content.splitlines()]

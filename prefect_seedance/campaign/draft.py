@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from prefect_seedance.campaign.boards import Boards, Source, merged, sha256_of
-from prefect_seedance.campaign.document import Campaign, Line, folder_of, shards_of
+from prefect_seedance.campaign.document import Campaign, Line, shards_of
 from prefect_seedance.campaign.matrix import Matrix
 from prefect_seedance.campaign.table import Table, read_table, table_of
 from prefect_seedance.campaign.units import Unit, Units, refuse_missing_columns, units_of
@@ -201,8 +201,3 @@ def _campaign(
         account=account.fingerprint,
         nonce=new_claim_id(),
     )
-
-
-def problems_path(campaign: Campaign) -> str:
-    """Where all problems of a plan are written in the store."""
-    return f"{folder_of(campaign.id)}/problems.txt"

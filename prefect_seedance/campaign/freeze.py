@@ -6,13 +6,38 @@ import contextlib
 
 from prefect_seedance.campaign.boards import sha256_of
 from prefect_seedance.campaign.document import Campaign, content_of, load_campaign, shard_path
-from prefect_seedance.campaign.draft import Draft
-from prefect_seedance.errors import Taken
+from prefect_seedance.campaign.draft import Asked, Draft, drafted
+from prefect_seedance.campaign.problems import refusal_of, write_problems
+from prefect_seedance.catalog.endpoints import Catalog
+from prefect_seedance.errors import NotApproved, Taken
+from prefect_seedance.runpod.account import Account
 from prefect_seedance.sources import images, sounds
 from prefect_seedance.storage.reads import some_at_a_time
 from prefect_seedance.storage.store import Store
 
 MOST_BYTES = max(images.MOST_BYTES, sounds.MOST_BYTES)
+
+
+async def frozen(asked: Asked, store: Store, account: Account, catalog: Catalog, approve: str | None) -> Campaign:
+    """The campaign that is *asked*, frozen in *store*. What a flow or a command begins with; spends nothing.
+
+    Raises `BadInput` with its problems, and `NotApproved` where *approve* is the hash of another campaign.
+    """
+    async with drafted(asked, store, account, catalog) as draft:
+        if draft.problems:
+            raise refusal_of(draft.problems, await write_problems(store, draft.campaign, draft.problems))
+        refuse_other_hash(draft.campaign, approve)
+        return await freeze(draft, store)
+
+
+def refuse_other_hash(campaign: Campaign, approved: str | None) -> None:
+    """Raise `NotApproved` where somebody has approved another campaign than this one."""
+    if approved is not None and approved != campaign.hash:
+        raise NotApproved(
+            f"This campaign has the hash {campaign.hash} and not {approved}: the storyboard, the table, a price or an "
+            "option has changed since, which makes another campaign; nothing was submitted; look at its plan, and run "
+            f"it with --approve {campaign.hash}."
+        )
 
 
 async def freeze(draft: Draft, store: Store) -> Campaign:

@@ -8,9 +8,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from prefect_seedance.campaign.document import Campaign, Line, Shard
 from prefect_seedance.campaign.results import ShardResult, rows_of, summary_of, write_results
 from prefect_seedance.campaign.review import write_pages
+from prefect_seedance.errors import summary
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record
-from prefect_seedance.production.manifest import Manifest, ShotResult
+from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotResult
 from prefect_seedance.production.write import Content, manifest_of
 from prefect_seedance.rendering.approval import not_approved
 from prefect_seedance.rendering.plan import Planned
@@ -19,6 +20,8 @@ from prefect_seedance.rendering.steps import DirectSteps, Steps
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.board import Board
 from prefect_seedance.text import dollars
+
+End = ShotResult | NarrationResult
 
 
 class ShardHost:
@@ -67,40 +70,45 @@ class ShardHost:
         store = session.ledger.store
         rows = rows_of(self.campaign, self.shard, self.lines, self.board, content.told, store)
         result = summary_of(self.shard, rows, content.spent_usd)
-        if held := self._held(content.told):
+        ends = _ends_of(content.told)
+        if held := self._held(ends):
             why = f"{len(held)} of its clips were not submitted: {held[0].error}"
             self.result = result.model_copy(update={"left": why, "held": True})
-        elif out := [shot for shot in content.told if "running" in _statuses(shot)]:
+        elif out := [end for end in ends.values() if end.status == "running"]:
             why = f"{len(out)} of its clips are still on their way; run the campaign again to bring them home"
             self.result = result.model_copy(update={"left": why})
         else:
-            await write_pages(store, self.campaign, self.shard, rows)
+            try:
+                await write_pages(store, self.campaign, self.shard, rows)
+            except Exception as error:  # whatever it is: they are nice to have, and the results are not
+                self.say(f"The pages of shard {self.shard.number} could not be written: {summary(error)}")
             await write_results(store, self.campaign, self.shard, rows, result)
             self.result = result
         return manifest_of(content), ""
 
-    def _held(self, shots: Sequence[ShotResult]) -> list[ShotResult]:
+    def _held(self, ends: Mapping[str, End]) -> list[End]:
         """What was not submitted for a reason that passes: neither by its plan nor for want of the shot before it."""
         assert self.planned is not None  # a board is planned before it is written
         never = {shot.id for shot in self.planned.plan.asked if shot.action in ("blocked", "held")}
         before = {shot.id: shot.continue_from for shot in self.board.shots if shot.continue_from}
-        by_id = {shot.id: shot for shot in shots}
-        blocked = [shot for shot in shots if "blocked" in _statuses(shot) and shot.id not in never]
-        return [shot for shot in blocked if by_id.get(_first_without(shot.id, by_id, before), shot).status == "blocked"]
+        blocked = [name for name, end in ends.items() if end.status == "blocked" and name not in never]
+        return [ends[name] for name in blocked if ends[_first_without(name, ends, before)].status == "blocked"]
 
     async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
         """A shard makes no production."""
 
 
-def _statuses(shot: ShotResult) -> tuple[str, ...]:
-    return (shot.status, shot.narration.status) if shot.narration else (shot.status,)
+def _ends_of(shots: Sequence[ShotResult]) -> dict[str, End]:
+    """What became of the shots and of what is said over them, by id."""
+    said = {f"{shot.id}.narration": shot.narration for shot in shots if shot.narration is not None}
+    return {shot.id: shot for shot in shots} | said
 
 
-def _first_without(shot: str, shots: Mapping[str, ShotResult], before: Mapping[str, str]) -> str:
-    """Where the chain up to *shot* first has no clip."""
-    while (earlier := before.get(shot)) is not None and shots[earlier].status != "stored":
-        shot = earlier
-    return shot
+def _first_without(name: str, ends: Mapping[str, End], before: Mapping[str, str]) -> str:
+    """Where the chain up to a shot first has no clip."""
+    while (earlier := before.get(name)) is not None and ends[earlier].status != "stored":
+        name = earlier
+    return name
 
 
 class QuietHost:

@@ -10,17 +10,19 @@ from decimal import Decimal
 from typing import Protocol
 
 from prefect_seedance.campaign.document import Campaign
+from prefect_seedance.campaign.freeze import refuse_other_hash
 from prefect_seedance.campaign.frozen import FrozenCampaign, open_campaign
 from prefect_seedance.campaign.manifest import CampaignManifest, manifest_of, results_of
 from prefect_seedance.campaign.marks import Marks
+from prefect_seedance.campaign.problems import refusal_of, write_problems
 from prefect_seedance.campaign.results import ShardResult, not_stored
 from prefect_seedance.campaign.review import page_path, write_index
 from prefect_seedance.campaign.rules import StopRules
 from prefect_seedance.campaign.shard import to_do_again, without_approval
 from prefect_seedance.campaign.shards import Shards
-from prefect_seedance.campaign.survey import Survey, first_of, survey
+from prefect_seedance.campaign.survey import Survey, survey
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import BadInput, NotApproved, OverBudget, SeedanceError, summary
+from prefect_seedance.errors import NotApproved, OverBudget, SeedanceError, summary
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
@@ -115,8 +117,8 @@ class CampaignRun:
         async with open_campaign(self.campaign, self.store, self.account, catalog) as frozen:
             ledger, retry = Ledger(self.store), self.options.retry_failed
             self._survey = await survey(self._left(frozen), ledger, self.account, catalog, retry)
-        if self._survey.problems:
-            raise BadInput(*first_of(self._survey.problems))
+        if problems := self._survey.problems:
+            raise refusal_of(problems, await write_problems(self.store, self.campaign, problems))
         if not self._survey.left:
             return
         self.account.check()
@@ -191,8 +193,8 @@ class CampaignRun:
             await self.marks.stop(broken)
         if (stopped := await self.marks.stopped()) is not None:
             self.why = (
-                f"The campaign was stopped: {stopped}; what is out comes home; run it with --approve "
-                f"{self.campaign.hash} to go on."
+                f"The campaign was stopped: {stopped}; no new shard begins; to go on, run it with --approve "
+                f"{self.campaign.hash}, and with a higher limit where one has stopped it."
             )
         return self.why is None
 
@@ -248,13 +250,3 @@ class CampaignRun:
         text = manifest.model_dump_json(indent=1)
         await self.store.write(f"{self.campaign.folder}/manifest.json", text.encode(), "application/json")
         return manifest
-
-
-def refuse_other_hash(campaign: Campaign, approved: str | None) -> None:
-    """Raise `NotApproved` where somebody has approved another campaign than this one."""
-    if approved is not None and approved != campaign.hash:
-        raise NotApproved(
-            f"This campaign has the hash {campaign.hash} and not {approved}: the storyboard, the table, a price or an "
-            "option has changed since, which makes another campaign; nothing was submitted; look at its plan, and run "
-            f"it with --approve {campaign.hash}."
-        )

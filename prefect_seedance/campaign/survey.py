@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -76,8 +76,3 @@ async def survey(
         planned = await make_plan(board, ledger, account=account, catalog=catalog, retry_failed=retry_failed)
         found.add(number, planned)
     return found
-
-
-def first_of(problems: Iterable[Problem], most: int = 100) -> list[str]:
-    """The first of *problems* in words, each once."""
-    return list(dict.fromkeys(map(str, problems)))[:most]

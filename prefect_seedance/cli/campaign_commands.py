@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +13,20 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from prefect_seedance.campaign.document import Campaign, load_campaign
-from prefect_seedance.campaign.draft import MOST_A_SHARD, SHARD_SIZE, Asked, drafted, problems_path
-from prefect_seedance.campaign.freeze import freeze
+from prefect_seedance.campaign.draft import MOST_A_SHARD, SHARD_SIZE, Asked, drafted
+from prefect_seedance.campaign.freeze import frozen
 from prefect_seedance.campaign.host import QuietHost
 from prefect_seedance.campaign.manifest import CampaignManifest, manifest_of, results_of
 from prefect_seedance.campaign.marks import Marks
+from prefect_seedance.campaign.problems import refusal_of, text_of, write_problems
 from prefect_seedance.campaign.results import ShardResult
 from prefect_seedance.campaign.rules import StopRules
-from prefect_seedance.campaign.run import CampaignRun, refuse_other_hash
+from prefect_seedance.campaign.run import CampaignRun
 from prefect_seedance.campaign.shard import run_shard, to_do_again
 from prefect_seedance.campaign.shards import ShardsHere
-from prefect_seedance.campaign.survey import first_of, survey
+from prefect_seedance.campaign.survey import survey
 from prefect_seedance.cli import campaign_terminal, terminal
-from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
+from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL
 from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, RetryFailed
 from prefect_seedance.cli.run_direct import run as run_to_its_end
 from prefect_seedance.ledger.ledger import Ledger
@@ -101,8 +103,7 @@ def plan(
         try:
             catalog = await catalog_of(store)
             async with drafted(words.of(board), store, who, catalog) as draft:
-                if draft.problems:
-                    return await _refused(draft.campaign, draft.problems, store, problems)
+                await _refuse(draft.problems, draft.campaign, store, problems)
                 done = await results_of(store, draft.campaign)
                 again = [number for number, result in done.items() if not to_do_again(result, retry_failed)]
                 left = (
@@ -111,8 +112,7 @@ def plan(
                     if shard.number not in again
                 )
                 found = await survey(left, Ledger(store), who, catalog, retry_failed)
-                if found.problems:
-                    return await _refused(draft.campaign, found.problems, store, problems)
+                await _refuse(found.problems, draft.campaign, store, problems)
                 campaign_terminal.show_plan(draft, found, as_json=json)
                 return DONE
         finally:
@@ -135,12 +135,10 @@ def run(
 ) -> int:
     """Render all that is left of a campaign. Killed anywhere and run again, it goes on and pays nothing twice."""
 
-    async def work() -> tuple[CampaignManifest, CampaignRun] | None:
+    async def work() -> tuple[CampaignManifest, CampaignRun]:
         store, who = place.open(), place.who()
         try:
-            campaign = await _frozen(words.of(board), store, who, money.approve)
-            if campaign is None:
-                return None
+            campaign = await frozen(words.of(board), store, who, await catalog_of(store), money.approve)
             options = money.options()
             running = CampaignRun(campaign, store, who, options, rules=stops.rules(), go_on=go_on, say=terminal.say)
             shards = _here(store, who, campaign, shards_at_once)
@@ -148,35 +146,17 @@ def run(
         finally:
             await store.aclose()
 
-    ended = run_to_its_end(work)
-    if ended is None:
-        return REFUSED
-    manifest, running = ended
+    manifest, running = run_to_its_end(work)
     campaign_terminal.show_end(manifest, place.store, spent_usd=running.spent_usd, why=running.why, as_json=json)
     return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
 
 
-async def _frozen(asked: Asked, store: Store, who: Account, approved: str | None) -> Campaign | None:
-    """The campaign that is *asked*, frozen in *store*; None where it has problems, which are then on the terminal."""
-    async with drafted(asked, store, who, await catalog_of(store)) as draft:
-        if draft.problems:
-            await _refused(draft.campaign, draft.problems, store, None)
-            return None
-        refuse_other_hash(draft.campaign, approved)
-        return await freeze(draft, store)
-
-
-async def _refused(campaign: Campaign, found: list[Problem], store: Store, file: Path | None) -> int:
-    """Show the first of the problems, and write all of them into *file* or else into the store."""
-    text = "".join(f"{problem}\n" for problem in found)
-    if file is not None:
-        await asyncio.to_thread(file.write_text, text, encoding="utf-8")
-        where = str(file)
-    else:
-        where = f"{store.url}/{problems_path(campaign)}"
-        await store.write(problems_path(campaign), text.encode(), "text/plain; charset=utf-8")
-    campaign_terminal.show_problems(first_of(found), len(found), where)
-    return REFUSED
+async def _refuse(problems: Sequence[Problem], campaign: Campaign, store: Store, file: Path | None) -> None:
+    """Raise `BadInput` where there are *problems*, all of which are then in *file*, or else in the store."""
+    if problems and file is not None:
+        await asyncio.to_thread(file.write_text, text_of(problems), encoding="utf-8")
+    if problems:
+        raise refusal_of(problems, str(file) if file is not None else await write_problems(store, campaign, problems))
 
 
 def _here(store: Store, who: Account, campaign: Campaign, at_once: int) -> ShardsHere:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -49,13 +49,6 @@ def _plan(draft: Draft, found: Survey) -> dict[str, Any]:
         "reused_usd": float(found.reused_usd),
         "warnings": [str(warning) for warning in draft.warnings[:MOST_WARNINGS]],
     }
-
-
-def show_problems(first: Sequence[str], count: int, where: str) -> None:
-    for problem in first:
-        terminal.say(f"✗ {problem}")
-    problems, they_are = (f"{count} problems", "they are") if count > 1 else ("1 problem", "it is")
-    terminal.say(f"{problems}, all of them in {where}; nothing is submitted until {they_are} mended.")
 
 
 def show_end(manifest: CampaignManifest, store: str, *, spent_usd: Decimal, why: str | None, as_json: bool) -> None:

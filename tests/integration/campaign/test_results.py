@@ -1,4 +1,4 @@
-"""What a campaign leaves: rows that match the ledger and the bill, pages for people, and nothing paid by a second run."""
+"""What a campaign leaves: rows that match the ledger and the bill, pages for people, and nothing left to pay."""
 
 from __future__ import annotations
 
