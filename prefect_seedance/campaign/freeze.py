@@ -18,7 +18,9 @@ from prefect_seedance.storage.store import Store
 MOST_BYTES = max(images.MOST_BYTES, sounds.MOST_BYTES)
 
 
-async def frozen(asked: Asked, store: Store, account: Account, catalog: Catalog, approve: str | None) -> Campaign:
+async def frozen(
+    asked: Asked, store: Store, account: Account, catalog: Catalog, approve: str | None = None
+) -> Campaign:
     """The campaign that is *asked*, frozen in *store*. What a flow or a command begins with; spends nothing.
 
     Raises `BadInput` with its problems, and `NotApproved` where *approve* is the hash of another campaign.

@@ -73,7 +73,6 @@ LATER = {
     "render_commands:animate": (
         "Turn a folder, a glob, an s3:// prefix or a CSV of pictures into one clip each, joined in order."
     ),
-    "campaign_commands:campaign": "A table that becomes thousands of clips, for a price approved once.",
     "upkeep_commands:inbox": "Process every storyboard in the store's inbox once.",
     "upkeep_commands:collect": "Bring home what other runs left. Spends nothing.",
     "upkeep_commands:settle": (
@@ -89,7 +88,10 @@ LATER = {
 }
 """Commands that are imported when they are run, with their docstrings: `plan` waits for nothing of what others need."""
 
-for place, words in LATER.items():
+GROUPS = {"campaign_commands:campaign": "A table that becomes thousands of clips, for a price approved once."}
+"""The same for commands that have commands of their own, with their help."""
+
+for place, words in (LATER | GROUPS).items():
     app.command(f"prefect_seedance.cli.{place}", name=place.partition(":")[2], help=words)
 for command in (doctor, demo, emulator):
     app.command(command)
