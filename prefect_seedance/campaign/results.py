@@ -113,12 +113,17 @@ async def write_results(store: Store, campaign: Campaign, shard: Shard, rows: Se
     await store.write(f"{folder}/part.jsonl", b"".join(map(_json_line, rows)), "application/x-ndjson")
     if has_parquet():
         await store.write(f"{folder}/part.parquet", parquet_of(rows, COLUMNS), "application/vnd.apache.parquet")
-    await store.write(f"{folder}/shard.json", end.model_dump_json(indent=1).encode(), "application/json")
+    await store.write(result_path(campaign, shard), end.model_dump_json(indent=1).encode(), "application/json")
+
+
+def result_path(campaign: Campaign, shard: Shard) -> str:
+    """What says that a shard is done."""
+    return f"{results_folder(campaign, shard)}/shard.json"
 
 
 async def result_of(store: Store, campaign: Campaign, shard: Shard) -> ShardResult | None:
     """What became of *shard*; None while it has no results."""
-    path = f"{results_folder(campaign, shard)}/shard.json"
+    path = result_path(campaign, shard)
     try:
         return ShardResult.model_validate_json(await store.read(path))
     except Missing:

@@ -160,12 +160,14 @@ class CampaignRun:
 
     async def _render(self, shards: Shards) -> None:
         waiting = list(self._survey.left)
-        if self.campaign.canary and CANARY not in self.results:
-            waiting.remove(CANARY)
-            await self._start(CANARY, shards)
-            await self._wait(shards)
-        if self.campaign.canary and CANARY in self.results and waiting:
-            await self._looked_at()
+        if self.campaign.canary and waiting:
+            seen = CANARY in self.results  # whoever says --go-on before there is something to see has not looked
+            if CANARY in waiting:
+                waiting.remove(CANARY)
+                await self._start(CANARY, shards)
+                await self._wait(shards)
+            if waiting and self.why is None:
+                await self._look(go_on=self.go_on and seen)
         while waiting and self.why is None and await self._may_go_on():
             if len(self._out) >= shards.at_once or not self._has_room_for(waiting[0]):
                 await self._wait(shards)
@@ -174,13 +176,15 @@ class CampaignRun:
         while self._out:
             await self._wait(shards)
 
-    async def _looked_at(self) -> None:
+    async def _look(self, *, go_on: bool) -> None:
         """Return once somebody has looked at the canary; else the run ends with the sentence that asks for it."""
+        if CANARY not in self.results:
+            self.why = "The canary is not done, and nothing else was submitted; run the campaign again."
+            return
         if await self.marks.looked_at():
             return
-        asked_before = CANARY not in self._survey.left  # whoever says --go-on before there is something to see has not
         try:
-            if not (self.go_on and asked_before):
+            if not go_on:
                 page = page_path(self.campaign, self.campaign.shards[0].first_page)
                 await self.person.look(self.campaign, f"{self.store.url}/{page}")
             await self.marks.look()

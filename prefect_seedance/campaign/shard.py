@@ -7,7 +7,7 @@ import json
 from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, load_lines
 from prefect_seedance.campaign.frozen import open_campaign
 from prefect_seedance.campaign.host import ShardHost
-from prefect_seedance.campaign.results import ShardResult, result_of
+from prefect_seedance.campaign.results import ShardResult, result_of, result_path
 from prefect_seedance.errors import StoreUnavailable
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
 from prefect_seedance.rendering.options import Options
@@ -31,6 +31,8 @@ async def run_shard(
     there = await result_of(store, campaign, shard)
     if there is not None and not to_do_again(there, options.retry_failed):
         return there
+    if there is not None:  # from now on it is not done: what is submitted now, another run has to bring home
+        await store.delete(result_path(campaign, shard))
     await _begin(store, campaign, shard, host.flow_run_id)
     catalog = await catalog_of(store)
     lines = await load_lines(store, campaign, shard)

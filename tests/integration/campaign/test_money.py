@@ -74,6 +74,19 @@ def test_the_rows_of_the_canary_are_looked_at_before_the_others_are_rendered(
     assert len(emulator.charges) == 4
 
 
+def test_a_canary_that_is_not_done_lets_nothing_else_be_submitted(
+    desk: CampaignDesk, emulator: RunningEmulator
+) -> None:
+    words = ("--canary", "2", "--go-on", "--max-in-flight", "1")
+    emulator.fault("run", "status", code=401, prompt="number 1")
+    refused = desk.campaign("run", *words)
+    assert (refused.code, "Shard 1 stopped the campaign: 1 of its clips were not submitted" in refused.err) == (1, True)
+    assert emulator.charges == []
+    told = desk.campaign("run", *words, "--retry-failed", "1")
+    assert (told.code, "look at " in told.err) == (4, True)
+    assert len(emulator.charges) == 2
+
+
 def test_a_stop_rule_stops_new_shards_until_somebody_approves_again(
     desk: CampaignDesk, emulator: RunningEmulator
 ) -> None:

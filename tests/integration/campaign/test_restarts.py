@@ -54,6 +54,22 @@ def test_a_campaign_stopped_in_its_middle_goes_on_and_pays_each_clip_once(
     )
 
 
+def test_a_campaign_that_is_stopped_while_it_runs_brings_home_what_is_out_and_begins_nothing_new(
+    desk: CampaignDesk, emulator: RunningEmulator
+) -> None:
+    words = ("--shard-size", "1", "--shards-at-once", "1")
+    emulator.fault("status", "hidden", prompt="number 1", times=1000)
+    process = desk.start("campaign", "run", "board.yaml", "--table", "table.csv", *words)
+    wait_until((Path(desk.store) / "ledger" / key_of_mug(1) / "0002.json").exists)
+    assert desk.run("campaign", "stop", desk.ids()[0]).code == 0
+    emulator.clear_faults()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 3, err
+    assert "The campaign was stopped: somebody stopped it with campaign stop; no new shard begins" in err
+    assert [row["row"] for row in desk.rows(desk.ids()[0])] == ["m00001"]
+    assert len(emulator.charges) == 1
+
+
 def test_two_runs_of_one_campaign_at_once_pay_each_clip_once(desk: CampaignDesk, emulator: RunningEmulator) -> None:
     words = ("campaign", "run", "board.yaml", "--table", "table.csv", "--shard-size", "1")
     both = [desk.start(*words) for _ in range(2)]

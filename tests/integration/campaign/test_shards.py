@@ -14,7 +14,9 @@ from prefect_seedance.campaign.draft import Asked, drafted
 from prefect_seedance.campaign.freeze import freeze
 from prefect_seedance.campaign.host import QuietHost
 from prefect_seedance.campaign.results import ShardResult, result_of
+from prefect_seedance.campaign.run import CampaignRun
 from prefect_seedance.campaign.shard import run_shard
+from prefect_seedance.campaign.shards import ShardsHere
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.errors import BadInput
 from prefect_seedance.rendering.options import Options
@@ -46,7 +48,7 @@ def store(tmp_path: Path, emulator: RunningEmulator) -> Store:
     return open_store(tmp_path / "store", public_base_url=emulator.public_base_url)
 
 
-async def frozen(folder: Path, text: str, store: Store, account: Account, count: int = 2) -> Campaign:
+async def frozen(folder: Path, text: str, store: Store, account: Account, count: int = 2, canary: int = 0) -> Campaign:
     """A campaign of *count* rows, whose storyboard and pictures are gone once it is frozen."""
     board = folder / "board.yaml"
     board.write_text(textwrap.dedent(text))
@@ -54,7 +56,7 @@ async def frozen(folder: Path, text: str, store: Store, account: Account, count:
     pictures = [folder / "pictures" / f"{row['id']}.png" for row in mugs(count)]
     for number, path in enumerate(pictures):
         path.write_bytes(plain_picture(50 + 40 * number))
-    async with drafted(Asked(str(board), mugs(count)), store, account, KNOWN) as draft:
+    async with drafted(Asked(str(board), mugs(count), canary=canary), store, account, KNOWN) as draft:
         assert draft.problems == []
         campaign = await freeze(draft, store)
     for path in (board, *pictures):
@@ -121,6 +123,33 @@ async def test_a_clip_that_is_still_on_its_way_leaves_its_shard_open_for_the_nex
     again = await run(campaign, store, account, Options(wait_seconds=2))
     assert again.statuses == {"running": 1, "stored": 1}
     assert len(emulator.bill()["charges"]) == 2
+
+
+async def test_a_shard_whose_failures_are_tried_anew_is_not_done_until_what_is_out_has_come_home(
+    tmp_path: Path, store: Store, account: Account, emulator: RunningEmulator
+) -> None:
+    campaign = await frozen(tmp_path, ONE_SHOT, store, account)
+    emulator.fault("run", "failed", prompt="number 1")
+    assert (await run(campaign, store, account)).statuses == {"failed": 1, "stored": 1}
+    emulator.fault("status", "hidden", prompt="number 1", times=1000)
+    again = await run(campaign, store, account, Options(retry_failed=1, wait_seconds=1))
+    assert "still on their way" in str(again.left)
+    emulator.clear_faults()
+    assert (await run(campaign, store, account)).statuses == {"stored": 2}
+    assert len(emulator.charges) == 2
+
+
+async def test_a_canary_that_is_still_on_its_way_lets_nothing_else_be_submitted(
+    tmp_path: Path, store: Store, account: Account, emulator: RunningEmulator
+) -> None:
+    campaign = await frozen(tmp_path, ONE_SHOT, store, account, canary=1)
+    emulator.fault("status", "hidden", prompt="number 1", times=1000)
+    options = Options(wait_seconds=1)
+    shards = ShardsHere(lambda number, given: run(campaign, store, account, given, number), 2)
+    running = CampaignRun(campaign, store, account, options, go_on=True)
+    assert (await running.render(KNOWN, shards)).status == "nothing"
+    assert running.why == "The canary is not done, and nothing else was submitted; run the campaign again."
+    assert len(emulator.bill()["charges"]) == 1
 
 
 async def test_an_account_that_is_refused_in_the_middle_leaves_the_shard_open(
