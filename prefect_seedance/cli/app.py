@@ -88,11 +88,20 @@ LATER = {
 }
 """Commands that are imported when they are run, with their docstrings: `plan` waits for nothing of what others need."""
 
-GROUPS = {"campaign_commands:campaign": "A table that becomes thousands of clips, for a price approved once."}
-"""The same for commands that have commands of their own, with their help."""
+CAMPAIGN = {
+    "campaign_commands:plan": "Say what a campaign would do and cost, and its hash. Spends nothing.",
+    "campaign_commands:run": (
+        "Render all that is left of a campaign. Killed anywhere and run again, it goes on and pays nothing twice."
+    ),
+    "campaign_commands:status": "Say how a campaign stands, from the files of the store alone.",
+    "campaign_commands:stop": "Let no new shard of a campaign begin. What is out goes on, and is paid once.",
+}
+campaign = cyclopts.App(name="campaign", help="A table becomes thousands of clips, for a price that is approved once.")
+app.command(campaign)
 
-for place, words in (LATER | GROUPS).items():
-    app.command(f"prefect_seedance.cli.{place}", name=place.partition(":")[2], help=words)
+for into, commands in ((app, LATER), (campaign, CAMPAIGN)):
+    for place, words in commands.items():
+        into.command(f"prefect_seedance.cli.{place}", name=place.partition(":")[2], help=words)
 for command in (doctor, demo, emulator):
     app.command(command)
 

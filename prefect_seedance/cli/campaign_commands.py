@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import cyclopts
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
@@ -36,9 +35,8 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storage.store import Store
 
-campaign = cyclopts.App(name="campaign", help="A table that becomes thousands of clips, for a price approved once.")
-
 Id = Annotated[str, Parameter(name="id", help="The id of the campaign, as its plan says it.")]
+StorePlace = Annotated[str, Parameter(help="s3://bucket/prefix, a folder, or block:NAME.")]
 Percent = Annotated[float | None, Parameter(help="Of all clips that have ended.", validator=Number(gte=0, lte=100))]
 
 
@@ -86,7 +84,6 @@ class Stops:
 NO_STOPS = Stops()
 
 
-@campaign.command
 def plan(
     board: str,
     words: Words,
@@ -121,7 +118,6 @@ def plan(
     return asyncio.run(look())
 
 
-@campaign.command
 def run(
     board: str,
     words: Words,
@@ -166,8 +162,7 @@ def _here(store: Store, who: Account, campaign: Campaign, at_once: int) -> Shard
     return ShardsHere(render, at_once)
 
 
-@campaign.command
-def status(which: Id, *, store: str, json: Json = False) -> int:
+def status(which: Id, *, store: StorePlace, json: Json = False) -> int:
     """Say how a campaign stands, from the files of the store alone."""
 
     async def look() -> CampaignManifest:
@@ -181,8 +176,7 @@ def status(which: Id, *, store: str, json: Json = False) -> int:
     return DONE
 
 
-@campaign.command
-def stop(which: Id, *, store: str) -> int:
+def stop(which: Id, *, store: StorePlace) -> int:
     """Let no new shard of a campaign begin. What is out goes on, and is paid once."""
 
     async def work() -> str:

@@ -25,6 +25,7 @@ from tests.support.prefect_server import RunningPrefect
 WANTED = {
     "prefect_seedance/py.typed",
     "prefect_seedance/production/review.html",
+    "prefect_seedance/campaign/pages/index.html",
     "prefect_seedance/video/probe.mp4",
     "prefect_seedance/storyboard/storyboard.schema.json",
     "prefect_seedance/catalog/rows/bytedance.yaml",

@@ -9,7 +9,7 @@ from importlib import import_module
 
 import pytest
 
-from prefect_seedance.cli.app import LATER
+from prefect_seedance.cli.app import CAMPAIGN, LATER
 
 PLAN = """
 import sys
@@ -20,11 +20,11 @@ print(*sys.modules)
 """
 
 
-@pytest.mark.parametrize("place", LATER)
+@pytest.mark.parametrize("place", LATER | CAMPAIGN)
 def test_the_list_of_commands_says_of_each_what_it_says_itself(place: str) -> None:
     module, _, name = place.partition(":")
     command = getattr(import_module(f"prefect_seedance.cli.{module}"), name)
-    assert inspect.getdoc(command) == LATER[place]
+    assert inspect.getdoc(command) == (LATER | CAMPAIGN)[place]
 
 
 def test_a_plan_waits_for_nothing_that_only_renders_need(tmp_path: object) -> None:
