@@ -164,15 +164,16 @@ class CampaignRun:
             seen = CANARY in self.results  # whoever says --go-on before there is something to see has not looked
             if CANARY in waiting:
                 waiting.remove(CANARY)
-                await self._start(CANARY, shards)
+                await self._start(CANARY, shards, beside=0)
                 await self._wait(shards)
             if waiting and self.why is None:
                 await self._look(go_on=self.go_on and seen)
+        beside = min(shards.at_once, len(waiting)) - 1
         while waiting and self.why is None and await self._may_go_on():
             if len(self._out) >= shards.at_once or not self._has_room_for(waiting[0]):
                 await self._wait(shards)
             else:
-                await self._start(waiting.pop(0), shards)
+                await self._start(waiting.pop(0), shards, beside=beside)
         while self._out:
             await self._wait(shards)
 
@@ -211,9 +212,10 @@ class CampaignRun:
         assert self._budget is not None
         return max(Decimal(0), self._budget - self.spent_usd - sum(self._out.values(), Decimal(0)))
 
-    async def _start(self, number: int, shards: Shards) -> None:
+    async def _start(self, number: int, shards: Shards, *, beside: int) -> None:
+        """Start shard *number*, which has so many *beside* it to share the places in flight with."""
         share = self._survey.shares[number]
-        changed: dict[str, object] = {"max_in_flight": max(1, self.options.max_in_flight // shards.at_once)}
+        changed: dict[str, object] = {"max_in_flight": max(1, self.options.max_in_flight // (1 + beside))}
         if self._budget is not None:
             share = min(share, self._free)
             changed["budget"] = share

@@ -7,6 +7,7 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pyarrow.parquet
 
 from tests.support.campaigns import BOARD, ROWS, CampaignDesk, write_table
@@ -104,11 +105,15 @@ def test_what_a_table_says_is_never_run_by_a_page(desk: CampaignDesk) -> None:
 def test_a_campaign_in_a_bucket_reads_its_table_there(
     desk: CampaignDesk, s3_server: RunningS3, emulator: RunningEmulator
 ) -> None:
-    desk.store = f"s3://{s3_server.new_bucket()}/films"
+    bucket = s3_server.new_bucket()
+    desk.store = f"s3://{bucket}/films"
     desk.environment |= s3_server.environment
-    first = desk.campaign("run", "--shard-size", "2", "--json")
+    for path in ("mugs.csv", "films/tables/mugs.csv"):  # beside the store, and a file of it
+        content = (desk.folder / "table.csv").read_bytes()
+        httpx.put(f"{s3_server.endpoint_url}/{bucket}/{path}", content=content).raise_for_status()
+    first = desk.campaign("run", "--shard-size", "2", "--json", table=f"s3://{bucket}/mugs.csv")
     assert first.code == 0, first.err
-    again = desk.campaign("run", "--shard-size", "2")
+    again = desk.campaign("run", "--shard-size", "2", table="tables/mugs.csv")
     assert (again.code, "This run cost $0.00." in again.err) == (0, True)
     status = desk.run("campaign", "status", first.document["id"], "--json").document
     assert (status["status"], len(status["done"]), status["running"]) == ("complete", 2, [])
