@@ -5,6 +5,7 @@ The ids of that board are ROW/SHOT: no id of a shot holds a slash.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -52,6 +53,7 @@ class Boards:
 
     async def board_of(self, unit: Unit) -> Board:
         """The board of one unit, with the ids and the line of its row, and what is wrong with that row."""
+        await asyncio.sleep(0)  # thousands of rows are checked beside runs whose clips are on their way
         base = self._base(unit.vary)
         variables = {**base.board.variables, **unit.variables}
         outline = replace(base, board=base.board.model_copy(update={"variables": variables}))

@@ -11,6 +11,7 @@ from prefect_seedance.campaign.review import write_pages
 from prefect_seedance.errors import summary
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record
+from prefect_seedance.production.at_hand import AtHand
 from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotResult
 from prefect_seedance.production.write import Content, manifest_of
 from prefect_seedance.rendering.approval import not_approved
@@ -36,8 +37,10 @@ class ShardHost:
         self.board = board
         self.planned: Planned | None = None
         self.result: ShardResult | None = None
+        self._at_hand = AtHand()
 
     def steps(self, session: RenderSession, shots: int) -> Steps:
+        self._at_hand = session.at_hand
         return self.inner.steps(session, shots)
 
     def say(self, line: str) -> None:
@@ -63,6 +66,7 @@ class ShardHost:
         await self.inner.shots_begin(total)
 
     async def shot_ended(self, line: str) -> None:
+        self._at_hand.forget()  # no film is made of it: clips in a bucket need not stay here until the shard ends
         await self.inner.shot_ended(line)
 
     async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:

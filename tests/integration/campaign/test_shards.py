@@ -26,6 +26,7 @@ from prefect_seedance.storage.store import Store
 from tests.support.campaigns import ONE_SHOT, mugs
 from tests.support.emulating import RunningEmulator
 from tests.support.pictures import plain_picture
+from tests.support.s3_server import RunningS3
 
 CHAIN = """
     title: Mugs
@@ -177,6 +178,26 @@ async def test_a_text_that_is_spoken_is_a_row_of_its_own(
         ("m00002", "Look at mug number 2.", None),
     ]
     assert len(emulator.charges) == 4
+
+
+async def test_clips_of_a_bucket_do_not_stay_on_the_disk_until_the_shard_ends(
+    tmp_path: Path, account: Account, s3_server: RunningS3, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    store = open_store(f"s3://{s3_server.new_bucket()}/films")
+    campaign = await frozen(tmp_path, ONE_SHOT, store, account, 6)
+    here: list[int] = []
+
+    class Looking(QuietHost):
+        async def shot_ended(self, line: str) -> None:
+            here.append(len(list(store.scratch().rglob("*.mp4"))))
+
+    host = Looking(lambda _: None)
+    assert (await run_shard(store, account, campaign.id, 1, Options(max_in_flight=1), host)).statuses == {"stored": 6}
+    await store.aclose()
+    assert len(here) == 6
+    assert max(here) <= 2  # the next may be on its way already
 
 
 async def test_another_account_or_catalog_renders_nothing_of_a_frozen_campaign(
