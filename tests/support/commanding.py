@@ -10,7 +10,7 @@ import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.support.forked import Forker, forker
 
@@ -30,10 +30,9 @@ class Said:
         return json.loads(self.out)
 
 
-def _forker_for(environment: dict[str, str]) -> Forker:
+def _forker_for(environment: dict[str, str], modules: tuple[str, ...]) -> Forker:
     """One that has read the same settings of Prefect: these are read once, when it is imported."""
     settings = {name: value for name, value in environment.items() if name.startswith("PREFECT_")}
-    modules = ("prefect_seedance.cli.app",)
     if "PREFECT_API_URL" in settings:
         return forker((*modules, "tests.support.warm_commands"), tuple(sorted(settings.items())))
     return forker(modules)
@@ -41,6 +40,9 @@ def _forker_for(environment: dict[str, str]) -> Forker:
 
 class Desk:
     """A folder with a storyboard, a store, and an environment to run commands in."""
+
+    modules: ClassVar[tuple[str, ...]] = ("prefect_seedance.cli.app",)
+    """What a command finds imported already."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
@@ -55,7 +57,7 @@ class Desk:
     def run(self, *words: str, **environment: str) -> Said:
         everything = self.environment | environment
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            running = _forker_for(everything).start(
+            running = _forker_for(everything, self.modules).start(
                 [*COMMAND[2:], *words, "--store", self.store], everything, str(self.folder), out.fileno(), err.fileno()
             )
             code = running.wait(timeout=300)
