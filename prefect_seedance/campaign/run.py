@@ -135,7 +135,8 @@ class CampaignRun:
                 f"of {dollars(budget)}; nothing was submitted; raise the budget or take fewer rows."
             )
         await self._ask(approved)
-        await self.marks.go_on()
+        if stopped is not None:
+            await self.marks.go_on()
 
     async def _left(self, frozen: FrozenCampaign) -> AsyncIterator[tuple[int, Board]]:
         for shard in self.campaign.shards:
