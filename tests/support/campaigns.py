@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -67,8 +67,6 @@ def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> str:
 
 class CampaignDesk(Desk):
     """Runs the commands of a campaign; its board and its table are `board.yaml` and `table.csv` unless it is said."""
-
-    modules: ClassVar = (*Desk.modules, "prefect_seedance.cli.campaign_commands")
 
     def campaign(self, command: str, *words: str, table: str = "table.csv") -> Said:
         return self.run("campaign", command, "board.yaml", "--table", table, *words)

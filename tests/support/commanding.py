@@ -10,7 +10,7 @@ import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from tests.support.forked import Forker, forker
 
@@ -30,19 +30,21 @@ class Said:
         return json.loads(self.out)
 
 
-def _forker_for(environment: dict[str, str], modules: tuple[str, ...]) -> Forker:
+COMMANDS = ("app", "campaign_commands", "plan_command", "run_direct", "upkeep_commands")
+MODULES = (*(f"prefect_seedance.cli.{name}" for name in COMMANDS), "prefect_seedance.storage.s3")
+"""What a forked command finds imported already."""
+
+
+def _forker_for(environment: dict[str, str]) -> Forker:
     """One that has read the same settings of Prefect: these are read once, when it is imported."""
     settings = {name: value for name, value in environment.items() if name.startswith("PREFECT_")}
     if "PREFECT_API_URL" in settings:
-        return forker((*modules, "tests.support.warm_commands"), tuple(sorted(settings.items())))
-    return forker(modules)
+        return forker((*MODULES, "tests.support.warm_commands"), tuple(sorted(settings.items())))
+    return forker(MODULES)
 
 
 class Desk:
     """A folder with a storyboard, a store, and an environment to run commands in."""
-
-    modules: ClassVar[tuple[str, ...]] = ("prefect_seedance.cli.app",)
-    """What a command finds imported already."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.folder = folder
@@ -57,7 +59,7 @@ class Desk:
     def run(self, *words: str, **environment: str) -> Said:
         everything = self.environment | environment
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            running = _forker_for(everything, self.modules).start(
+            running = _forker_for(everything).start(
                 [*COMMAND[2:], *words, "--store", self.store], everything, str(self.folder), out.fileno(), err.fileno()
             )
             code = running.wait(timeout=300)

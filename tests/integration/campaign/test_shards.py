@@ -197,7 +197,7 @@ async def test_clips_of_a_bucket_do_not_stay_on_the_disk_until_the_shard_ends(
     assert (await run_shard(store, account, campaign.id, 1, Options(max_in_flight=1), host)).statuses == {"stored": 6}
     await store.aclose()
     assert len(here) == 6
-    assert max(here) <= 2  # the next may be on its way already
+    assert here[-1] == 0
 
 
 async def test_another_account_or_catalog_renders_nothing_of_a_frozen_campaign(
