@@ -6,10 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from prefect_seedance.models import Problem
+from prefect_seedance.storyboard.cells import are_numbers
 from prefect_seedance.storyboard.documents import Mistake, Node, Row
-from prefect_seedance.storyboard.hints import near
+from prefect_seedance.storyboard.hints import near, plain
 from prefect_seedance.storyboard.words import told_of
 from prefect_seedance.text import printable
+
+FRAMES = ("startframe", "endframe", "firstframe", "lastframe")
+"""Pictures for some, and for others the numbers of the frames where a shot begins and ends."""
 
 
 @dataclass(frozen=True)
@@ -41,21 +45,38 @@ def field_name(heading: str) -> str:
     return heading.casefold().replace(" ", "_")
 
 
+def _counts_frames(heading: str, rows: Sequence[Row]) -> bool:
+    return plain(heading) in FRAMES and are_numbers(rows, heading)
+
+
 def columns_of(
-    headings: Sequence[str], known: Sequence[str], needed: Sequence[str], table: str, synonyms: Mapping[str, str]
+    headings: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    known: Sequence[str],
+    needed: Mapping[str, str],
+    table: str,
+    synonyms: Mapping[str, str],
 ) -> Columns:
     """Sort *headings* into fields and others; raises `Mistake` for a slip of the pen and for a column that is *needed*.
 
-    A column of a known name comes before its synonyms.
+    A column of a known name comes before its *synonyms*, and of those the first that holds anything in the *rows*.
+    *needed* says of each field what else its column may be called.
     """
-    own = {heading: field_name(heading) for heading in headings}
-    fields = {heading: field for heading, field in own.items() if field in known}
-    for heading, field in own.items():
-        if field in synonyms and synonyms[field] not in fields.values():
-            fields[heading] = synonyms[field]
+    fields = {heading: field_name(heading) for heading in headings if field_name(heading) in known}
+    held = {heading for row in rows for heading in row.cells}
+    called = {plain(heading): heading for one in (headings, held) for heading in headings[::-1] if heading in one}
+    for name in sorted(synonyms, key=lambda name: called.get(name) not in held):
+        if name in called and synonyms[name] in known and synonyms[name] not in fields.values():
+            fields.setdefault(called[name], synonyms[name])
     others = [heading for heading in headings if heading not in fields]
-    wrong = [f"column `{printable(one)}` is unknown" for one in others if near(own[one], known)]
-    wrong += [f"column `{field}` is missing" for field in needed if field not in fields.values()]
+    slips = {one: near(field_name(one), known) for one in others if not _counts_frames(one, rows)}
+    wrong = [f"column `{printable(one)}` is unknown ({meant[2:]})" for one, meant in slips.items() if meant]
+    wrong += [
+        f"column `{field}` is missing{'' if wrong else also}"
+        for field, also in needed.items()
+        if field not in fields.values()
+    ]
     if wrong:
         raise Mistake(1, f"{', '.join(wrong[:5])}; the columns of {table} are {', '.join(known)}")
     return Columns(fields, others)

@@ -85,7 +85,7 @@ async def _read(location: str, common: str, store: Store | None) -> tuple[Folder
 
 def _from_rows(text: str, location: str, title: str, common: str) -> Outline:
     headings, rows = read_csv(text)
-    columns = columns_of(headings, COLUMNS, ("image",), "an image list", SYNONYMS)
+    columns = columns_of(headings, rows, known=COLUMNS, needed={"image": ""}, table="an image list", synonyms=SYNONYMS)
     cells = [columns.cells(row) for row in rows]
     taken = [row["id"] for row in cells if "id" in row]
     made = iter(ids_of([row.get("image", "row") for row in cells if "id" not in row], taken))

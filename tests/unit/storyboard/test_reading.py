@@ -110,9 +110,9 @@ async def test_yaml_json_csv_and_a_form_make_the_same_requests() -> None:
         ("b.csv", "", ["b.csv:1: the file is empty; its first line names the columns"]),
         ("b.csv", "id,prompt,prompt\n", ["b.csv:1: each column needs a name of its own in the first line"]),
         ("b.csv", "id,promt\na,x\n", [
-            "b.csv:1: column `promt` is unknown, column `prompt` is missing; the columns of a shot list are id, "
-            "prompt, image, last_image, continue_from, take, model, size, aspect_ratio, duration, fps, inputs, cast, "
-            "narration, crop, notes, dialogue, camera, transition",
+            "b.csv:1: column `promt` is unknown (did you mean `prompt`?), column `prompt` is missing; the columns of "
+            "a shot list are id, prompt, image, last_image, continue_from, take, model, size, aspect_ratio, "
+            "duration, fps, inputs, cast, narration, crop, notes, dialogue, camera, transition",
         ]),
         ("b.csv", 'id,prompt\na,"x\ny"\nb,y,z\nc\na,x\nd,"x', [
             "b.csv:7: the CSV can't be read here: unexpected end of data; check the quotes",

@@ -81,7 +81,8 @@ async def test_a_list_names_picture_prompt_id_duration_and_take(frames: Path) ->
 @pytest.mark.parametrize(
     ("text", "messages"),
     [
-        ("img,promt\n", ["list.csv:1: column `img` is unknown, column `promt` is unknown, column `image` is missing; "
+        ("img,promt\n", ["list.csv:1: column `img` is unknown (did you mean `image`?), column `promt` is unknown (did "
+                         "you mean `prompt`?), column `image` is missing; "
                          "the columns of an image list are image, prompt, id, duration, take, notes, dialogue, camera, "
                          "transition"]),
         ("image\n", ["list.csv: there are no pictures; name a folder, a pattern or a list with more"]),

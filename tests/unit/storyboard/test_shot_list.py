@@ -80,9 +80,9 @@ async def test_a_prompt_of_its_own_comes_before_the_description() -> None:
 async def test_a_slip_of_the_pen_in_a_heading_is_refused() -> None:
     board = await read("id,prompt,continue_form\na,A boat.,\n", "board.csv")
     assert told(board) == [
-        "board.csv:1: column `continue_form` is unknown; the columns of a shot list are id, prompt, image, "
-        "last_image, continue_from, take, model, size, aspect_ratio, duration, fps, inputs, cast, narration, crop, "
-        "notes, dialogue, camera, transition"
+        "board.csv:1: column `continue_form` is unknown (did you mean `continue_from`?); the columns of a shot "
+        "list are id, prompt, image, last_image, continue_from, take, model, size, aspect_ratio, duration, fps, "
+        "inputs, cast, narration, crop, notes, dialogue, camera, transition"
     ]
 
 

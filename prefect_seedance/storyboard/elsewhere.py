@@ -1,0 +1,35 @@
+"""What our fields are called elsewhere: in the shot lists of film crews and in the boards of other tools.
+
+Names are compared without spaces, signs and capitals, as `plain` makes them.
+"""
+
+from __future__ import annotations
+
+IDS = ("shotid", "shotcode")
+SCENE = ("scene", "sceneno", "scenenumber", "sq", "seq", "sequence", "场次", "场景", "シーン")
+SHOT = ("shot", "shotno", "shotnumber", "#", "sh", "cutno", "panel", "frame", "镜号", "镜头号", "镜头", "カットno")
+CAMERA = (
+    *("shotsize", "framing", "shottype", "type", "angle", "cameraangle", "movement", "cameramovement", "move"),
+    *("cameramove", "lens", "equipment", "rig"),
+    *("景别", "角度", "机位", "运镜", "镜头运动", "ショット", "アングル", "カメラワーク", "機材"),
+)
+"""The columns that are told as `camera`, in this order."""
+SEEN = (
+    *("description", "shotdescription", "action", "actiondescription", "visual", "visuals", "visualdescription"),
+    *("video", "画面", "画面内容", "画面描述", "画", "映像", "内容"),
+)
+"""What a shot shows, the first before the others."""
+SAID = ("script",)
+"""What is said over a shot: its prompt only where nothing tells what is seen."""
+RATE = ("framerate",)
+"""That of the camera, in a list by scene and shot; elsewhere somebody means `fps`."""
+COLUMNS = {
+    **dict.fromkeys(IDS, "id"),
+    **dict.fromkeys((*SEEN, *SAID), "prompt"),
+    **dict.fromkeys(("note", "comments", "comment", "remarks", "备注", "備考"), "notes"),
+    **dict.fromkeys(("dialog", "line", "lines", "actiondialogue", "台词", "对白", "セリフ", "台詞"), "dialogue"),
+    **dict.fromkeys(("seconds", "length", "时长", "秒数"), "duration"),
+    **dict.fromkeys(("转场",), "transition"),
+}
+NOTHING = ("none", "null", "nan", "n/a", "#n/a", "-", "–", "—")
+"""What people and programs write into a cell that holds nothing."""
