@@ -33,3 +33,16 @@ COLUMNS = {
 }
 NOTHING = ("none", "null", "nan", "n/a", "#n/a", "-", "–", "—")
 """What people and programs write into a cell that holds nothing."""
+BOARD_SHOTS = ("scenes", "clips")
+"""Where the boards of other tools keep their shots."""
+BOARD_TITLES = ("name", "project", "projecttitle", "sequencetitle")
+BOARD_HEADERS = ("project", "meta", "metadata")
+"""Fields of a board that hold its title among others."""
+SHOT_FIELDS = {
+    **dict.fromkeys((*IDS, "sceneid", "clipid", "shotnumber", "scenenumber"), "id"),
+    **dict.fromkeys(
+        ("videoprompt", *SEEN, "desc", "scenedescription", "visualprompt", "imageprompt", "frameprompt"), "prompt"
+    ),
+    **dict.fromkeys(("keyframeprompt", "motionprompt"), "prompt"),
+}
+"""What must be there in a shot, by its names in other tools; the first of them before the others."""

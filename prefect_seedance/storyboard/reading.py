@@ -33,6 +33,7 @@ from prefect_seedance.storyboard.documents import (
 from prefect_seedance.storyboard.schema import Defaults, Outline, ShotSpec, Storyboard, outline_of
 from prefect_seedance.storyboard.shot_list import read_shot_list
 from prefect_seedance.storyboard.texts import VARIABLE, title_of
+from prefect_seedance.storyboard.translation import in_our_words
 from prefect_seedance.text import printable
 
 __all__ = [
@@ -154,7 +155,9 @@ def _outline_of(text: str, file: str, name: str) -> Outline:
         raise Mistake(1, "the file is empty; a storyboard has at least `title:` and `shots:`")
     if not isinstance(tree.value, dict):
         raise Mistake(tree.line, "a storyboard is fields such as `title:` and `shots:`, not one text or list")
-    return outline_of(tree, name, duplicates)
+    tree, said = in_our_words(tree)
+    outline = outline_of(tree, name, duplicates)
+    return replace(outline, warnings=(*(outline.note(loc, words) for loc, words in said), *outline.warnings))
 
 
 async def _with_rows(outline: Outline, folder: Folder | None, path: str) -> list[Outline]:

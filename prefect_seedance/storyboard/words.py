@@ -1,7 +1,7 @@
 """What people write beside a shot for one another, and what becomes of fields that nobody knows.
 
 Nothing of it is sent or counts in a key. A field that comes near to one of ours is a slip of the pen and stays where it
-is, to be refused; any other one was meant for people, and is kept as metadata.
+is, to be refused; any other one, and one that an underscore puts aside, was meant for people: kept as metadata.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _set_aside(places: Iterable[tuple[Loc, Any]], known: Collection[str]) -> Ite
         kept = fields.get("metadata") or {}
         for name in [name for name in fields if name not in known]:
             if name not in meant:
-                meant[name] = near(name, known) if len(meant) < MOST_COMPARED else ""
+                meant[name] = "" if len(meant) >= MOST_COMPARED or name.startswith("_") else near(name, known)
             if meant[name] or name in kept:
                 continue
             kept[name] = fields.pop(name)

@@ -31,10 +31,13 @@ def check_defaults(found: Findings, catalog: Catalog) -> None:
 
 def model_of(number: int, found: Findings, catalog: Catalog) -> Model | None:
     """The model of a shot: its own, else that of the defaults; None where the catalog has none that makes clips."""
-    slug = found.outline.board.shots[number].model
+    shots = found.outline.board.shots
+    slug = shots[number].model
     model = catalog.get(slug or found.outline.board.defaults.model)
     if slug and (model is None or model.kind != "video"):
-        found.problem(("shots", number, "model"), _unknown_model(slug, catalog) if model is None else _no_clips(model))
+        again = any(shot.model == slug for shot in shots[:number])
+        message = _no_clips(model) if model else _unknown_model(slug, catalog, again=again)
+        found.problem(("shots", number, "model"), message)
         return None
     usable = model is not None and model.kind == "video"
     if not usable or (not slug and found.outline.is_broken(("defaults", "model"))):
@@ -68,6 +71,7 @@ def _no_clips(model: Model) -> str:
     return f"{model.slug} speaks texts and makes no clips; choose a model that makes them"
 
 
-def _unknown_model(slug: str, catalog: Catalog) -> str:
-    meant = near(slug, catalog) or "; known are " + ", ".join(catalog)
+def _unknown_model(slug: str, catalog: Catalog, *, again: bool = False) -> str:
+    known = "; choose one of those named above" if again else "; known are " + ", ".join(catalog)
+    meant = near(slug, catalog) or known
     return f"model `{printable(slug)}` is not in the catalog{meant}"
