@@ -59,7 +59,7 @@ async def _catalog(place: str | None) -> Catalog:
 def _show_all(rows: list[Model]) -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
     for name in COLUMNS:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name == "model")  # a name in two pieces can't be copied
     for row in rows:
         table.add_row(*in_columns(row))
     Console().print(table)
