@@ -226,7 +226,7 @@ def shot_name(shots: tuple[ShotSpec, ...], number: int) -> str:
 def outline_of(tree: Node, file: str, mistakes: Iterable[tuple[Loc, int, str]] = ()) -> Outline:
     """*tree* as a storyboard, with one problem for each field that is wrong and each of the *mistakes* of its text."""
     given = tree.plain()
-    aside = list(set_aside(given, Storyboard.model_fields, ShotSpec.model_fields))
+    aside = list(set_aside(given, Storyboard.model_fields, ShotSpec.model_fields, Defaults.model_fields))
     sentences: list[tuple[Loc, str]] = []
     try:
         board = Storyboard.model_validate(given)
@@ -269,6 +269,8 @@ def _sentence(detail: ErrorDetails) -> str:
     if loc[0] == "cast" or loc[2:3] == ("cast",):
         return _CAST
     match detail["type"]:
+        case "extra_forbidden" if len(loc) == 1 and field in Defaults.model_fields:
+            return f"field `{field}` has its place below `defaults:`, for all shots; move it there"
         case "extra_forbidden":
             known = _known(loc)
             return f"field `{field}` is unknown{near(field, known) or '; known are ' + ', '.join(known)}"

@@ -66,20 +66,25 @@ def words_of(spec: BaseModel, variables: Mapping[str, str]) -> Words:
     return Words(**{name: filled(text, variables) if isinstance(text, str) else text for name, text in told.items()})
 
 
-def set_aside(given: Any, known: Collection[str], known_of_shots: Collection[str]) -> Iterator[tuple[Loc, str]]:
+def set_aside(
+    given: Any, known: Collection[str], known_of_shots: Collection[str], known_of_defaults: Collection[str]
+) -> Iterator[tuple[Loc, str]]:
     """Move what nobody knows in a board and its shots to their metadata; yields a warning where a field first stands.
 
-    Takes *given* as it was written, right or wrong, and changes it in place.
+    Takes *given* as it was written, right or wrong, and changes it in place. A field of the defaults that stands in
+    the board itself is no remark: it stays, to be refused.
     """
     if not isinstance(given, dict):
         return
-    yield from _set_aside([((), given)], known)
+    yield from _set_aside([((), given)], known, known_of_defaults)
     shots = given.get("shots")
     if isinstance(shots, list):
         yield from _set_aside(((("shots", number), shot) for number, shot in enumerate(shots)), known_of_shots)
 
 
-def _set_aside(places: Iterable[tuple[Loc, Any]], known: Collection[str]) -> Iterator[tuple[Loc, str]]:
+def _set_aside(
+    places: Iterable[tuple[Loc, Any]], known: Collection[str], misplaced: Collection[str] = ()
+) -> Iterator[tuple[Loc, str]]:
     meant: dict[str, str] = {}
     moved: dict[Loc, list[str]] = {}
     said = set[str]()
@@ -87,7 +92,7 @@ def _set_aside(places: Iterable[tuple[Loc, Any]], known: Collection[str]) -> Ite
         if not isinstance(fields, dict) or not isinstance(fields.get("metadata") or {}, dict):
             continue
         kept = fields.get("metadata") or {}
-        for name in [name for name in fields if name not in known]:
+        for name in [name for name in fields if name not in known and name not in misplaced]:
             if name not in meant:
                 meant[name] = "" if len(meant) >= MOST_COMPARED or name.startswith("_") else near(name, known)
             if meant[name] or name in kept:

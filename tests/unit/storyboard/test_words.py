@@ -100,6 +100,15 @@ async def test_a_slip_of_the_pen_is_refused_with_what_was_meant(field: str, mean
     assert told(board) == expected
 
 
+@pytest.mark.parametrize("field", ["model", "size", "duration", "inputs"])
+async def test_what_defaults_say_is_no_remark_beside_them(field: str) -> None:
+    """Kept as metadata, it would pay for other clips than were meant."""
+    board = await read(f"title: Film\n{field}: wan-2-5\n{ONE_SHOT}")
+    assert told(board) == [
+        f"board.yaml:2: field `{field}` has its place below `defaults:`, for all shots; move it there"
+    ]
+
+
 async def test_what_would_be_told_twice_is_refused() -> None:
     board = await read(f"title: Film\n{ONE_SHOT}    scene: 1\n    metadata: {{scene: 2}}\n")
     assert [one.partition("; ")[0] for one in told(board)] == ["board.yaml:5: shot a: field `scene` is unknown"]
