@@ -40,8 +40,8 @@ def _below(root: str, followers: Mapping[str, list[BoardShot]]) -> list[BoardSho
 
 
 def longer_sounds(board: Board) -> Iterator[str]:
-    """The narrations that are files and last longer than the shot they are heard over."""
-    for shot in board.shots:
+    """The narrations that are files and last longer than the shot they are heard over; none in a silent film."""
+    for shot in board.shots if board.sound != "off" else ():
         if shot.voice is not None and (why := _longer(board, shot, shot.voice.heard.seconds)):
             yield f"The narration of {shot.id} {why}."
 

@@ -283,7 +283,7 @@ def _sentence(detail: ErrorDetails) -> str:
         case "tuple_type":
             return "`shots` is a list; begin each shot with `- id:`"
         case "literal_error":
-            return f"`{field}` is `{printable(given)}`; write off or clips"
+            return f"`{field}` is {f'`{printable(given)}`' if given else 'empty'}; write off or clips"
         case "greater_than_equal":
             return f"`{field}` is {printable(given)}; it must be at least {detail['ctx']['ge']}"
     kind = detail["type"].split("_")[0]

@@ -34,6 +34,8 @@ def _inputs(given: Any) -> Any:
 
 def _sound(given: Any) -> Any:
     """YAML reads `off` as false."""
+    if given is None:
+        return None
     word = str(given).strip().casefold()
     return {"false": "off", "no": "off", "true": "clips", "on": "clips", "yes": "clips"}.get(word, word)
 

@@ -48,6 +48,9 @@ async def test_another_word_for_sound_is_a_problem() -> None:
     assert told(await read(f"title: Film\nsound: loud\n{ONE_SHOT}")) == [
         "board.yaml:2: `sound` is `loud`; write off or clips"
     ]
+    assert told(await read(f"title: Film\nsound:\n{ONE_SHOT}")) == [
+        "board.yaml:2: `sound` is empty; write off or clips"
+    ]
 
 
 def long(path: Path) -> None:

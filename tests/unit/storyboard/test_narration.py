@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prefect_seedance.emulator.speech import speak
+from prefect_seedance.rendering.remarks import longer_sounds
 from prefect_seedance.storyboard.board import Board
 from tests.support.board_texts import read, told
 
@@ -121,3 +122,12 @@ async def test_nothing_is_spoken_in_a_silent_film_and_the_plan_says_so() -> None
     assert (told(board), board.narrations) == ([], ())
     (warning,) = board.warnings
     assert "nothing is spoken, and nothing is paid" in warning.message
+
+
+@pytest.mark.parametrize(("sound", "told_of"), [("clips", 1), ("off", 0)])
+async def test_a_narration_runs_on_only_in_a_film_that_is_heard(tmp_path: Path, sound: str, told_of: int) -> None:
+    speak("He counts the steps.", 6, tmp_path / "keeper.wav")
+    shots = "shots:\n  - {id: a, prompt: x, narration: keeper.wav}\n  - {id: b, prompt: x}\n"
+    board = await read(f"title: F\nsound: {sound}\n{shots}")
+    assert told(board) == []
+    assert len(list(longer_sounds(board))) == told_of
