@@ -16,7 +16,7 @@ CAMERA = (
 """The columns that are told as `camera`, in this order."""
 SEEN = (
     *("description", "shotdescription", "action", "actiondescription", "visual", "visuals", "visualdescription"),
-    *("video", "画面", "画面内容", "画面描述", "画", "映像", "内容"),
+    *("primaryvisual", "video", "画面", "画面内容", "画面描述", "画", "映像", "内容"),
 )
 """What a shot shows, the first before the others."""
 SAID = ("script",)
@@ -28,7 +28,9 @@ COLUMNS = {
     **dict.fromkeys((*SEEN, *SAID), "prompt"),
     **dict.fromkeys(("note", "comments", "comment", "remarks", "备注", "備考"), "notes"),
     **dict.fromkeys(("dialog", "line", "lines", "actiondialogue", "台词", "对白", "セリフ", "台詞"), "dialogue"),
-    **dict.fromkeys(("seconds", "length", "时长", "秒数"), "duration"),
+    **dict.fromkeys(
+        ("seconds", "secs", "durations", "durationsec", "durationseconds", "length", "时长", "秒数"), "duration"
+    ),
     **dict.fromkeys(("转场",), "transition"),
 }
 NOTHING = ("none", "null", "nan", "n/a", "#n/a", "-", "–", "—")

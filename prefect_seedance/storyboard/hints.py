@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection
 from itertools import islice
 
@@ -25,6 +26,9 @@ MEANT = {
 
 OF_THEIR_OWN = ("narration", "narrator")
 """Near to one another, and yet no slip of the pen where the other one is known."""
+FOR_PEOPLE = ("notes", "dialogue", "camera", "transition")
+"""Fields that ask for nothing: one of them with a further word, such as dialogue_en, is another remark and no slip."""
+PARTS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
 
 
 def near(word: str, known: Collection[str]) -> str:
@@ -33,7 +37,9 @@ def near(word: str, known: Collection[str]) -> str:
     found = [name for name in some if plain(name) == plain(word)]
     found += [field for field in (MEANT.get(plain(word)),) if field in some]
     if plain(word) not in OF_THEIR_OWN:
-        found += difflib.get_close_matches(word[:80].casefold(), some, 1, NEAR)
+        close = difflib.get_close_matches(word[:80].casefold(), some, 1, NEAR)
+        parts = [part.casefold() for part in PARTS.split(word[:80])]
+        found += [name for name in close if name not in FOR_PEOPLE or name not in parts]
     return f"; did you mean `{found[0]}`?" if found else ""
 
 

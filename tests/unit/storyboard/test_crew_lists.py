@@ -66,6 +66,13 @@ async def test_seconds_are_read_as_crews_write_them(written: str) -> None:
     assert [shot.request and shot.request.duration for shot in board.shots] == [5]
 
 
+@pytest.mark.parametrize("heading", ["Seconds", "duration_s", "Duration (s)", "duration_sec", "Length", "时长"])
+async def test_a_length_is_found_under_its_everyday_names(heading: str) -> None:
+    board = await read(f"Scene,Shot,Description,{heading}\n1,1,A boat.,10\n", "list.csv")
+    assert told(board) == []
+    assert [shot.request and shot.request.duration for shot in board.shots] == [10]
+
+
 @pytest.mark.parametrize("written", ["5-10 s", "3.2", "a while", "5 min"])
 async def test_a_length_that_is_no_seconds_is_refused(written: str) -> None:
     board = await read(f"Scene,Shot,Description,Duration\n1,1,A boat.,{written}\n", "list.csv")

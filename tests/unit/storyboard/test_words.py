@@ -81,6 +81,13 @@ async def test_unknown_fields_are_kept_as_metadata_with_a_warning() -> None:
     ]
 
 
+@pytest.mark.parametrize("field", ["dialogue_en", "transition_in", "Camera body", "transitionOut", "notes-2"])
+async def test_a_remark_with_a_further_word_is_another_remark(field: str) -> None:
+    board = await read(f"title: Film\n{ONE_SHOT}    {field}: x\n")
+    assert told(board) == []
+    assert board.shots[0].words.metadata == {field: "x"}
+
+
 @pytest.mark.parametrize(
     ("field", "meant"),
     [
