@@ -16,7 +16,7 @@ CAMERA = (
 """The columns that are told as `camera`, in this order."""
 SEEN = (
     *("description", "shotdescription", "action", "actiondescription", "visual", "visuals", "visualdescription"),
-    *("primaryvisual", "video", "画面", "画面内容", "画面描述", "画", "映像", "内容"),
+    *("primaryvisual", "画面", "画面内容", "画面描述", "画", "映像", "内容"),
 )
 """What a shot shows, the first before the others."""
 SAID = ("script",)
