@@ -16,11 +16,13 @@ CAMERA = (
 """The columns that are told as `camera`, in this order."""
 SEEN = (
     *("description", "shotdescription", "action", "actiondescription", "visual", "visuals", "visualdescription"),
-    *("primaryvisual", "画面", "画面内容", "画面描述", "画", "映像", "内容"),
+    *("primaryvisual", "video", "画面", "画面内容", "画面描述", "画", "映像", "内容"),
 )
 """What a shot shows, the first before the others."""
 SAID = ("script",)
 """What is said over a shot: its prompt only where nothing tells what is seen."""
+DOUBTFUL = (*SAID, "video")
+"""The columns that are taken for the prompts with a warning: a `Video` may hold names of files."""
 RATE = ("framerate",)
 """That of the camera, in a list by scene and shot; elsewhere somebody means `fps`."""
 COLUMNS = {

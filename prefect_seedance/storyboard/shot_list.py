@@ -14,7 +14,7 @@ from prefect_seedance.models import Problem
 from prefect_seedance.storyboard.cells import filled, seconds
 from prefect_seedance.storyboard.columns import Columns, columns_of
 from prefect_seedance.storyboard.documents import Node, Row, read_csv
-from prefect_seedance.storyboard.elsewhere import CAMERA, COLUMNS, IDS, RATE, SAID, SCENE, SHOT
+from prefect_seedance.storyboard.elsewhere import CAMERA, COLUMNS, DOUBTFUL, IDS, RATE, SCENE, SHOT
 from prefect_seedance.storyboard.hints import plain
 from prefect_seedance.storyboard.schema import Outline, ShotSpec, outline_of
 from prefect_seedance.storyboard.sequence_files import safe_id
@@ -54,7 +54,7 @@ def read_shot_list(text: str, file: str, title: str) -> Outline:
         shots.append(columns.node(row, cells, [heading for heading in numbers if heading]))
     mistakes = [(("shots", number), row.line, row.mistake) for number, row in enumerate(rows) if row.mistake]
     outline = outline_of(Node(1, {"title": Node(1, title), "shots": Node(1, shots)}), file, mistakes)
-    warnings = [*columns.warnings(file), *_of_what_is_said(file, columns), *_without_headings(file, left_out)]
+    warnings = [*columns.warnings(file), *_of_doubtful_prompts(file, columns), *_without_headings(file, left_out)]
     return replace(outline, warnings=(*warnings, *outline.warnings))
 
 
@@ -70,9 +70,9 @@ def _camera(named: Mapping[str, str], rows: Sequence[Row], *, of_crew: bool) -> 
     return [named[name] for name in names if name in named]
 
 
-def _of_what_is_said(file: str, columns: Columns) -> Iterator[Problem]:
+def _of_doubtful_prompts(file: str, columns: Columns) -> Iterator[Problem]:
     for heading, field in columns.fields.items():
-        if field == "prompt" and plain(heading) in SAID:
+        if field == "prompt" and plain(heading) in DOUBTFUL:
             message = f"column `{printable(heading)}` is sent as the prompts, since no other one says what is seen"
             yield Problem(file=file, line=1, message=message)
 

@@ -31,6 +31,12 @@ async def test_a_list_with_the_everyday_columns_of_a_craft_is_a_board(text: str,
     assert [(shot.id, shot.prompt) for shot in board.shots] == shots
 
 
+async def test_a_column_that_may_hold_something_else_is_sent_with_a_warning() -> None:
+    board = await read("Video,Audio\nA boat.,Wind\n", "list.csv")
+    said = "list.csv:1: column `Video` is sent as the prompts, since no other one says what is seen"
+    assert said in list(map(str, board.warnings))
+
+
 async def test_the_actors_and_the_rate_of_a_camera_ask_nothing_of_a_model() -> None:
     board = await read("Scene,Shot,Lens,Frame Rate,Cast,Description\n1,A,24mm,23.976,ANN,A boat.\n", "list.csv")
     assert told(board) == []
