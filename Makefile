@@ -53,24 +53,19 @@ format: .venv/tests
 	$(BIN)/ruff format .
 
 # uv takes a tenth of pip's time. Where it can't be had, or does not find the way to the packages, pip does it.
-PINNED = --quiet --constraint constraints.txt --editable
-INSTALL = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $(PINNED) $(1) || $(BIN)/pip install $(PINNED) $(1)
+PINNED = --quiet --constraint constraints.txt --editable '$(PACKAGE)'
+INSTALL = $(BIN)/uv pip install --python $(BIN)/python --compile-bytecode $(PINNED) || $(BIN)/pip install $(PINNED)
 
 .venv/uv:
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt uv || true
 	touch $@
 
-.venv/runtime: pyproject.toml constraints.txt | .venv/uv
-	$(call INSTALL,.)
-	touch $@
-
-.venv/docs: pyproject.toml constraints.txt | .venv/uv
-	$(call INSTALL,'.[docs]')
-	touch $@
-
-.venv/tests: pyproject.toml constraints.txt | .venv/uv
-	$(call INSTALL,'.[test,docs]')
+.venv/runtime: PACKAGE = .
+.venv/docs: PACKAGE = .[docs]
+.venv/tests: PACKAGE = .[test,docs]
+.venv/runtime .venv/docs .venv/tests: pyproject.toml constraints.txt | .venv/uv
+	$(INSTALL)
 	touch $@
 
 clean:
