@@ -158,22 +158,18 @@ def _of_a_server(home: Path, more: dict[str, str]) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrefect]:
     """A Prefect server for flows of this process and of any with its `environment`. Its tests share its database."""
+    from prefect import settings as known
     from prefect.logging.handlers import APILogWorker
-    from prefect.settings import (
-        PREFECT_API_REQUEST_TIMEOUT,
-        PREFECT_API_URL,
-        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-        PREFECT_HOME,
-        temporary_settings,
-    )
+    from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     folder = tmp_path_factory.mktemp("prefect-server")
     without_ui = {"PREFECT_SERVER_UI_ENABLED": "false"}
     with serving_on(folder, without_ui) as server, pytest.MonkeyPatch.context() as patch:
         for name, value in server.environment.items():
             patch.setenv(name, value)
-        settings = {PREFECT_API_URL: server.url, PREFECT_HOME: server.home, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-        settings[PREFECT_API_REQUEST_TIMEOUT] = PATIENCE
+        settings = {PREFECT_API_URL: server.url, PREFECT_HOME: server.home, PREFECT_API_REQUEST_TIMEOUT: PATIENCE}
+        if heartbeat := getattr(known, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", None):  # Prefect 3.6 knows none
+            settings[heartbeat] = None
         with temporary_settings(settings):
             yield server
             APILogWorker.drain_all(timeout=10)  # while there still is somebody to take the logs
