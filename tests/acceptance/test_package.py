@@ -76,7 +76,7 @@ def test_the_sdist_holds_all_that_an_editable_install_and_its_tests_need(built: 
         "examples/lighthouse.yaml",
         "tests/acceptance/test_package.py",
     }
-    assert names >= {"Makefile", "constraints.txt", "deployments/prefect.yaml"}
+    assert names >= {"Makefile", "constraints.txt", "Dockerfile", ".dockerignore", "deployments/compose.yaml"}
 
 
 class Elsewhere:

@@ -70,6 +70,9 @@ class RunningPrefect:
     def post(self, path: str, **body: Any) -> Any:
         return self._ask("POST", path, json=body)
 
+    def patch(self, path: str, **body: Any) -> None:
+        self._ask("PATCH", path, json=body)
+
     def delete(self, path: str) -> None:
         self._ask("DELETE", path)
 
