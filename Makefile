@@ -1,10 +1,10 @@
 # For a fresh machine with Python 3.11+ and make: `make demo` to see it, `make test` for everything, `make lint` and
 # `make unit` while working, `make docs` for the pages, `make torture` to kill its processes at random for some minutes
-# and do the books. All but `make test` need no system package.
+# and do the books, `make image` for the container. All but the last and `make test` need no system package.
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test servers suite test-lowest test-newest lint unit docs model format benchmarks torture clean
+.PHONY: demo test servers suite test-lowest test-newest lint unit docs model format benchmarks torture image clean
 
 demo: .venv/runtime
 	$(BIN)/prefect-seedance demo
@@ -47,6 +47,10 @@ benchmarks: .venv/tests
 # Other rounds: make torture TORTURE="--rounds 12 --seed 5 --store badline"; see docs/ledger/torture.md.
 torture: .venv/tests
 	$(BIN)/python -m tests.torture $(TORTURE)
+
+# The image on a bare Debian, what it promises, and what compose.yaml starts, in some minutes: needs root, buildah and debootstrap.
+image: .venv/tests
+	$(BIN)/python -m tests.containers
 
 format: .venv/tests
 	$(BIN)/ruff check --fix .
