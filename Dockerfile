@@ -15,7 +15,7 @@ FROM python AS build
 RUN python3 -c "import ensurepip" 2> /dev/null \
     || (apt-get update && apt-get install --yes --no-install-recommends python3-venv)
 # Extras of pyproject.toml; each pool needs its own, and a server on Redis `redis`.
-ARG EXTRAS=aws,redis,docker,kubernetes
+ARG EXTRAS=aws,redis,docker,kubernetes,warehouse
 WORKDIR /build
 COPY . .
 # Isolated builds take no constraints, so hatchling comes from constraints.txt into an environment that is thrown away.

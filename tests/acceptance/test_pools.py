@@ -109,10 +109,12 @@ def test_the_commands_of_the_page_deploy_to_such_a_pool_as_they_do_to_processes(
             empty.cli(*command.split(), cwd=ROOT)
     stored = _deployments(empty)
     assert set(stored) == NAMES
+    takes = empty.get(f"work_pools/seedance-{road}")["base_job_template"]["variables"]["properties"]
     for wanted in processes:
         deployment = stored[wanted["name"]]
         assert deployment["work_pool_name"] == f"seedance-{road}"
         assert deployment["work_queue_name"] == wanted["work_pool"].get("work_queue_name", "default")
+        assert set(deployment["job_variables"]) <= set(takes)
         assert deployment["job_variables"]["image"] == "prefect-seedance"
         assert deployment["parameters"] == wanted["parameters"]
         assert deployment["entrypoint"] == wanted["entrypoint"]

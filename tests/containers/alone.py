@@ -72,7 +72,7 @@ def every_package_has_the_version_of_constraints_txt(image: Container) -> None:
     installed = json_of(image.run("python3", "-c", PACKAGES))
     loose = {name for name, version in installed.items() if allowed.get(plain(name)) != version}
     assert loose == {"prefect-seedance"}, loose
-    assert {"prefect-aws", "prefect-docker", "prefect-kubernetes", "prefect-redis"} <= set(installed)
+    assert {"prefect-aws", "prefect-docker", "prefect-kubernetes", "prefect-redis", "pyarrow"} <= set(installed)
 
 
 def what_compose_and_kubernetes_set_is_what_prefect_gets(image: Container) -> None:
