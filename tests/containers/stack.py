@@ -130,10 +130,17 @@ def check(folder: Path) -> list[str]:
             server.wait_for_state(run, "Completed")
         assert len(stack.emulator.charges) == 1
         until(partial(_events, server, "prefect-seedance.clip.stored"))
+        until(partial(_recorded, server, run))
     return [
         "database, API, background services, setup (twice) and two workers of compose.yaml start and are healthy",
-        "two runs of a deployment make one clip, paid once, and its event came through Redis",
+        "two runs of a deployment make one clip, paid once; its event and its task runs came through Redis",
     ]
+
+
+def _recorded(server: RunningPrefect, run: str) -> bool:
+    """All task runs of a flow run are known, and known to have ended."""
+    found = server.post("task_runs/filter", flow_runs={"id": {"any_": [run]}})
+    return bool(found) and all(one["state_type"] == "COMPLETED" for one in found)
 
 
 def _events(server: RunningPrefect, name: str) -> list[Any]:
