@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
 from prefect_seedance.campaign.boards import sha256_of
 from prefect_seedance.campaign.document import Campaign, content_of, load_campaign, shard_path
 from prefect_seedance.campaign.draft import Asked, Draft, drafted
 from prefect_seedance.campaign.problems import refusal_of, write_problems
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import NotApproved, Taken
+from prefect_seedance.errors import Missing, NotApproved, Taken
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.sources import images, sounds
 from prefect_seedance.storage.reads import some_at_a_time
@@ -30,6 +31,20 @@ async def frozen(
             raise refusal_of(draft.problems, await write_problems(store, draft.campaign, draft.problems))
         refuse_other_hash(draft.campaign, approve)
         return await freeze(draft, store)
+
+
+async def frozen_by(
+    run: str, asked: Asked, store: Store, account: Account, catalog: Catalog, approve: str | None = None
+) -> Campaign:
+    """As `frozen`, once for each *run*: begun again, it goes on with what it froze, wherever its table has moved."""
+    path = f"campaigns/runs/{run}.json"
+    try:
+        campaign = await load_campaign(store, str(json.loads(await store.read(path))["campaign"]))
+    except Missing:
+        campaign = await frozen(asked, store, account, catalog, approve)
+        await store.write(path, json.dumps({"campaign": campaign.id}).encode(), "application/json")
+    refuse_other_hash(campaign, approve)
+    return campaign
 
 
 def refuse_other_hash(campaign: Campaign, approved: str | None) -> None:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from decimal import Decimal
 from typing import Literal
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
 from prefect_seedance.campaign.document import Campaign
 from prefect_seedance.campaign.marks import Marks
 from prefect_seedance.campaign.results import ShardResult, result_of
 from prefect_seedance.campaign.review import index_path
-from prefect_seedance.campaign.shard import begun_path
-from prefect_seedance.errors import Missing
-from prefect_seedance.ledger.record import Writer
+from prefect_seedance.campaign.shard import note_of
 from prefect_seedance.ledger.writer import is_gone
 from prefect_seedance.models import Frozen, Usd
 from prefect_seedance.storage.reads import some_at_a_time
@@ -64,7 +61,8 @@ async def manifest_of(store: Store, campaign: Campaign) -> CampaignManifest:
     results = await results_of(store, campaign)
     begun = await store.names(f"{campaign.folder}/begun")
     open_shards = [shard for shard in campaign.shards if shard.number not in results and f"{shard.name}.json" in begun]
-    alive = await some_at_a_time(lambda shard: _at_work(store, begun_path(campaign, shard)), open_shards)
+    notes = await some_at_a_time(lambda shard: note_of(store, campaign, shard), open_shards)
+    alive = [note is not None and not is_gone(note.writer) for note in notes]
     statuses: Counter[str] = Counter()
     for result in results.values():
         statuses.update(result.statuses)
@@ -88,11 +86,3 @@ async def manifest_of(store: Store, campaign: Campaign) -> CampaignManifest:
         review=index_path(campaign) if results else None,
         catalog=campaign.catalog,
     )
-
-
-async def _at_work(store: Store, path: str) -> bool:
-    """Whether the writer of the note at *path* may still run."""
-    try:
-        return not is_gone(Writer.model_validate(json.loads(await store.read(path))["writer"]))
-    except (Missing, KeyError, TypeError, ValueError, ValidationError):
-        return False

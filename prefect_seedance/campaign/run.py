@@ -39,6 +39,9 @@ MOST_PROBLEMS = 200
 class Person(Protocol):
     """Who is asked. Returns once somebody has agreed; raises `NotApproved` for a no, and where nobody can be asked."""
 
+    async def plan_made(self, campaign: Campaign, found: Survey) -> None:
+        """What is left of *campaign*, as it was *found*, before anything is spent."""
+
     async def approve(self, campaign: Campaign, found: Survey) -> None:
         """May *campaign* spend what was *found*?"""
 
@@ -48,6 +51,9 @@ class Person(Protocol):
 
 class Nobody:
     """Nobody can be asked here: says how to agree."""
+
+    async def plan_made(self, campaign: Campaign, found: Survey) -> None:
+        """Shows nothing."""
 
     async def approve(self, campaign: Campaign, found: Survey) -> None:
         raise NotApproved(
@@ -119,6 +125,7 @@ class CampaignRun:
             self._survey = await survey(self._left(frozen), ledger, self.account, catalog, retry)
         if problems := self._survey.problems:
             raise refusal_of(problems, await write_problems(self.store, self.campaign, problems))
+        await self.person.plan_made(self.campaign, self._survey)
         if not self._survey.left:
             return
         self.account.check()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, load_lines
 from prefect_seedance.campaign.frozen import open_campaign
 from prefect_seedance.campaign.host import ShardHost
 from prefect_seedance.campaign.results import ShardResult, result_of, result_path
-from prefect_seedance.errors import StoreUnavailable
+from prefect_seedance.errors import Missing, StoreUnavailable
+from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
+from prefect_seedance.models import Frozen
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.render import Host, render_board
 from prefect_seedance.runpod.account import Account
@@ -33,7 +33,7 @@ async def run_shard(
         return there
     if there is not None:  # from now on it is not done: what is submitted now, another run has to bring home
         await store.delete(result_path(campaign, shard))
-    await _begin(store, campaign, shard, host.flow_run_id)
+    await begin(store, campaign, shard, host.flow_run_id)
     catalog = await catalog_of(store)
     lines = await load_lines(store, campaign, shard)
     async with open_campaign(campaign, store, account, catalog) as frozen:
@@ -61,7 +61,22 @@ def begun_path(campaign: Campaign, shard: Shard) -> str:
     return f"{campaign.folder}/begun/{shard.name}.json"
 
 
-async def _begin(store: Store, campaign: Campaign, shard: Shard, flow_run_id: str | None) -> None:
-    """Leave a note of who works at the shard, for `campaign status` alone: it keeps nobody from anything."""
-    note = {"writer": this_writer(flow_run_id).model_dump(mode="json"), "nonce": new_claim_id()}
-    await store.write(begun_path(campaign, shard), json.dumps(note).encode(), "application/json")
+class Begun(Frozen):
+    """Who works at a shard."""
+
+    writer: Writer
+    nonce: str
+
+
+async def begin(store: Store, campaign: Campaign, shard: Shard, flow_run_id: str | None) -> None:
+    """Leave a note of who works at the shard, for whoever asks how it stands: it keeps nobody from anything."""
+    note = Begun(writer=this_writer(flow_run_id), nonce=new_claim_id())
+    await store.write(begun_path(campaign, shard), note.model_dump_json().encode(), "application/json")
+
+
+async def note_of(store: Store, campaign: Campaign, shard: Shard) -> Begun | None:
+    """The last note; None where there is none that can be read."""
+    try:
+        return Begun.model_validate_json(await store.read(begun_path(campaign, shard)))
+    except (Missing, ValueError):
+        return None

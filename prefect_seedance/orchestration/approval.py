@@ -30,17 +30,22 @@ async def ask(planned: Planned, money: Sequence[str] = ()) -> None:
     *money* says what is left of the limits.
     """
     plan = planned.plan
-    if not _can_pause():
+    if not can_pause():
         raise not_approved(plan)
     text = "\n".join([plan_markdown(planned), *(f"- {line}" for line in money)])
-    form = Approval.with_initial_data(description=text, approved=False)
-    pausing: Any = suspend_flow_run(wait_for_input=form, timeout=APPROVAL_SECONDS, key=f"plan-{plan.plan_hash}")
-    answer: Approval = await pausing
-    if not answer.approved:
+    if not await says_yes(text, key=f"plan-{plan.plan_hash}"):
         raise NotApproved(f"The plan for ${plan.estimated_usd:.2f} was declined; nothing was submitted.")
 
 
-def _can_pause() -> bool:
+async def says_yes(text: str, *, key: str) -> bool:
+    """Suspend this run until a person has answered a form with *text*; one that is resumed has the answer of *key*."""
+    form = Approval.with_initial_data(description=text, approved=False)
+    pausing: Any = suspend_flow_run(wait_for_input=form, timeout=APPROVAL_SECONDS, key=key)
+    answer: Approval = await pausing
+    return answer.approved
+
+
+def can_pause() -> bool:
     """Only the run of a deployment can: not a script, and not a flow that another flow calls."""
     context = FlowRunContext.get()
     return context is not None and context.flow_run is not None and context.flow_run.deployment_id is not None

@@ -37,3 +37,18 @@ class BoardFlow(Flow[P, R]):
 def board_flow(**options: Any) -> Callable[[Callable[P, R]], BoardFlow[P, R]]:
     """Prefect's `flow`, with the same *options*, for a function that takes a storyboard."""
     return lambda function: BoardFlow(function, **options)
+
+
+class TableFlow(BoardFlow[P, R]):
+    """A flow whose `table` may be the rows of a program. They are not sent to Prefect's API: it would keep them all."""
+
+    def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        """As `BoardFlow` does, but for the rows, which are read once and may be of any number."""
+        table = parameters.get("table")
+        seen = {} if table is None or isinstance(table, str) else {"table": "the rows of a program"}
+        return super().serialize_parameters(parameters | seen)
+
+
+def table_flow(**options: Any) -> Callable[[Callable[P, R]], TableFlow[P, R]]:
+    """Prefect's `flow`, with the same *options*, for a function that takes a table."""
+    return lambda function: TableFlow(function, **options)

@@ -86,7 +86,12 @@ def ledger_unreadable(key: str, error: str) -> None:
 
 def asset_key(store: Store, path: str) -> str:
     """The name of *path* as a Prefect asset: a URI, with _ in the place of each character that Prefect refuses."""
-    return re.sub(r"[^\w./:~=+@,-]", _in_asset_key, address_of(store, path))
+    return as_asset_key(address_of(store, path))
+
+
+def as_asset_key(address: str) -> str:
+    """*address* with _ in the place of each character that Prefect refuses."""
+    return re.sub(r"[^\w./:~=+@,-]", _in_asset_key, address)
 
 
 def _in_asset_key(refused: re.Match[str]) -> str:
@@ -107,13 +112,13 @@ def production_made(manifest: Manifest, folder: str, store: Store) -> None:
     emit_event("prefect-seedance.production.made", resource, payload={"run": flow_run.get_id()} | facts)
     stored = {asset_key(store, f"{home}/{shot.id}"): shot for shot in manifest.shots if shot.clip}
     if not stored:
-        _materialized("failed", key, manifest.title, facts)
+        materialized("failed", key, manifest.title, facts)
     if len(manifest.shots) <= SHOWN_ONE_BY_ONE:
         for shot_key, shot in stored.items():
-            _materialized("succeeded", shot_key, f"{manifest.title}: {shot.id}", _facts_of(shot))
+            materialized("succeeded", shot_key, f"{manifest.title}: {shot.id}", _facts_of(shot))
     parts = list(stored)
     for first in range(0, len(parts), SHOTS_PER_EVENT):
-        _materialized("succeeded", key, manifest.title, facts, parts[first : first + SHOTS_PER_EVENT])
+        materialized("succeeded", key, manifest.title, facts, parts[first : first + SHOTS_PER_EVENT])
 
 
 def _facts_of(shot: ShotResult) -> dict[str, Any]:
@@ -122,7 +127,7 @@ def _facts_of(shot: ShotResult) -> dict[str, Any]:
     return shot.model_dump(mode="json", include=names)
 
 
-def _materialized(how: str, key: str, name: str, facts: dict[str, Any], of: Sequence[str] = ()) -> None:
+def materialized(how: str, key: str, name: str, facts: dict[str, Any], of: Sequence[str] = ()) -> None:
     """Emit the event by which Prefect knows assets; its own decorator wants their keys before the task runs."""
     related = [{"prefect.resource.id": one, "prefect.resource.role": "asset"} for one in of]
     by = {"prefect.resource.id": "prefect-seedance", "prefect.resource.role": "asset-materialized-by"}

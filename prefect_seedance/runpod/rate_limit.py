@@ -11,7 +11,7 @@ import functools
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from prefect_seedance.runpod.account import Account
@@ -28,12 +28,24 @@ class Quota:
 
     def __init__(self, calls: int, at_once: int | None = None, *, seconds: float = 10.0) -> None:
         self.seconds = seconds
+        self.shared: Callable[[], Awaitable[None]] | None = None
+        """Waits until one more call may begin among all processes of the account, where somebody counts for them."""
+        self._whole = calls, at_once
         self._lock = threading.Lock()
-        self._turns: deque[float] = deque(maxlen=calls)
-        self._places = threading.Semaphore(at_once) if at_once else None
+        self._turns: deque[float] = deque()
+        self.divide(1)
+
+    def divide(self, processes: int) -> None:
+        """Take an equal share of what so many processes have together."""
+        calls, at_once = self._whole
+        with self._lock:
+            self._turns = deque(self._turns, maxlen=max(1, calls // processes))
+        self._places = threading.Semaphore(max(1, at_once // processes)) if at_once else None
 
     async def turn(self) -> None:
         """Wait until one more call may begin."""
+        if self.shared is not None:
+            await self.shared()
         with self._lock:
             now, full = time.monotonic(), len(self._turns) == self._turns.maxlen
             at = max(now, self._turns[0] + self.seconds) if full else now
@@ -45,15 +57,16 @@ class Quota:
     async def call(self) -> AsyncIterator[None]:
         """One call, begun in its turn and counted among those that go on at once."""
         await self.turn()
-        if self._places is None:
+        places = self._places
+        if places is None:
             yield
             return
-        while not self._places.acquire(blocking=False):  # noqa: ASYNC110 - an event belongs to one loop, these to many
+        while not places.acquire(blocking=False):  # noqa: ASYNC110 - an event belongs to one loop, these to many
             await asyncio.sleep(0.05)
         try:
             yield
         finally:
-            self._places.release()
+            places.release()
 
 
 @functools.cache
