@@ -102,9 +102,7 @@ async def campaign(
         catalog = await catalog_of(opened)
         asked = Asked(storyboard, table, tuple(vary or ()), canary, shard_size)
         found = await _frozen(asked, opened, account, catalog, options.approve)
-        logs.log_line(
-            f"{found.title} ({found.id}): {found.rows} rows, {found.clips} clips, {len(found.shards)} shards."
-        )
+        logs.log_line(f"{found.title} ({found.id}): {found.clips} clips in {len(found.shards)} shards.")
         person = PersonInTheUI(opened, account, catalog)
         running = CampaignRun(
             found, opened, account, options, person=person, rules=rules, go_on=go_on, say=logs.log_line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, cast
 
 from prefect import flow
@@ -9,13 +10,13 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from prefect_seedance.campaign.document import Campaign, load_campaign
+from prefect_seedance.campaign.document import Campaign, Shard, load_campaign
 from prefect_seedance.campaign.marks import Marks
 from prefect_seedance.campaign.prefect_host import ShardRunHost
 from prefect_seedance.campaign.pulse import leave_end, pulsing
 from prefect_seedance.campaign.results import ShardResult
 from prefect_seedance.campaign.shard import run_shard
-from prefect_seedance.errors import NotApproved, SeedanceError
+from prefect_seedance.errors import SeedanceError
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.render import options_of
 from prefect_seedance.orchestration.shared_limits import share_quotas
@@ -58,10 +59,11 @@ async def campaign_shard(
         found = await load_campaign(opened, campaign)
         which = found.shard(shard)
         try:
-            await _refuse_stopped(opened, found)
-            await share_quotas(account, at_once)
-            async with pulsing(opened, found, which, run):
-                result = await run_shard(opened, account, found.id, shard, options, host)
+            result = await _stopped(opened, found, which)
+            if result is None:
+                await share_quotas(account, at_once)
+                async with pulsing(opened, found, which, run):
+                    result = await run_shard(opened, account, found.id, shard, options, host)
         except SeedanceError as error:
             await leave_end(opened, found, which, run, error)
             raise
@@ -74,12 +76,15 @@ async def campaign_shard(
     return cast("dict[str, object]", ended(message=_in_words(result), data=result.model_dump(mode="json")))
 
 
-async def _refuse_stopped(store: Store, campaign: Campaign) -> None:
-    if (stopped := await Marks(store, campaign).stopped()) is not None:
-        raise NotApproved(f"The campaign was stopped: {stopped}; nothing was submitted for this shard.")
+async def _stopped(store: Store, campaign: Campaign, shard: Shard) -> ShardResult | None:
+    """What becomes of a shard that was still waiting when its campaign was stopped."""
+    if (stopped := await Marks(store, campaign).stopped()) is None:
+        return None
+    why = f"the campaign was stopped: {stopped}; nothing was submitted"
+    return ShardResult(number=shard.number, statuses={}, clips_usd=Decimal(0), spent_usd=Decimal(0), left=why)
 
 
 def _in_words(result: ShardResult) -> str:
-    counts = ", ".join(f"{count} {status}" for status, count in result.statuses.items())
+    counts = ", ".join(f"{count} {status}" for status, count in result.statuses.items()) or "nothing stored"
     left = f"; not done: {result.left}" if result.left else ""
     return f"{counts}, {dollars(result.spent_usd)} spent{left}"

@@ -26,7 +26,8 @@ from prefect_seedance.campaign.shards import ShardsHere
 from prefect_seedance.campaign.survey import survey
 from prefect_seedance.cli import campaign_terminal, terminal
 from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL
-from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, RetryFailed
+from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, RetryFailed, WithPrefect, uses_prefect
+from prefect_seedance.cli.prefect_settings import prepare_prefect
 from prefect_seedance.cli.run_direct import run as run_to_its_end
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.models import Problem
@@ -127,9 +128,16 @@ def run(
     *,
     shards_at_once: Annotated[int, Parameter(help="Pieces at work at once.", validator=Number(gte=1, lte=64))] = 4,
     go_on: Annotated[bool, Parameter(help="You have looked at the canary.", negative="")] = False,
+    prefect: WithPrefect = False,
+    deployment: Annotated[
+        str | None, Parameter(help="Of campaign-shard, whose workers render the pieces; with saved blocks.")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Render all that is left of a campaign. Killed anywhere and run again, it goes on and pays nothing twice."""
+    if uses_prefect(place, wanted=prefect or deployment is not None):
+        more = {"deployment": deployment, "shards_at_once": shards_at_once, "go_on": go_on}
+        return _run_as_flow(board, words, place, money, stops, more, as_json=json)
 
     async def work() -> tuple[CampaignManifest, CampaignRun]:
         store, who = place.open(), place.who()
@@ -145,6 +153,42 @@ def run(
     manifest, running = run_to_its_end(work)
     campaign_terminal.show_end(manifest, place.store, spent_usd=running.spent_usd, why=running.why, as_json=json)
     return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
+
+
+def _run_as_flow(
+    board: str, words: Words, place: Place, money: Money, stops: Stops, more: dict[str, object], *, as_json: bool
+) -> int:
+    prepare_prefect()
+    from prefect_seedance.cli.run_flows import campaign_with
+
+    rules = stops.rules()
+    asked = {
+        "storyboard": _where(board),
+        "table": _where(words.table),
+        "vary": words.vary,
+        "canary": words.canary,
+        "shard_size": words.shard_size,
+        "stop_failed": rules.failed_percent,
+        "stop_refused": rules.refused_percent,
+        "stop_usd_per_clip": None if rules.usd_per_clip is None else float(rules.usd_per_clip),
+    }
+    ended = campaign_with(asked | more, place, money)
+    manifest = asyncio.run(_manifest(ended.id, place))
+    campaign_terminal.show_end(manifest, place.store, spent_usd=ended.spent_usd, why=ended.why, as_json=as_json)
+    return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
+
+
+def _where(location: str) -> str:
+    """As a flow finds it, wherever it runs on this machine. What is no file here may be one of the store."""
+    return str(Path(location).absolute()) if Path(location).exists() else location
+
+
+async def _manifest(campaign: str, place: Place) -> CampaignManifest:
+    opened = place.open()
+    try:
+        return await manifest_of(opened, await load_campaign(opened, campaign))
+    finally:
+        await opened.aclose()
 
 
 async def _refuse(problems: Sequence[Problem], campaign: Campaign, store: Store, file: Path | None) -> None:
@@ -165,14 +209,7 @@ def _here(store: Store, who: Account, campaign: Campaign, at_once: int) -> Shard
 def status(which: Id, *, store: StorePlace, json: Json = False) -> int:
     """Say how a campaign stands, from the files of the store alone."""
 
-    async def look() -> CampaignManifest:
-        opened = Place(store).open()
-        try:
-            return await manifest_of(opened, await load_campaign(opened, which))
-        finally:
-            await opened.aclose()
-
-    campaign_terminal.show_status(asyncio.run(look()), store, as_json=json)
+    campaign_terminal.show_status(asyncio.run(_manifest(which, Place(store))), store, as_json=json)
     return DONE
 
 

@@ -13,6 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from pydantic import SecretStr
 
+from prefect_seedance.campaign.prefect_made import CampaignMade
 from prefect_seedance.cli import temporary_server, terminal
 from prefect_seedance.cli.options import Money, Place
 from prefect_seedance.cli.saved_blocks import load_credentials, load_store
@@ -39,6 +40,12 @@ def process_inbox_with(place: Place, money: Money) -> dict[str, Any]:
     """Run the flow `process_inbox` here; returns the JSON of `inbox.report.Report`."""
     report: dict[str, Any] = _made_by("process_inbox", _blocks(place) | _money(money))
     return report
+
+
+def campaign_with(parameters: dict[str, Any], place: Place, money: Money) -> CampaignMade:
+    """Run the flow `campaign` here and return how it has ended, or raise what stopped it."""
+    ended: CampaignMade = _made_by("campaign", parameters | _blocks(place) | _money(money))
+    return ended
 
 
 def _made_by(name: str, parameters: dict[str, Any]) -> Any:
