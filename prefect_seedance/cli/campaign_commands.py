@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -156,7 +156,7 @@ def run(
 
 
 def _run_as_flow(
-    board: str, words: Words, place: Place, money: Money, stops: Stops, more: dict[str, object], *, as_json: bool
+    board: str, words: Words, place: Place, money: Money, stops: Stops, more: Mapping[str, object], *, as_json: bool
 ) -> int:
     prepare_prefect()
     from prefect_seedance.cli.run_flows import campaign_with
@@ -172,7 +172,7 @@ def _run_as_flow(
         "stop_refused": rules.refused_percent,
         "stop_usd_per_clip": None if rules.usd_per_clip is None else float(rules.usd_per_clip),
     }
-    ended = campaign_with(asked | more, place, money)
+    ended = campaign_with({**asked, **more}, place, money)
     manifest = asyncio.run(_manifest(ended.id, place))
     campaign_terminal.show_end(manifest, place.store, spent_usd=ended.spent_usd, why=ended.why, as_json=as_json)
     return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]

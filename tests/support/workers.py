@@ -1,0 +1,43 @@
+"""Prefect workers in processes of their own, and killing them as a machine that loses its power would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tests.support.prefect_server import RunningPrefect
+
+
+@contextmanager
+def worker(server: RunningPrefect, pool: str, name: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of *pool*, in a folder that knows nothing of the repository."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", name]
+    with (folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen(
+            command, env=os.environ | server.environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT
+        )
+    try:
+        yield process
+    finally:
+        kill_tree(process.pid)
+        process.wait()
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL a process and all it has started."""
+    for child in children_of(pid):
+        kill_tree(child)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def children_of(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
