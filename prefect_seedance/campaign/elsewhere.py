@@ -26,8 +26,9 @@ LIFE_SIGNS = 20.0
 """Seconds between two looks at their signs of life."""
 SILENT = 240.0
 """Seconds without a sign of life after which a run that has begun counts as dead: many that were to come."""
-STARTING = 1800.0
-"""Seconds that whoever was handed a run may take to begin it: images are pulled, machines are ordered."""
+STARTING = 240.0
+"""Seconds that whoever was handed a run may take to begin it, for its second run twice that and so on: a worker may
+have died with it in its hands, and images may have to be pulled."""
 PATIENCE = 600.0
 """Seconds that whoever counts the runs may be gone."""
 MOST_STARTS = 4
@@ -92,6 +93,8 @@ class ShardsElsewhere:
         *,
         tick: float = TICK,
         patience: float = PATIENCE,
+        silent: float = SILENT,
+        starting: float = STARTING,
     ) -> None:
         self.at_once = at_once
         self._campaign = campaign
@@ -100,6 +103,8 @@ class ShardsElsewhere:
         self._say = say
         self._tick = tick
         self._patience = patience
+        self._silent = silent
+        self._starting = starting
         self._newest: dict[int, Seen] | None = None
         self._out: dict[int, _Out] = {}
         self._ends: dict[int, ShardResult | Exception] = {}
@@ -168,7 +173,7 @@ class ShardsElsewhere:
         if sign != out.sign:
             self._out[number] = replace(out, sign=sign, since=now)
             return None
-        most = {"running": SILENT, "starting": STARTING}.get(run.state)
+        most = {"running": self._silent, "starting": self._starting * out.starts}.get(run.state)
         return None if most is None or now - out.since < most else f"it gave no sign of life for {most:.0f} s"
 
     async def _has_ended(self, number: int, out: _Out) -> None:

@@ -91,5 +91,5 @@ class RunsInMemory(Runs):
                 self.set(one, "ended", "Cancelled")
 
 
-def watched(campaign: Campaign, store: Store, runs: Runs, said: list[str], *, patience: float = 60) -> ShardsElsewhere:
-    return ShardsElsewhere(campaign, store, runs, 4, said.append, tick=0.01, patience=patience)
+def watched(campaign: Campaign, store: Store, runs: Runs, said: list[str], **seconds: float) -> ShardsElsewhere:
+    return ShardsElsewhere(campaign, store, runs, 4, said.append, **{"tick": 0.01, **seconds})

@@ -205,6 +205,28 @@ async def test_a_run_whose_process_is_gone_is_begun_anew_although_the_server_tak
     assert (list(runs.known), runs.calls.count("is_dead")) == (["1.1", "1.2"], 1)
 
 
+async def test_a_run_that_nobody_begins_or_that_falls_silent_is_begun_anew_with_more_time_each(
+    campaign: Campaign, folder_store: Store, runs: RunsInMemory
+) -> None:
+    said: list[str] = []
+    shards = watched(campaign, folder_store, runs, said, starting=0.3, silent=0.4)
+    await shards.start(1, OPTIONS)
+    waiting = asyncio.create_task(shards.ended())
+    await asyncio.sleep(1)  # no worker is there, which is nobody's death
+    assert list(runs.known) == ["1.1"]
+    runs.set("1.1", "starting")
+    while "1.2" not in runs.known:
+        await asyncio.sleep(0.01)
+    await begin(folder_store, campaign, campaign.shard(1), "1.2")  # by another machine, as far as one can see
+    runs.set("1.2", "running")
+    while "1.3" not in runs.known:
+        await asyncio.sleep(0.01)
+    await leave_end(folder_store, campaign, campaign.shard(1), "1.3", result(1))
+    runs.set("1.3", "ended")
+    assert await waiting == {1: result(1)}
+    assert ["no sign of life" in line for line in said] == [True, True]
+
+
 async def test_who_waits_no_more_calls_back_what_has_not_begun(
     campaign: Campaign, folder_store: Store, runs: RunsInMemory
 ) -> None:
