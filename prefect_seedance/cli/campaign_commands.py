@@ -95,9 +95,9 @@ def plan(
     json: Json = False,
 ) -> int:
     """Say what a campaign would do and cost, and its hash. Spends nothing."""
+    store, who = place.open(), place.who()
 
     async def look() -> int:
-        store, who = place.open(), place.who()
         try:
             catalog = await catalog_of(store)
             async with drafted(words.of(board), store, who, catalog) as draft:
@@ -173,7 +173,7 @@ def _run_as_flow(
         "stop_usd_per_clip": None if rules.usd_per_clip is None else float(rules.usd_per_clip),
     }
     ended = campaign_with({**asked, **more}, place, money)
-    manifest = asyncio.run(_manifest(ended.id, place))
+    manifest = asyncio.run(_manifest(ended.id, place.open()))
     campaign_terminal.show_end(manifest, place.store, spent_usd=ended.spent_usd, why=ended.why, as_json=as_json)
     return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
 
@@ -183,12 +183,11 @@ def _where(location: str) -> str:
     return str(Path(location).absolute()) if Path(location).exists() else location
 
 
-async def _manifest(campaign: str, place: Place) -> CampaignManifest:
-    opened = place.open()
+async def _manifest(campaign: str, store: Store) -> CampaignManifest:
     try:
-        return await manifest_of(opened, await load_campaign(opened, campaign))
+        return await manifest_of(store, await load_campaign(store, campaign))
     finally:
-        await opened.aclose()
+        await store.aclose()
 
 
 async def _refuse(problems: Sequence[Problem], campaign: Campaign, store: Store, file: Path | None) -> None:
@@ -208,16 +207,16 @@ def _here(store: Store, who: Account, campaign: Campaign, at_once: int) -> Shard
 
 def status(which: Id, *, store: StorePlace, json: Json = False) -> int:
     """Say how a campaign stands, from the files of the store alone."""
-
-    campaign_terminal.show_status(asyncio.run(_manifest(which, Place(store))), store, as_json=json)
+    manifest = asyncio.run(_manifest(which, Place(store).open()))
+    campaign_terminal.show_status(manifest, store, as_json=json)
     return DONE
 
 
 def stop(which: Id, *, store: StorePlace) -> int:
     """Let no new shard of a campaign begin. What is out goes on, and is paid once."""
+    opened = Place(store).open()
 
     async def work() -> str:
-        opened = Place(store).open()
         try:
             found = await load_campaign(opened, which)
             await Marks(opened, found).stop("somebody stopped it with campaign stop")

@@ -173,6 +173,11 @@ def test_shards_on_workers_are_paid_once_whoever_is_killed_and_no_key_reaches_th
     again = _parent(desk, words)  # there is no worker, and none is needed
     assert json.loads(again.communicate(timeout=120)[0]) == document
     assert (again.returncode, serving.calls()["run"], len(_shard_runs(deployed, found))) == (0, submits, len(runs))
+    desk.store = name  # and what is asked about it takes blocks too
+    assert desk.run("campaign", "status", found, "--json").document == document
+    planned = desk.run("campaign", "plan", "board.yaml", "--table", "table.csv", "--shard-size", "3", "--account", name)
+    assert "3 shards are done." in planned.err
+    assert desk.run("campaign", "stop", found).code == 0
     for file in deployed.home.rglob("*.db*"):
         assert KEY.encode() not in file.read_bytes(), file
     assert KEY not in json.dumps(runs)
@@ -237,6 +242,30 @@ async def test_any_rows_of_a_program_are_a_campaign_and_none_of_them_is_kept_by_
     assert asset["payload"]["cost_usd"] == made.model_dump(mode="json")["cost_usd"]
     assert f"file://{board}" in {one["prefect.resource.id"] for one in asset["related"]}
     assert len(serving.charges) == 3
+
+
+def test_the_command_with_prefect_ends_as_it_does_without(
+    desk: CampaignDesk, serving: RunningEmulator, prefect_server: RunningPrefect
+) -> None:
+    desk.environment |= {"RUNPOD_API_KEY": KEY, "RUNPOD_BASE_URL": serving.base_url}
+    ends = {}
+    for store, way in (("here", {"PREFECT_API_URL": ""}), ("prefect", {})):
+        desk.store = str(desk.folder / store)
+        desk.board(ONE_SHOT.replace("turns", f"turns {store}"))
+        words = ("--canary", "1", "--approve-above", "0", "--json")
+        asked_for = desk.run("campaign", "run", "board.yaml", "--table", "table.csv", *words, **way)
+        [told] = [line for line in asked_for.err.splitlines() if "approve it with --approve" in line]
+        words += ("--approve", told.rpartition(" ")[2].rstrip("."))
+        canary = desk.run("campaign", "run", "board.yaml", "--table", "table.csv", *words, **way)
+        done = desk.run("campaign", "run", "board.yaml", "--table", "table.csv", *words, "--go-on", **way)
+        missing = desk.run("campaign", "run", "board.yaml", "--table", "none.csv", **way)
+        codes = [said.code for said in (asked_for, canary, done, missing)]
+        ends[store] = [*codes, done.document["statuses"], sorted(done.document), "There is no table" in missing.err]
+    assert ends["here"] == ends["prefect"]
+    assert ends["here"][:5] == [4, 4, 0, 2, {"stored": 2}]
+    assert len(serving.charges) == 4
+    runs = prefect_server.post("flow_runs/filter", flows={"name": {"any_": ["campaign"]}})
+    assert len([run for run in runs if run["parameters"]["storyboard"] == str(desk.folder / "board.yaml")]) == 4
 
 
 async def test_what_can_not_be_begun_is_one_sentence_before_anything_is_spent(

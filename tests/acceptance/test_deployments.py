@@ -53,20 +53,25 @@ def deployments() -> dict[str, dict[str, Any]]:
     return {deployment["name"]: deployment for deployment in written["deployments"]}
 
 
-@pytest.mark.parametrize("name", ["collect", "inbox", "storyboard", "animation"])
+@pytest.mark.parametrize("name", ["collect", "inbox", "storyboard", "animation", "campaign", "shards"])
 def test_every_entry_point_really_imports_and_takes_its_parameters(name: str) -> None:
     deployment = deployments()[name]
     flow: Any = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
     wanted = flow.parameters.model_dump()
     assert set(deployment["parameters"]) <= set(wanted["properties"])
-    assert set(wanted["required"]) <= set(deployment["parameters"])
+    by_whoever_starts_it = {"campaign", "shard"} if name == "shards" else set()
+    assert set(wanted["required"]) <= set(deployment["parameters"]) | by_whoever_starts_it
     file, function = deployment["entrypoint"].removeprefix("prefect_seedance.").rsplit(".", 1)
     by_path = f"{file.replace('.', '/')}.py:{function}"
     assert load_flow_from_entrypoint(by_path, use_placeholder_flow=False).name == flow.name
 
 
 def test_whoever_spends_has_a_budget_limits_and_no_second_run_at_once() -> None:
+    of_a_campaign = deployments()["shards"]  # many at once on purpose; the campaign says what each may spend
+    assert (of_a_campaign["schedules"], of_a_campaign["tags"]) == ([], ["seedance", "spends"])
     for name, deployment in deployments().items():
+        if name == "shards":
+            continue
         assert deployment["concurrency_limit"]["limit"] == 1
         assert deployment["concurrency_limit"]["collision_strategy"] in ("ENQUEUE", "CANCEL_NEW")
         assert deployment["tags"]
@@ -188,9 +193,10 @@ def test_the_key_is_nowhere_in_what_a_deployment_stores(deployed: RunningPrefect
         }
         assert deployment["pull_steps"] in (None, [])
         assert str(ROOT) not in json.dumps(deployment)
-        assert deployment["concurrency_options"]["collision_strategy"]
+        assert deployment["name"] == "shards" or deployment["concurrency_options"]["collision_strategy"]
     switched_on = {d["name"]: [s["active"] for s in d["schedules"]] for d in ours}
-    assert switched_on == {"collect": [True], "inbox": [True], "storyboard": [False], "animation": [False]}
+    off = {"storyboard": [False], "animation": [False], "campaign": [False], "shards": []}
+    assert switched_on == {"collect": [True], "inbox": [True], **off}
 
 
 def test_runs_that_wait_for_a_place_keep_no_collector_waiting(deployed: RunningPrefect) -> None:
@@ -198,6 +204,7 @@ def test_runs_that_wait_for_a_place_keep_no_collector_waiting(deployed: RunningP
     by_name = {one["name"]: one for one in deployed.post("deployments/filter") if "seedance" in one["tags"]}
     assert {name: one["work_queue_name"] for name, one in by_name.items()} == {
         "collect": "default", "inbox": "default", "storyboard": "renders", "animation": "renders",
+        "campaign": "renders", "shards": "shards",
     }  # fmt: skip
     runs = [deployed.post(f"deployments/{by_name[name]['id']}/create_flow_run") for name in ("storyboard", "collect")]
     try:

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 
 from prefect_seedance import RunpodCredentials, ShotSpec, Storyboard, VideoStore, collect_finished, storyboard_to_shots
 from prefect_seedance.errors import BadInput
+from prefect_seedance.flows.campaign import campaign
 from tests.support.deployments_page import follow
 from tests.support.emulating import RunningEmulator
 from tests.support.places import ROOT
@@ -83,8 +84,20 @@ async def test_whether_a_partial_run_failed_is_decided_by_whoever_starts_it(
     assert len(serving.charges) == 1
 
 
+def make_table_board(folder: Path) -> str:
+    """A storyboard with a variable."""
+    board = {"title": "Mugs", "defaults": {"size": "640x640", "duration": 2}}
+    file = folder / "mugs.json"
+    file.write_text(json.dumps({**board, "shots": [{"id": "turn", "prompt": "A {mug} mug turns."}]}))
+    return str(file)
+
+
 async def test_every_event_carries_what_the_deployments_page_says(
-    credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator, prefect_server: RunningPrefect
+    credentials: RunpodCredentials,
+    store: VideoStore,
+    serving: RunningEmulator,
+    prefect_server: RunningPrefect,
+    tmp_path: Path,
 ) -> None:
     page = (ROOT / "deployments" / "README.md").read_text(encoding="utf-8")
     listed = dict(re.findall(r"^\| `(prefect-seedance\.[a-z.]+)` \| `([a-z0-9_, ]+)` \|$", page, re.MULTILINE))
@@ -98,6 +111,8 @@ async def test_every_event_carries_what_the_deployments_page_says(
     production = await rendered.aresult()
     [unclear] = [shot for shot in production.shots if shot.status == "unclear"]
     (Path(store.url) / "ledger" / str(unclear.key) / "0002.json").write_text("{")
+    rows: Any = campaign(make_table_board(tmp_path), [{"mug": "red"}], credentials, store, return_state=True)
+    of_a_table: State[Any] = await rows
     collected = await collect_finished(credentials, store, return_state=True)
     assert (collected.name, collected.message) == (
         "Completed",
@@ -107,6 +122,7 @@ async def test_every_event_carries_what_the_deployments_page_says(
     report: Any = await strict.aresult(raise_on_failure=False)
     assert (strict.name, report["stored"]) == ("Failed", 0)
     states: dict[str, State[Any]] = {"budget.refused": over, "ledger.unreadable": collected}
+    states["campaign.made"] = of_a_table
     told = {}
     for name, fields in listed.items():
         short = name.removeprefix("prefect-seedance.")
@@ -121,6 +137,7 @@ async def test_every_event_carries_what_the_deployments_page_says(
         "ledger.unreadable",
         "budget.refused",
         "production.made",
+        "campaign.made",
     }
     made = told["production.made"]["payload"]
     assert (made["run"], made["status"]) == (run_id(rendered), "partial")

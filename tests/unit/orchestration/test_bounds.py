@@ -11,10 +11,11 @@ from pydantic import SecretStr
 
 from prefect_seedance import RunpodCredentials, VideoStore, image_sequence_animation, process_inbox, storyboard_to_shots
 from prefect_seedance.cli.options import Money
+from prefect_seedance.flows.campaign import campaign
 from prefect_seedance.rendering.options import MOST_IN_FLIGHT, MOST_RETRIES
 
-FLOWS: list[Flow[..., Any]] = [storyboard_to_shots, image_sequence_animation, process_inbox]
-COMMON = {"storyboard": "board.yaml", "images": "frames", "prompt": "Gulls."}
+FLOWS: list[Flow[..., Any]] = [storyboard_to_shots, image_sequence_animation, process_inbox, campaign]
+COMMON = {"storyboard": "board.yaml", "table": "rows.csv", "images": "frames", "prompt": "Gulls."}
 
 
 def validated(flow: Flow[..., Any], **chosen: Any) -> dict[str, Any]:
