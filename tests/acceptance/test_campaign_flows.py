@@ -226,7 +226,7 @@ async def test_any_rows_of_a_program_are_a_campaign_and_none_of_them_is_kept_by_
     credentials, store = blocks
     board = str(desk.folder / "board.yaml")
     rows = ({**row, "note": "x" * 300_000} for row in mugs(3))
-    running: Any = campaign(board, rows, credentials, store, return_state=True)  # type: ignore[arg-type]
+    running: Any = campaign(board, rows, credentials, store, return_state=True)
     state: State[Any] = await running
     made = await state.aresult()
     assert (made.status, made.counts, float(made.spent_usd)) == ("complete", {"stored": 3}, 0.15)
@@ -245,24 +245,27 @@ async def test_any_rows_of_a_program_are_a_campaign_and_none_of_them_is_kept_by_
 
 
 def test_the_command_with_prefect_ends_as_it_does_without(
-    desk: CampaignDesk, serving: RunningEmulator, prefect_server: RunningPrefect
+    tmp_path: Path, serving: RunningEmulator, prefect_server: RunningPrefect
 ) -> None:
-    desk.environment |= {"RUNPOD_API_KEY": KEY, "RUNPOD_BASE_URL": serving.base_url}
-    ends = {}
-    for store, way in (("here", {"PREFECT_API_URL": ""}), ("prefect", {})):
-        desk.store = str(desk.folder / store)
-        desk.board(ONE_SHOT.replace("turns", f"turns {store}"))
-        words = ("--canary", "1", "--approve-above", "0", "--json")
-        asked_for = desk.run("campaign", "run", "board.yaml", "--table", "table.csv", *words, **way)
-        [told] = [line for line in asked_for.err.splitlines() if "approve it with --approve" in line]
-        words += ("--approve", told.rpartition(" ")[2].rstrip("."))
-        canary = desk.run("campaign", "run", "board.yaml", "--table", "table.csv", *words, **way)
-        done = desk.run("campaign", "run", "board.yaml", "--table", "table.csv", *words, "--go-on", **way)
-        missing = desk.run("campaign", "run", "board.yaml", "--table", "none.csv", **way)
-        codes = [said.code for said in (asked_for, canary, done, missing)]
-        ends[store] = [*codes, done.document["statuses"], sorted(done.document), "There is no table" in missing.err]
-    assert ends["here"] == ends["prefect"]
-    assert ends["here"][:5] == [4, 4, 0, 2, {"stored": 2}]
+    account = {"RUNPOD_API_KEY": KEY, "RUNPOD_BASE_URL": serving.base_url}
+    ends = []
+    for way, environment in (("here", account), ("there", account | prefect_server.environment)):
+        (tmp_path / way).mkdir()
+        desk = CampaignDesk(tmp_path / way, environment)
+        desk.board(ONE_SHOT.replace("turns", f"turns {way}"))
+        write_table(desk.folder / "table.csv", mugs(2))
+        words = ["--canary", "1", "--approve-above", "0", "--json"]
+        dear = desk.campaign("run", *words)
+        [told] = [line for line in dear.err.splitlines() if "approve it with --approve" in line]
+        words += ["--approve", told.rpartition(" ")[2].rstrip(".")]
+        canary, done = desk.campaign("run", *words), desk.campaign("run", *words, "--go-on")
+        missing = desk.campaign("run", table="none.csv")
+        assert f"{desk.store}/campaigns/{desk.ids()[0]}/review/0001.html" in canary.err
+        assert "There is no table none.csv, here or in the store; nothing was submitted" in missing.err
+        codes = [said.code for said in (dear, canary, done, missing)]
+        ends.append([codes, done.document["statuses"], sorted(done.document)])
+    assert ends[0] == ends[1]
+    assert ends[0][:2] == [[4, 4, 0, 2], {"stored": 2}]
     assert len(serving.charges) == 4
     runs = prefect_server.post("flow_runs/filter", flows={"name": {"any_": ["campaign"]}})
     assert len([run for run in runs if run["parameters"]["storyboard"] == str(desk.folder / "board.yaml")]) == 4

@@ -243,7 +243,7 @@ async def test_who_waits_no_more_calls_back_what_has_not_begun(
 
 
 async def test_a_shard_gives_signs_of_life_until_it_ends(campaign: Campaign, folder_store: Store) -> None:
-    shard, seen = campaign.shard(1), set()
+    shard, seen = campaign.shard(1), set[str]()
     await begin(folder_store, campaign, shard, "1.1")
     async with pulsing(folder_store, campaign, shard, "1.1", seconds=0.02):
         while len(seen) < 4:
