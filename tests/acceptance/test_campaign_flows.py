@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -19,6 +20,9 @@ from pydantic import SecretStr
 from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.errors import BadInput, NotApproved
 from prefect_seedance.flows.campaign import campaign
+from prefect_seedance.orchestration.shared_limits import STATUS, share_quotas
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.runpod.rate_limit import status_calls_of
 from tests.support.campaigns import ONE_SHOT, CampaignDesk, mugs, write_table
 from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import RunningPrefect
@@ -307,3 +311,26 @@ async def _deploy_on(server: RunningPrefect, pool: str) -> None:
     flow = server.post("flows/", name="campaign-shard")["id"]
     server.post("deployments/", name="lost", flow_id=flow, work_pool_name=pool)
     server.delete(f"work_pools/{pool}")
+
+
+async def test_a_global_limit_with_slot_decay_is_shared_and_losing_it_stops_no_call(
+    prefect_server: RunningPrefect,
+) -> None:
+    limit = prefect_server.post(
+        "v2/concurrency_limits/", name=STATUS, limit=4, slot_decay_per_second=0.01, active=True
+    )["id"]
+    account = Account(KEY, "http://127.0.0.1:9/v2")
+    try:
+        await share_quotas(account, 2)
+        quota = status_calls_of(account)
+        async with asyncio.timeout(60):
+            for _ in range(4):
+                await quota.turn()
+        assert prefect_server.get(f"v2/concurrency_limits/{limit}")["active_slots"] >= 3
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(quota.turn(), 3)
+    finally:
+        prefect_server.delete(f"v2/concurrency_limits/{limit}")
+    async with asyncio.timeout(60):
+        for _ in range(100):
+            await quota.turn()
