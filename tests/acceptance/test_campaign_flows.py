@@ -23,6 +23,7 @@ from prefect_seedance.flows.campaign import campaign
 from prefect_seedance.orchestration.shared_limits import STATUS, share_quotas
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.rate_limit import status_calls_of
+from tests.support.asking import wait_until_asked
 from tests.support.campaigns import ONE_SHOT, CampaignDesk, mugs, write_table
 from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import RunningPrefect
@@ -88,18 +89,6 @@ def references(blocks: tuple[RunpodCredentials, VideoStore]) -> dict[str, Any]:
         "credentials": {"$ref": {"block_document_slug": f"runpod-credentials/{name}"}},
         "store": {"$ref": {"block_document_slug": f"video-store/{name}"}},
     }
-
-
-def asked(server: RunningPrefect, run: str) -> str:
-    """What the form in the UI shows; empty while it is still being saved."""
-    keys = server.flow_run(run)["state"]["state_details"]["run_input_keyset"] or {}
-    saved = [server.api.get(f"flow_runs/{run}/input/{keys.get(name)}") for name in ("schema", "description")]
-    return str(saved[1].json()) if all(answer.is_success for answer in saved) else ""
-
-
-def wait_until_asked(server: RunningPrefect, run: str, what: str) -> str:
-    server.wait_for_state(run, "Suspended", asked=lambda: what in asked(server, run))
-    return asked(server, run)
 
 
 def test_a_campaign_pauses_for_its_price_and_for_its_canary_and_goes_on_with_what_it_froze(

@@ -1,0 +1,17 @@
+"""What a person is asked in the UI of a Prefect server, while a flow run is suspended."""
+
+from __future__ import annotations
+
+from tests.support.prefect_server import RunningPrefect
+
+
+def asked(server: RunningPrefect, run: str) -> str:
+    """What the form in the UI shows; empty while it is still being saved."""
+    keys = server.flow_run(run)["state"]["state_details"]["run_input_keyset"] or {}
+    saved = [server.api.get(f"flow_runs/{run}/input/{keys.get(name)}") for name in ("schema", "description")]
+    return str(saved[1].json()) if all(answer.is_success for answer in saved) else ""
+
+
+def wait_until_asked(server: RunningPrefect, run: str, what: str) -> str:
+    server.wait_for_state(run, "Suspended", asked=lambda: what in asked(server, run))
+    return asked(server, run)
