@@ -23,7 +23,7 @@ from prefect_seedance.flows.campaign import campaign
 from prefect_seedance.orchestration.shared_limits import STATUS, share_quotas
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.rate_limit import status_calls_of
-from tests.support.asking import wait_until_asked
+from tests.support.asking import references_to, wait_until_asked
 from tests.support.campaigns import ONE_SHOT, CampaignDesk, mugs, write_table
 from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import RunningPrefect
@@ -83,14 +83,6 @@ def deployed(prefect_server: RunningPrefect, tmp_path_factory: pytest.TempPathFa
     return prefect_server
 
 
-def references(blocks: tuple[RunpodCredentials, VideoStore]) -> dict[str, Any]:
-    name = blocks[0]._block_document_name
-    return {
-        "credentials": {"$ref": {"block_document_slug": f"runpod-credentials/{name}"}},
-        "store": {"$ref": {"block_document_slug": f"video-store/{name}"}},
-    }
-
-
 def test_a_campaign_pauses_for_its_price_and_for_its_canary_and_goes_on_with_what_it_froze(
     deployed: RunningPrefect,
     desk: CampaignDesk,
@@ -104,7 +96,7 @@ def test_a_campaign_pauses_for_its_price_and_for_its_canary_and_goes_on_with_wha
         "table": str(desk.folder / "table.csv"),
         "limits": {"per_day": None, "approve_above": 0.01},
         "canary": 1,
-        **references(blocks),
+        **references_to(str(blocks[0]._block_document_name)),
     }
 
     def start() -> str:

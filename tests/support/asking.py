@@ -1,6 +1,8 @@
-"""What a person is asked in the UI of a Prefect server, while a flow run is suspended."""
+"""What a person says and is asked in the UI of a Prefect server: blocks by name, and a form while a run is suspended."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from tests.support.prefect_server import RunningPrefect
 
@@ -15,3 +17,11 @@ def asked(server: RunningPrefect, run: str) -> str:
 def wait_until_asked(server: RunningPrefect, run: str, what: str) -> str:
     server.wait_for_state(run, "Suspended", asked=lambda: what in asked(server, run))
     return asked(server, run)
+
+
+def references_to(name: str) -> dict[str, Any]:
+    """Credentials and store that are saved under *name*, as parameters of a run."""
+    return {
+        "credentials": {"$ref": {"block_document_slug": f"runpod-credentials/{name}"}},
+        "store": {"$ref": {"block_document_slug": f"video-store/{name}"}},
+    }
