@@ -1,4 +1,4 @@
-"""What a person says and is asked in the UI of a Prefect server: blocks by name, and a form while a run is suspended."""
+"""What a person says and is asked in the UI: blocks by name, and a form while a run is suspended."""
 
 from __future__ import annotations
 
