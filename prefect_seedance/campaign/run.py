@@ -63,8 +63,8 @@ class Nobody:
 
     async def look(self, campaign: Campaign, page: str) -> None:
         raise NotApproved(
-            f"The canary of {campaign.canary} rows is done; nothing else was submitted; look at {page}, and run the "
-            "campaign again with --go-on to render the others."
+            f"The canary ({campaign.canary} of {campaign.rows} rows) is done; nothing else was submitted; look at "
+            f"{page}, and run the campaign again with --go-on to render the others."
         )
 
 
