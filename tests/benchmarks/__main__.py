@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import download, film, growth, imports, memory, scale
+from tests.benchmarks import campaign, download, film, growth, imports, memory, scale
 
 PARTS = {
     "imports": imports.run,
@@ -13,6 +13,7 @@ PARTS = {
     "film": film.run,
     "growth": growth.run,
     "scale": scale.run,
+    "campaign": campaign.run,
 }
 
 if __name__ == "__main__":

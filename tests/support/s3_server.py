@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -21,11 +22,17 @@ from tests.support.processes import free_port
 
 
 class RunningS3:
-    """Empty at the start, gone at the end. Any keys are good."""
+    """Empty at the start, gone at the end. Any keys are good. Writes a line for each request to *log*, if given."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: Path | None = None) -> None:
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
+        self._log = log or Path(os.devnull)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def endpoint_url(self) -> str:
@@ -43,9 +50,10 @@ class RunningS3:
 
     def start(self) -> RunningS3:
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)]
-        self._process = subprocess.Popen(
-            command, env={**os.environ, **self.environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                command, env={**os.environ, **self.environment}, stdout=subprocess.DEVNULL, stderr=log
+            )
         deadline = time.monotonic() + 120
         while True:
             try:
