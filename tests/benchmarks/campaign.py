@@ -2,7 +2,7 @@
 
 For each number of workers a site of its own. In the middle a worker is killed with its shard and a new one comes, then
 the campaign's run is killed and begun again. Before and after it a small campaign in the same store says what grows
-with history. By environment: ROWS, WORKERS, LATENCY (seconds of a job), SHARD (clips of a shard), IN_FLIGHT (of a worker).
+with history. By environment: ROWS, WORKERS, LATENCY (seconds of a job), SHARD (its clips), IN_FLIGHT (of a worker).
 The table is printed again after each number of workers, with what there is.
 """
 

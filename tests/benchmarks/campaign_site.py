@@ -1,4 +1,4 @@
-"""A site that renders campaigns, all on this machine: PostgreSQL, Prefect, S3, emulator and workers, for itself alone."""
+"""A site that renders campaigns, all on this machine: PostgreSQL, Prefect, S3, emulator, workers, and for it alone."""
 
 from __future__ import annotations
 
