@@ -87,8 +87,9 @@ def _measure(place: Site, workers: int, column: Column, wrong: list[str]) -> Ite
     _small(place, workers, "after", column)
     paid, due = len(place.emulator.charges), ROWS + 2 * SMALL
     column["charges, of clips asked for"] = f"{paid} of {due}"
-    if paid != due:
-        wrong.append(f"!!! {workers} workers: {paid} charges for {due} clips: PAID TWICE OR LOST")
+    if paid != due or campaign.statuses != {"stored": ROWS}:
+        told = f"{paid} charges for {due} clips, of which the large campaign has {column['clips']}"
+        wrong.append(f"!!! {workers} workers: {told}: PAID TWICE OR NOT ALL STORED")
         yield wrong[-1]
 
 
@@ -142,9 +143,10 @@ class _Campaign:
             finally:
                 if parent.poll() is None:
                     parent.kill()
-            said = parent.communicate()[0]
-            if parent.returncode == 0:
-                self._seconds, self.document = self.seconds, json.loads(said)
+            with suppress(ValueError):  # one that was killed has said nothing
+                self.document = json.loads(parent.communicate()[0])
+            if sum(self.statuses.values()) == self.count:
+                self._seconds = self.seconds
                 return
             yield f"the campaign's run ended with {parent.returncode} and is begun again"
         raise RuntimeError((self._place.folder / "parent.log").read_text()[-3000:])
@@ -161,11 +163,17 @@ class _Campaign:
         self.kills.append(f"the campaign's run at {self.submitted}")
 
     @property
+    def statuses(self) -> dict[str, int]:
+        """Of its clips, once it has said so."""
+        return dict(self.document.get("statuses", {}))
+
+    @property
     def seconds(self) -> float:
         return time.perf_counter() - self._begun if self._seconds is None else self._seconds
 
     def tell(self, column: Column) -> None:
-        column["clips stored"] = str(self.document.get("statuses", {}).get("stored", f"{self.submitted} submitted"))
+        statuses = ", ".join(f"{count} {status}" for status, count in self.statuses.items())
+        column["clips"] = statuses or f"{self.submitted} submitted"
         column["killed"] = "; ".join(self.kills) or "nothing"
         column["wall, kills included"] = f"{self.seconds:.0f} s"
         column["clips per second"] = f"{self.submitted / self.seconds:.2f}"

@@ -214,9 +214,9 @@ def _put_cards(state: Path, card: Path, ended: threading.Event) -> None:
             continue
         with state.open("rb") as file:
             file.seek(read)
-            whole = file.read().rpartition(b"\n")[0]
-        read += len(whole) + 1 if whole else 0
-        for line in whole.splitlines():
+            whole, end, _ = file.read().rpartition(b"\n")
+        read += len(whole + end)
+        for line in filter(None, whole.splitlines()):
             job: dict[str, Any] | None = json.loads(line).get("job")
             if job and not (place := clips / f"{job['id']}.mp4").exists():
                 os.link(card, place)
