@@ -55,14 +55,19 @@ def run() -> Iterator[str]:
         yield f"{ROWS} rows, shards of {SHARD}, jobs of {LATENCY:.0f} s, clips of {card.stat().st_size / 1e6:.1f} MB"
         for workers in WORKERS:
             column = columns[f"{workers} worker{'s' * (workers > 1)}"] = {}
+            ended: BaseException | None = None
             try:
                 with site(Path(name) / f"{workers}", card) as place:
                     yield from _measure(place, workers, column, wrong)
-            except KeyboardInterrupt:
-                column["ended"] = "**interrupted**"
-                yield from _table(columns)
-                return
+            except (KeyboardInterrupt, Exception) as error:
+                ended = error
+                wrong.append(f"!!! {workers} workers: {type(error).__name__}: {error}")
+                column["not measured to its end"] = f"**{type(error).__name__}**"
             yield from _table(columns)
+            if isinstance(ended, KeyboardInterrupt) or isinstance(
+                getattr(ended, "__context__", None), KeyboardInterrupt
+            ):
+                break
     if wrong:
         raise SystemExit("\n".join(wrong))
 
