@@ -84,7 +84,7 @@ def _measure(place: Site, workers: int, column: Column, wrong: list[str]) -> Ite
     finally:
         campaign.tell(column)
         _costs(place, before, column, campaign.submitted)
-    _per_clip(column, place.requests() - asked, campaign.submitted)
+        _per_clip(column, place.requests() - asked, max(1, campaign.submitted))
     time.sleep(FLUSHED)
     _prefect(column, place.rows_of_prefect() - rows)
     _sizes(column, place.objects())
