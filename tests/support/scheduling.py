@@ -1,6 +1,6 @@
 """Which worker of `make test` takes which tests, and in what order: the longest first, or the others wait for them.
 
-A file is run by one worker, for its fixtures. Two kinds go another way: files that need a Prefect server share four,
+A file is run by one worker, for its fixtures. Two kinds go another way: files that need a Prefect server share three,
 since a start costs ten seconds of a processor; and tests that mostly wait, with servers of their own, go one by one.
 """
 
@@ -12,8 +12,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 ON_ONE_PREFECT_SERVER = (
-    ("test_approval.py",),
-    ("test_campaign_flows.py", "test_tasks.py", "test_shown.py"),
+    ("test_approval.py", "test_campaign_flows.py", "test_tasks.py", "test_shown.py"),
     (
         "test_deployments.py",
         "test_render_command.py",
