@@ -7,7 +7,6 @@ import datetime
 import threading
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect import flow
@@ -31,27 +30,13 @@ from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.errors import BadInput, OverBudget
 from prefect_seedance.production.manifest import Manifest
 from tests.support.emulating import RunningEmulator
+from tests.support.flow_boards import SMALL, credentials, make_board, store
 from tests.support.prefect_server import RunningPrefect
 from tests.support.s3_server import Line, RunningS3
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-SMALL = Defaults(size="640x640", duration=2)
-
-
-@pytest.fixture
-def credentials(emulator: RunningEmulator) -> RunpodCredentials:
-    return RunpodCredentials(api_key=SecretStr("test-key"), base_url=emulator.base_url)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> VideoStore:
-    return VideoStore(url=str(tmp_path / "store"))
-
-
-def make_board(*prompts: str, **more: Any) -> Storyboard:
-    shots = tuple(ShotSpec(id=f"shot-{n}", prompt=prompt) for n, prompt in enumerate(prompts, 1))
-    return Storyboard(title="The lighthouse", defaults=SMALL, shots=shots, **more)
+__all__ = ["credentials", "store"]
 
 
 def statuses(manifest: Manifest | Production) -> list[str]:

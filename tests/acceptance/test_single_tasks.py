@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from prefect import flow, task
@@ -15,12 +14,9 @@ from prefect.runtime import flow_run
 from pydantic import SecretStr
 
 from prefect_seedance import (
-    Defaults,
     Request,
     RunpodCredentials,
-    ShotSpec,
     SpendingLimits,
-    Storyboard,
     VideoStore,
     persist_clip,
     storyboard_to_shots,
@@ -32,25 +28,11 @@ from prefect_seedance.errors import BadInput, DownloadFailed, NeedsAttention, Ov
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.orchestration.tasks import safe_to_repeat
 from tests.support.emulating import RunningEmulator
+from tests.support.flow_boards import credentials, make_board, store
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-SMALL = Defaults(size="640x640", duration=2)
-
-
-@pytest.fixture
-def credentials(emulator: RunningEmulator) -> RunpodCredentials:
-    return RunpodCredentials(api_key=SecretStr("test-key"), base_url=emulator.base_url)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> VideoStore:
-    return VideoStore(url=str(tmp_path / "store"))
-
-
-def make_board(*prompts: str, **more: Any) -> Storyboard:
-    shots = tuple(ShotSpec(id=f"shot-{n}", prompt=prompt) for n, prompt in enumerate(prompts, 1))
-    return Storyboard(title="The lighthouse", defaults=SMALL, shots=shots, **more)
+__all__ = ["credentials", "store"]
 
 
 @pytest.mark.parametrize("on", ["submit", "wait", "persist"])
