@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from tests.support.postgres_server import HOW_TO_INSTALL, RunningPostgres, progr
 from tests.support.prefect_server import RunningPrefect, serving_on
 from tests.support.processes import until
 from tests.support.s3_server import RunningS3
+from tests.support.workers import kill_tree, worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(programs() is None, reason=HOW_TO_INSTALL)]
 
@@ -57,28 +56,6 @@ def server() -> Iterator[RunningPrefect]:
             postgres.stop()
 
 
-@contextmanager
-def worker(server: RunningPrefect, name: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "many", "--name", name, "--limit", "1"]
-    with (folder / f"{name}.log").open("w") as log:
-        process = subprocess.Popen(
-            command, env=os.environ | server.environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT
-        )
-        try:
-            yield process
-        finally:
-            kill_tree(process.pid)
-            process.wait()
-
-
-def kill_tree(pid: int) -> None:
-    """SIGKILL a process and all it has started, as a machine that loses its power would."""
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if Path(f"/proc/{pid}").exists() else []:
-        kill_tree(int(child))
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-
-
 def board(*prompts: str) -> dict[str, Any]:
     shots = [{"id": f"s{n}", "prompt": prompt} for n, prompt in enumerate(prompts)]
     return {"title": "Overlap", "defaults": {"size": "640x640", "duration": 2}, "shots": shots}
@@ -104,7 +81,10 @@ def test_two_workers_pay_once_and_one_that_is_killed_costs_nothing(
             return str(server.post(f"deployments/{deployment}/create_flow_run", parameters=wanted)["id"])
 
         both = [f"Shared scene {n}." for n in range(4)]
-        with worker(server, "one", tmp_path) as one, worker(server, "two", tmp_path) as two:
+        with (
+            worker(server, "many", "one", tmp_path, "--limit", "1") as one,
+            worker(server, "many", "two", tmp_path, "--limit", "1") as two,
+        ):
             doomed = start(*both, "Only the first.", "Only the first again.")
             until(lambda: server.flow_run(doomed)["state"]["type"] == "RUNNING")
             working = _infrastructure_of(server, doomed)

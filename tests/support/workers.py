@@ -14,9 +14,9 @@ from tests.support.prefect_server import RunningPrefect
 
 
 @contextmanager
-def worker(server: RunningPrefect, pool: str, name: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker(server: RunningPrefect, pool: str, name: str, folder: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker of *pool*, in a folder that knows nothing of the repository."""
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", name]
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", name, *more]
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
             command, env=os.environ | server.environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT
