@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import logging
 from importlib import import_module
@@ -10,13 +9,13 @@ from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas.objects import State
-from prefect.exceptions import TerminationSignal
 from pydantic import SecretStr
 
 from prefect_seedance.campaign.prefect_made import CampaignMade
 from prefect_seedance.cli import temporary_server, terminal
 from prefect_seedance.cli.options import Money, Place
 from prefect_seedance.cli.saved_blocks import load_credentials, load_store
+from prefect_seedance.cli.stopping import run_stoppable
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import watching
 from prefect_seedance.orchestration.logs import TERMINAL
@@ -87,11 +86,7 @@ def _money(money: Money) -> dict[str, Any]:
 
 def _run(name: str, parameters: dict[str, Any]) -> Any:
     _begin()
-    try:
-        state = asyncio.run(_state_of(_flow(name), parameters))
-    except TerminationSignal as error:
-        terminal.say(terminal.STOPPED)
-        raise SystemExit(128 + error.signal) from None
+    state = run_stoppable(_state_of(_flow(name), parameters))
     answer = state.result(raise_on_failure=False)
     if isinstance(answer, BaseException):
         raise answer
