@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore
 from tests.support.commanding import Desk
 from tests.support.emulating import RunningEmulator
+from tests.support.forked import prefect_python
 from tests.support.prefect_server import RunningPrefect, stop
 
 BOARD = """
@@ -101,7 +102,7 @@ def worked(prefect_server: RunningPrefect, tmp_path_factory: pytest.TempPathFact
     environment = os.environ | prefect_server.environment
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "worker", "start", "--pool", "approvals"],
+            [prefect_python(), "-m", "prefect", "worker", "start", "--pool", "approvals"],
             env=environment,
             cwd=folder,
             stdout=log,

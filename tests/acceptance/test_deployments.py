@@ -34,6 +34,7 @@ from prefect_seedance import (
 from prefect_seedance.errors import OverBudget
 from tests.support.deployments_page import follow, readme_section
 from tests.support.emulating import RunningEmulator
+from tests.support.forked import prefect_python
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect, stop
 from tests.support.processes import free_port, until
@@ -149,7 +150,7 @@ def hook() -> Iterator[Hook]:
 def worker(server: RunningPrefect, folder: Path) -> Iterator[None]:
     """A worker of the pool, in a folder that knows nothing of the repository."""
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "seedance"]
+    command = [prefect_python(), "-m", "prefect", "worker", "start", "--pool", "seedance"]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             command, env=os.environ | server.environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT

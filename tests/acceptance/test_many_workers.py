@@ -19,7 +19,7 @@ from tests.support.postgres_server import HOW_TO_INSTALL, RunningPostgres, progr
 from tests.support.prefect_server import RunningPrefect, serving_on
 from tests.support.processes import until
 from tests.support.s3_server import RunningS3
-from tests.support.workers import kill_tree, worker
+from tests.support.workers import kill_tree, tree_of, worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(programs() is None, reason=HOW_TO_INSTALL)]
 
@@ -90,7 +90,7 @@ def test_two_workers_pay_once_and_one_that_is_killed_costs_nothing(
             working = _infrastructure_of(server, doomed)
             other = start(*both, "Only the second.")
             until(lambda: len(emulator.charges) >= 4)
-            victim = one if _is_below(one.pid, working) else two
+            victim = one if working in tree_of(one.pid) else two
             kill_tree(victim.pid)
             ended = server.wait_for_state(other, "Completed")
             again = start(*both, "Only the first.", "Only the first again.")
@@ -105,14 +105,6 @@ def _infrastructure_of(server: RunningPrefect, run_id: str) -> int:
     """The process that works on a flow run: its worker names it as HOST:PID."""
     found = until(lambda: server.flow_run(run_id)["infrastructure_pid"])
     return int(str(found).rpartition(":")[2])
-
-
-def _is_below(ancestor: int, pid: int) -> bool:
-    while pid > 1:
-        if pid == ancestor:
-            return True
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return False
 
 
 def _most_at_once(emulator: RunningEmulator) -> int:

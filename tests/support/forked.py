@@ -6,19 +6,25 @@ Most of what a short command costs is imports. Tests of signals, of streams and 
 from __future__ import annotations
 
 import functools
-import json
+import marshal
 import os
 import runpy
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import IO
 
+from tests.support.quick_python import FORKED
+
+ROOT = Path(__file__).parents[2]
 REQUEST = 1 << 17
 """Bytes of the longest request: words and environment."""
 
@@ -58,56 +64,130 @@ class Forked:
 
 
 class Forker:
-    """A process that has imported *modules* and forks off one command after another, until its owner ends."""
+    """A process that has imported *modules* and forks off one command after another, until its owner ends.
+
+    `python` stands in for the interpreter: what is started with it, and what that starts, is forked too.
+    """
 
     def __init__(self, modules: tuple[str, ...], environment: dict[str, str]) -> None:
-        self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", "tests.support.forked", str(theirs.fileno()), *modules]
-        everywhere = os.environ | environment
+        self.folder = Path(tempfile.mkdtemp(prefix="forked"))
+        self.place = str(self.folder / "socket")
+        self.python = str(self.folder / "python")
+        quick = f"from tests.support.quick_python import main; main({self.place!r}, {sys.executable!r})"
+        Path(self.python).write_text(f"#!{sys.executable} -IS\nimport sys; sys.path.append({str(ROOT)!r})\n{quick}\n")
+        Path(self.python).chmod(0o700)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listening.bind(self.place)
+        listening.listen(100)
+        command = [sys.executable, "-m", "tests.support.forked", self.python, str(listening.fileno()), *modules]
         self.process = subprocess.Popen(
-            command, pass_fds=[theirs.fileno()], env=everywhere, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            command,
+            pass_fds=[listening.fileno()],
+            env=os.environ | environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
         )
-        theirs.close()
+        listening.close()
 
     def start(self, words: list[str], environment: dict[str, str], folder: str, stdout: int, stderr: int) -> Forked:
         """Run `python -m WORDS` with that environment and folder, and with those files as its streams."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        request = json.dumps({"words": words, "environment": environment, "folder": folder})
-        socket.send_fds(self._ours, [request.encode()], [stdout, stderr, theirs.fileno()])
-        theirs.close()
-        return Forked(ours)
+        asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        asking.connect(self.place)
+        request = marshal.dumps((words, environment, folder, False))
+        socket.send_fds(asking, [request], [stdout, stderr])
+        return Forked(asking)
+
+    def forked_for(self, pid: int) -> list[int]:
+        """The process that one stands in for: none or one."""
+        return [int(path.name) for path in self.folder.glob("[0-9]*") if path.read_text() == str(pid)]
+
+
+FORKERS: list[Forker] = []
+"""All of this test process."""
 
 
 @functools.cache
 def forker(modules: tuple[str, ...], environment: tuple[tuple[str, str], ...] = ()) -> Forker:
     """The one of this test process; it ends with it."""
-    return Forker(modules, dict(environment))
+    FORKERS.append(Forker(modules, dict(environment)))
+    return FORKERS[-1]
 
 
-def _fork_on_request(control: socket.socket) -> list[str]:
-    """Fork for each request and report how each process ended; returns, with the words to run, in the forked only."""
-    reports: dict[int, tuple[int, socket.socket]] = {}
-    while True:
-        ready, _, _ = select.select([control.fileno(), *reports], [], [])
-        for one in ready:
-            if one in reports:
-                pid, report = reports.pop(one)
-                _, status = os.waitpid(pid, 0)
-                os.close(one)
-                _say(report, os.waitstatus_to_exitcode(status))
-                report.close()
-                continue
-            request, fds, _, _ = socket.recv_fds(control, REQUEST, 3)
-            if not request:
-                os._exit(0)
-            pid = os.fork()
-            if pid == 0:
-                return _become(**json.loads(request), fds=fds)
-            report = socket.socket(fileno=fds.pop())
-            for fd in fds:
-                os.close(fd)
-            _say(report, pid)
-            reports[os.pidfd_open(pid)] = (pid, report)
+def prefect_python() -> str:
+    """An interpreter for `-m prefect …` whose imports are done already."""
+    return forker(("tests.support.warm_prefect",)).python
+
+
+class Forks:
+    """Forks for each request, and tells who asked how it ended. Who stands in for a process dies with it."""
+
+    def __init__(self, listening: socket.socket, python: str) -> None:
+        self.listening = listening
+        self.python = python
+        self.ends: dict[int, tuple[int, socket.socket]] = {}
+        self.bound: dict[int, tuple[int, socket.socket]] = {}
+
+    def until_forked(self) -> list[str]:
+        """The words to run, in the forked process only."""
+        while True:
+            ready, _, _ = select.select([0, self.listening.fileno(), *self.ends, *self.bound], [], [])
+            for one in ready:
+                if one == 0:
+                    os._exit(0)
+                elif one in self.ends:
+                    self._ended(one)
+                elif one in self.bound:
+                    pid, _ = self.bound.pop(one)
+                    os.kill(pid, signal.SIGKILL)
+                elif one == self.listening.fileno() and (words := self._asked()):
+                    return words
+
+    def _asked(self) -> list[str] | None:
+        report, _ = self.listening.accept()
+        request, fds, _, _ = socket.recv_fds(report, REQUEST, 2)
+        if not request:
+            report.close()
+            return None
+        words, environment, folder, stands_in = marshal.loads(request)
+        pid = os.fork()
+        if pid == 0:
+            return self._become(words, environment, folder, fds)
+        for fd in fds:
+            os.close(fd)
+        self.ends[os.pidfd_open(pid)] = (pid, report)
+        if stands_in:
+            asker, _, _ = struct.unpack("3i", report.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+            Path(self.python).with_name(str(pid)).write_text(str(asker))
+            self.bound[report.fileno()] = (pid, report)
+        _say(report, pid)
+        return None
+
+    def _ended(self, one: int) -> None:
+        pid, report = self.ends.pop(one)
+        _, status = os.waitpid(pid, 0)
+        os.close(one)
+        self.bound.pop(report.fileno(), None)
+        Path(self.python).with_name(str(pid)).unlink(missing_ok=True)
+        _say(report, os.waitstatus_to_exitcode(status))
+        report.close()
+
+    def _become(self, words: list[str], environment: dict[str, str], folder: str, fds: list[int]) -> list[str]:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(fds[0], 1)
+        os.dup2(fds[1], 2)
+        for open_here in (self.listening, *(report for _, report in self.ends.values())):
+            open_here.detach()
+        os.closerange(3, 1024)
+        os.environ.clear()
+        os.environ.update(environment)
+        time.tzset()
+        os.chdir(folder)
+        sys.path[0] = folder
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if words[0].partition(".")[0] in FORKED:
+            sys.executable = self.python
+            sys.modules["prefect.context"].refresh_global_settings_context()
+        return words
 
 
 def _say(report: socket.socket, number: int) -> None:
@@ -115,24 +195,11 @@ def _say(report: socket.socket, number: int) -> None:
         report.send(str(number).encode())
 
 
-def _become(words: list[str], environment: dict[str, str], folder: str, fds: list[int]) -> list[str]:
-    os.dup2(fds[0], 1)
-    os.dup2(fds[1], 2)
-    os.closerange(3, 1024)
-    os.environ.clear()
-    os.environ.update(environment)
-    time.tzset()
-    os.chdir(folder)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    return words
-
-
 def _main() -> None:
-    control = socket.socket(fileno=int(sys.argv[1]))
-    for module in sys.argv[2:]:
+    python, listening, *modules = sys.argv[1:]
+    for module in modules:
         import_module(module)
-    words = _fork_on_request(control)
-    control.detach()
+    words = Forks(socket.socket(fileno=int(listening)), python).until_forked()
     sys.argv = words
     runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 

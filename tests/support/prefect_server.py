@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ import httpx
 import pytest
 
 from prefect_seedance.cli.temporary_server import with_database
+from tests.support.forked import prefect_python
 from tests.support.processes import free_port
 
 PATIENCE = 180.0
@@ -53,7 +53,7 @@ class RunningPrefect:
     def cli(self, *words: str, **more: Any) -> str:
         """What `prefect WORDS` says; it has to succeed."""
         ran = subprocess.run(
-            [sys.executable, "-m", "prefect", *words],
+            [prefect_python(), "-m", "prefect", *words],
             env=os.environ | self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -116,7 +116,7 @@ def serving_on(folder: Path, more: dict[str, str]) -> Iterator[RunningPrefect]:
     port = free_port()
     running = RunningPrefect(f"http://127.0.0.1:{port}/api", folder / "home")
     environment = _of_a_server(running.home, more)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [prefect_python(), "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     running.process = server

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.forked import FORKERS, prefect_python
 from tests.support.prefect_server import RunningPrefect
 
 
 @contextmanager
 def worker(server: RunningPrefect, pool: str, name: str, folder: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker of *pool*, in a folder that knows nothing of the repository."""
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--name", name, *more]
+    command = [prefect_python(), "-m", "prefect", "worker", "start", "--pool", pool, "--name", name, *more]
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
             command, env=os.environ | server.environment, cwd=folder, stdout=log, stderr=subprocess.STDOUT
@@ -37,7 +37,14 @@ def kill_tree(pid: int) -> None:
 
 
 def children_of(pid: int) -> list[int]:
+    """What a process has started, or the one that it stands in for."""
+    forked = [child for forker in FORKERS for child in forker.forked_for(pid)]
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [*forked, *(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     except FileNotFoundError:
-        return []
+        return forked
+
+
+def tree_of(pid: int) -> set[int]:
+    """A process and all it has started."""
+    return {pid}.union(*(tree_of(child) for child in children_of(pid)))
