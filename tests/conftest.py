@@ -18,7 +18,6 @@ from tests.support.emulating import RunningEmulator
 
 pytest_plugins = [
     "tests.support.calling",
-    "tests.support.prefect_server",
     "tests.support.scheduling",
     "tests.support.store_fixtures",
 ]

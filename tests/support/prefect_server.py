@@ -1,8 +1,4 @@
-"""A real Prefect server in a process of its own, one for each worker of a test run. List it in `pytest_plugins`.
-
-One for all would have SQLite stand still: whoever waits for its lock waits for a minute.
-"""
-
+"""A real Prefect server in a process of its own, as a test sees it."""
 from __future__ import annotations
 
 import os
@@ -14,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 
 from prefect_seedance.cli.temporary_server import with_database
 from tests.support.forked import prefect_python
@@ -156,23 +151,3 @@ def _of_a_server(home: Path, more: dict[str, str]) -> dict[str, str]:
     environment = os.environ | RunningPrefect("", home).environment | more
     del environment["PREFECT_API_URL"]
     return environment | with_database(environment)
-
-
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPrefect]:
-    """A Prefect server for flows of this process and of any with its `environment`. Its tests share its database."""
-    from prefect import settings as known
-    from prefect.logging.handlers import APILogWorker
-    from prefect.settings import PREFECT_API_REQUEST_TIMEOUT, PREFECT_API_URL, PREFECT_HOME, temporary_settings
-
-    folder = tmp_path_factory.mktemp("prefect-server")
-    without_ui = {"PREFECT_SERVER_UI_ENABLED": "false"}
-    with serving_on(folder, without_ui) as server, pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
-        settings = {PREFECT_API_URL: server.url, PREFECT_HOME: server.home, PREFECT_API_REQUEST_TIMEOUT: PATIENCE}
-        if heartbeat := getattr(known, "PREFECT_FLOWS_HEARTBEAT_FREQUENCY", None):  # Prefect 3.6 knows none
-            settings[heartbeat] = None
-        with temporary_settings(settings):
-            yield server
-            APILogWorker.drain_all(timeout=10)  # while there still is somebody to take the logs
