@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -34,7 +33,7 @@ from prefect_seedance import (
 from prefect_seedance.errors import OverBudget
 from tests.support.deployments_page import follow, readme_section
 from tests.support.emulating import RunningEmulator
-from tests.support.forked import prefect_python
+from tests.support.forked import path_to_commands, prefect_python
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect, stop
 from tests.support.processes import free_port, until
@@ -166,7 +165,7 @@ def test_the_server_of_the_page_starts_and_goes_on(tmp_path: Path) -> None:
     [first, *_] = re.findall(r"```bash\n(.*?)```", readme_section("A server"), re.DOTALL)
     assert "nohup prefect server start" in first
     environment = os.environ | {"PREFECT_HOME": str(tmp_path / "home"), "PREFECT_SERVER_API_PORT": str(port)}
-    environment |= {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment |= {"PATH": path_to_commands()}
     shell = subprocess.Popen(["bash", "-c", first], env=environment, cwd=tmp_path, start_new_session=True)
     try:
         assert shell.wait() == 0

@@ -6,9 +6,9 @@ import os
 import re
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
+from tests.support.forked import path_to_commands
 from tests.support.places import ROOT
 
 PAGE = (ROOT / "docs" / "first-film.md").read_text(encoding="utf-8")
@@ -36,10 +36,9 @@ def _type(script: str, folder: Path) -> str:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     script = script.replace("8080", str(port)).replace("--latency 5", "--latency 0.3")
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     ran = subprocess.run(
         ["bash", "-ec", f"trap 'kill $(jobs -p) 2> /dev/null' EXIT\n{script}"],
-        env=os.environ | {"PATH": path, "HOME": str(folder)},
+        env=os.environ | {"PATH": path_to_commands(), "HOME": str(folder)},
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

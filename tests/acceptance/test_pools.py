@@ -8,13 +8,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.deployment_files import one
 from tests.support.deployments_page import readme_section
+from tests.support.forked import path_to_commands
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect
 from tests.support.s3_server import RunningS3
@@ -47,7 +47,7 @@ def _forget(server: RunningPrefect) -> None:
 def _set_up(server: RunningPrefect, s3: RunningS3) -> None:
     environment = os.environ | server.environment | s3.environment
     environment |= {
-        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PATH": path_to_commands(),
         "RUNPOD_API_KEY": SECRET,
         "RUNPOD_BASE_URL": "",
         "SEEDANCE_STORE": "s3://made-by-the-setup/films",

@@ -3,7 +3,6 @@ stand for an emulator and a real S3 server on this machine."""
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.emulating import RunningEmulator
+from tests.support.forked import path_to_commands
 from tests.support.places import EXAMPLES, ROOT
 from tests.support.prefect_server import RunningPrefect
 from tests.support.s3_server import RunningS3
@@ -37,8 +37,7 @@ def sandbox(
     """The environment of a person who has typed nothing yet, on a machine where Runpod and S3 are pretend."""
     s3_server.make_bucket(BUCKET)
     pretend = {"RUNPOD_BASE_URL": emulator.base_url, "AWS_ENDPOINT_URL": s3_server.endpoint_url}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    return {"PATH": path, "HOME": str(tmp_path)} | pretend | prefect_server.environment
+    return {"PATH": path_to_commands(), "HOME": str(tmp_path)} | pretend | prefect_server.environment
 
 
 def test_every_block_of_the_pages_runs(sandbox: dict[str, str], tmp_path: Path, emulator: RunningEmulator) -> None:

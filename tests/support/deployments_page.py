@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 
+from tests.support.forked import path_to_commands
 from tests.support.places import ROOT
 
 
@@ -29,10 +28,9 @@ def readme(heading: str) -> str:
 def follow(heading: str, environment: dict[str, str], leave_out: str = "worker start") -> None:
     """Do what a section of deployments/README.md says, but for what goes on for ever."""
     script = "\n".join(line for line in readme(heading).splitlines() if leave_out not in line)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-c", script],
-        env=os.environ | environment | {"PATH": path},
+        env=os.environ | environment | {"PATH": path_to_commands()},
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

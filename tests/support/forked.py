@@ -66,7 +66,8 @@ class Forked:
 class Forker:
     """A process that has imported *modules* and forks off one command after another, until its owner ends.
 
-    `python` stands in for the interpreter: what is started with it, and what that starts, is forked too.
+    `python` stands in for the interpreter, and `prefect` beside it for the command: what is started with it, and what
+    that starts, is forked too.
     """
 
     def __init__(self, modules: tuple[str, ...], environment: dict[str, str]) -> None:
@@ -74,8 +75,10 @@ class Forker:
         self.place = str(self.folder / "socket")
         self.python = str(self.folder / "python")
         quick = f"from tests.support.quick_python import main; main({self.place!r}, {sys.executable!r})"
-        Path(self.python).write_text(f"#!{sys.executable} -IS\nimport sys; sys.path.append({str(ROOT)!r})\n{quick}\n")
-        Path(self.python).chmod(0o700)
+        for name in ("python", "prefect"):
+            script = self.folder / name
+            script.write_text(f"#!{sys.executable} -IS\nimport sys; sys.path.append({str(ROOT)!r})\n{quick}\n")
+            script.chmod(0o700)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listening.bind(self.place)
         listening.listen(100)
@@ -116,6 +119,11 @@ def forker(modules: tuple[str, ...], environment: tuple[tuple[str, str], ...] = 
 def prefect_python() -> str:
     """An interpreter for `-m prefect …` whose imports are done already."""
     return forker(("tests.support.warm_prefect",)).python
+
+
+def path_to_commands() -> str:
+    """A PATH with what is installed here, and such a `prefect` before it."""
+    return f"{Path(prefect_python()).parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 class Forks:

@@ -1,4 +1,5 @@
 """A real Prefect server in a process of its own, as a test sees it."""
+
 from __future__ import annotations
 
 import os

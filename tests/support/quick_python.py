@@ -18,6 +18,8 @@ FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signa
 def main(place: str, python: str) -> None:
     """Run `python WORDS`, forked by whoever listens at *place*: the two end as one."""
     words = sys.argv[1:]
+    if os.path.basename(sys.argv[0]) == "prefect":
+        words = ["-m", "prefect", *words]
     if len(words) < 2 or words[0] != "-m" or words[1].partition(".")[0] not in FORKED:
         os.execv(python, [python, *words])
     asking = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
