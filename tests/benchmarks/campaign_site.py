@@ -177,7 +177,7 @@ def site(folder: Path, card: Path) -> Iterator[Site]:
         stack.callback(postgres.stop)
         costs.watch(int((postgres.folder / "data/postmaster.pid").read_text().split()[0]), "PostgreSQL")
         database = {"PREFECT_API_DATABASE_CONNECTION_URL": postgres.url}
-        prefect = stack.enter_context(serving_on(folder / "prefect", database))
+        prefect = stack.enter_context(serving_on(folder / "prefect", database, sys.executable))
         assert prefect.process is not None
         costs.watch(prefect.process.pid, "Prefect server")
         s3 = RunningS3(folder / "s3.log").start()

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from prefect import flow, task
 
-from tests.benchmarks.counting import PrefectCalls
+from tests.benchmarks.counting import PrefectCalls, seconds_of
 
 
 @task(retries=3)
@@ -43,6 +43,9 @@ def main(count: int, folder: str) -> None:
     idle, begun = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
     clips = naive(count, folder)
     figures = {
+        "begun": time.time() - (time.perf_counter() - begun),
+        "client_cpu": seconds_of(resource.RUSAGE_SELF),
+        "decoders_cpu": seconds_of(resource.RUSAGE_CHILDREN),
         "prefect_calls": calls.count,
         "last_clip": time.perf_counter() - begun,
         "seconds": time.perf_counter() - begun,

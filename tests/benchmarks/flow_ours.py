@@ -11,7 +11,7 @@ import time
 
 from prefect_seedance import Defaults, RunpodCredentials, ShotSpec, Storyboard, VideoStore, storyboard_to_shots
 from prefect_seedance.orchestration.logs import TERMINAL
-from tests.benchmarks.counting import PrefectCalls, StoreRequests
+from tests.benchmarks.counting import PrefectCalls, StoreRequests, seconds_of
 
 
 class Ends(logging.Handler):
@@ -43,6 +43,9 @@ def main(count: int, store: str) -> None:
         storyboard_to_shots(board, RunpodCredentials.from_environment(), VideoStore(url=store), max_in_flight=count)
     )
     figures = {
+        "begun": time.time() - (time.perf_counter() - begun),
+        "client_cpu": seconds_of(resource.RUSAGE_SELF),
+        "decoders_cpu": seconds_of(resource.RUSAGE_CHILDREN),
         "prefect_calls": calls.count,
         "store_requests": requests.count,
         "last_clip": ends.last - begun,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,30 +18,47 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks import ordinary
+from tests.benchmarks.process_costs import Costs
 from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import serving_on
 
 SHOTS = int(os.environ.get("SHOTS", "1000"))
 LATENCY = float(os.environ.get("LATENCY", "60"))
+NOISE = int(os.environ.get("NOISE", "6"))
 KINDS = os.environ.get("KINDS", "ours naive").split()
 
 
 def run() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as name, serving_on(Path(name) / "prefect", {}) as prefect:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        serving_on(Path(name) / "prefect", {}, sys.executable) as prefect,
+        Costs() as costs,
+    ):
+        assert prefect.process is not None
+        costs.watch(prefect.process.pid, "server")
         folder = Path(name)
-        ordinary.clip(folder / "card.mp4", seed=1)
+        size = ordinary.clip(folder / "card.mp4", seed=1, noise=NOISE).stat().st_size
+        yield f"one clip of {size / 1000:.0f} kB"
         environment = os.environ | prefect.environment
         for kind in KINDS:
             state = folder / f"{kind}.jsonl"
             with RunningEmulator.start(latency=LATENCY, state=state) as emulator:
-                done = threading.Event()
-                linking = threading.Thread(target=_put_cards, args=(state, folder / "card.mp4", done))
-                linking.start()
+                done, downloads = threading.Event(), list[float]()
+                beside = [
+                    threading.Thread(target=_put_cards, args=(state, folder / "card.mp4", done)),
+                    threading.Thread(target=_watch_downloads, args=(emulator, downloads, done)),
+                ]
+                for thread in beside:
+                    thread.start()
+                served = costs.seconds()["server"]
                 try:
                     figures = _measure(kind, folder, environment | {"RUNPOD_BASE_URL": emulator.base_url})
                 finally:
                     done.set()
-                    linking.join()
+                    for thread in beside:
+                        thread.join()
+                figures["server_cpu"] = costs.seconds()["server"] - served
+                figures["last_download"] = downloads[-1] - figures["begun"]
                 figures["charges"] = len(emulator.charges)
                 figures["status_per_second"] = emulator.calls()["status"] / figures["seconds"]
                 yield _told(kind, figures)
@@ -67,9 +83,17 @@ def _put_cards(state: Path, card: Path, done: threading.Event) -> None:
         seen = len(lines)
 
 
+def _watch_downloads(emulator: RunningEmulator, moments: list[float], done: threading.Event) -> None:
+    """Note when the number of downloads was last seen to grow."""
+    seen = 0
+    while not done.wait(0.5):
+        if (now := emulator.calls().get("media", 0)) > seen:
+            seen = now
+            moments.append(time.time())
+
+
 def _measure(kind: str, folder: Path, environment: dict[str, str]) -> dict[str, Any]:
     begun = time.perf_counter()
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ran = subprocess.run(
         [sys.executable, "-m", f"tests.benchmarks.flow_{kind}", str(SHOTS), str(folder / f"store-{kind}")],
         env=environment | {"RUNPOD_API_KEY": "k", "PREFECT_LOGGING_LEVEL": "ERROR"},
@@ -77,11 +101,9 @@ def _measure(kind: str, folder: Path, environment: dict[str, str]) -> dict[str, 
         text=True,
         check=False,
     )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert ran.returncode == 0, ran.stderr[-3000:]
     figures: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
     figures["wall"] = time.perf_counter() - begun
-    figures["cpu"] = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return figures
 
 
@@ -89,7 +111,9 @@ def _told(kind: str, f: dict[str, Any]) -> str:
     return (
         f"{kind}: {SHOTS} shots, last clip after {f['last_clip']:.1f} s = {f['last_clip'] / LATENCY:.2f} of the "
         f"ideal (film and page after {f['seconds']:.1f} s), "
-        f"CPU {1000 * f['cpu'] / SHOTS:.0f} ms/shot, memory {f['megabytes'] * 1024 / SHOTS:.0f} kB/shot above idle, "
+        f"last download after {f['last_download'] / LATENCY:.2f}, CPU a shot {1000 * f['client_cpu'] / SHOTS:.0f} + "
+        f"{1000 * f['decoders_cpu'] / SHOTS:.0f} + {1000 * f['server_cpu'] / SHOTS:.0f} ms (flow, decoders, Prefect "
+        f"server), memory {f['megabytes'] * 1024 / SHOTS:.0f} kB/shot above idle, "
         f"{f['status_per_second']:.0f} status calls/s, {f['prefect_calls']} Prefect API calls in all, "
         f"{f['charges']} charges, {f['stored']} stored"
     )

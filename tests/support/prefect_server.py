@@ -106,15 +106,15 @@ class RunningPrefect:
 
 
 @contextmanager
-def serving_on(folder: Path, more: dict[str, str]) -> Iterator[RunningPrefect]:
-    """A server of one's own, with *more* in its environment."""
+def serving_on(folder: Path, more: dict[str, str], python: str = "") -> Iterator[RunningPrefect]:
+    """A server of one's own, with *more* in its environment; forked, unless an interpreter is named."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     running = RunningPrefect(f"http://127.0.0.1:{port}/api", folder / "home")
     environment = _of_a_server(running.home, more)
-    command = [prefect_python(), "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    words = ["-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        server = subprocess.Popen([python or prefect_python(), *words], env=environment, stdout=log, stderr=log)
     running.process = server
     try:
         _wait_until_it_answers(running.url, server, folder / "log")
