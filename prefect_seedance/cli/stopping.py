@@ -1,7 +1,7 @@
 """Runs a flow so that Ctrl-C, SIGTERM and SIGHUP cancel it in good order.
 
-On the main thread Prefect raises from a handler of its own for SIGTERM, wherever that thread just is, and a callback can
-swallow that. On another thread it has no handler, so here every signal is a cancellation.
+On the main thread Prefect raises from a handler of its own for SIGTERM, wherever that thread just is, and a callback
+can swallow that. On another thread it has no handler, so here every signal is a cancellation.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def run_stoppable(work: Coroutine[Any, Any, T]) -> T:
     """What *work* comes to in a thread of its own.
 
-    The first signal cancels it; when it has ended, `SystemExit` carries 128 + the number of the signal. The second
-    raises `KeyboardInterrupt` at once.
+    The first signal cancels it; when it has ended, `SystemExit` carries 128 + the number of the signal. A Ctrl-C after
+    another signal raises `KeyboardInterrupt` at once.
     """
     stopped_by: list[int] = []
     loop = asyncio.new_event_loop()
@@ -33,9 +33,9 @@ def run_stoppable(work: Coroutine[Any, Any, T]) -> T:
     outcome: Future[T] = Future()
 
     def stop(number: int) -> None:
-        stopped_by.append(number)
-        if len(stopped_by) > 1:
+        if stopped_by and number == signal.SIGINT:
             raise KeyboardInterrupt
+        stopped_by.append(number)
         with suppress(RuntimeError):  # it has just ended by itself
             loop.call_soon_threadsafe(task.cancel)
 

@@ -17,10 +17,8 @@ from prefect_seedance.catalog.endpoints import input_of
 from prefect_seedance.catalog.pricing import estimate, upper
 from prefect_seedance.errors import (
     BadInput,
-    JobGone,
     LedgerUnreadable,
     LostRace,
-    NeedsAttention,
     OverBudget,
     Refused,
     SeedanceError,
@@ -190,7 +188,7 @@ async def _keep_accepted(session: RenderSession, accepted: Record, answer: Answe
     if not appending.done() and answer.ended is None:
         async with RunpodClient(session.client.account) as client:
             while not appending.done() and answer.ended is None:
-                with contextlib.suppress(JobGone, NeedsAttention):
+                with contextlib.suppress(Exception):  # no look may end what keeps the acceptance
                     answer = await client.status(accepted.request.model, answer.job_id) or answer
                 await asyncio.wait({appending}, timeout=session.waiting.longest)
     if answer.ended is None:

@@ -6,6 +6,7 @@ A limit needs a slot decay. Losing it, or the server, costs speed: the process g
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Awaitable, Callable
 
@@ -35,11 +36,13 @@ class SharedTurns:
         self._left = 0
         self._until = 0.0
         self._is_gone = False
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time = threading.Lock()
 
     async def turn(self) -> None:
         """Wait until one more call may begin. Where nobody grants any more, that is told once and nobody waits."""
-        async with self._one_at_a_time:
+        while not self._one_at_a_time.acquire(blocking=False):  # noqa: ASYNC110 - calls come from several loops
+            await asyncio.sleep(0.05)
+        try:
             while not self._is_gone and (not self._left or time.monotonic() > self._until):
                 try:
                     if seconds := await self._take(self._batch):
@@ -50,6 +53,8 @@ class SharedTurns:
                     self._gone(error)
                 self._left, self._until = self._batch, time.monotonic() + KEPT_SECONDS
             self._left -= 1
+        finally:
+            self._one_at_a_time.release()
 
 
 async def share_quotas(account: Account, processes: int) -> None:

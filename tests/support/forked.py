@@ -102,7 +102,11 @@ class Forker:
 
     def forked_for(self, pid: int) -> list[int]:
         """The process that one stands in for: none or one."""
-        return [int(path.name) for path in self.folder.glob("[0-9]*") if path.read_text() == str(pid)]
+        found = []
+        for path in self.folder.glob("[0-9]*"):
+            with suppress(FileNotFoundError):  # it has just ended
+                found += [int(path.name)] if path.read_text() == str(pid) else []
+        return found
 
 
 FORKERS: list[Forker] = []

@@ -27,6 +27,7 @@ from prefect_seedance.ledger.rescue import rescue_file
 from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.runpod.rate_limit import status_calls_of
 from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
@@ -152,6 +153,32 @@ async def test_while_the_store_hangs_the_job_is_followed_and_its_end_told_too(
     [charge] = emulator.charges
     assert accepted["record"]["job_id"] == completed["record"]["job_id"] == charge["job_id"]
     assert completed["record"]["answer"]["output"]
+
+
+@pytest.mark.usefixtures("_own_state")
+async def test_no_trouble_with_a_look_ends_what_keeps_an_acceptance(
+    emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
+) -> None:
+    hangs, looked = True, asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    async def hanging(moment: str, path: str) -> None:
+        while hangs and moment == "before create" and path.endswith("0002.json"):
+            await asyncio.sleep(0.05)
+
+    async def whose_limit_fails() -> None:
+        loop.call_soon_threadsafe(looked.set)
+        raise ValueError("whoever counts for all processes is broken")
+
+    quota = status_calls_of(account)
+    async with RunpodClient(account) as client:
+        run = RenderSession(client, Ledger(HookedStore(folder_store, hanging)), waiting=QUICK)
+        quota.shared = whose_limit_fails
+        submitting = asyncio.create_task(submit(run, make_request()))
+        await asyncio.wait_for(looked.wait(), 60)
+        quota.shared, hangs = None, False
+        assert (await submitting).state in ("accepted", "completed")
+    assert len(emulator.charges) == 1
 
 
 @pytest.mark.usefixtures("_own_state")

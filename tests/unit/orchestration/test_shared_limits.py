@@ -60,6 +60,23 @@ async def test_a_hundred_turns_are_two_questions_and_two_processes_never_have_mo
     assert alone.asked == 2
 
 
+async def test_calls_of_two_loops_take_turns() -> None:
+    """Runs look at their jobs in their own loop, and in the sender's while an acceptance can't be recorded."""
+    quota, told = Quota(1000), list[str]()
+
+    async def take(_: int) -> float:
+        await asyncio.sleep(0.02)  # as a question to a server does, while others wait for their turn
+        return 0.0
+
+    quota.shared = SharedTurns(take, 2, lambda error: told.append(str(error))).turn
+
+    async def calls() -> None:
+        await asyncio.gather(*(quota.turn() for _ in range(20)))
+
+    await asyncio.gather(calls(), asyncio.to_thread(asyncio.run, calls()))
+    assert told == []
+
+
 async def test_who_no_longer_counts_is_told_once_and_no_call_waits_or_fails() -> None:
     slots, told = Slots(5), list[str]()
     quota = Quota(1000)
