@@ -73,7 +73,7 @@ class Site:
         (self.folder / "prefect.yaml").write_text(DEPLOYMENT)
         self.prefect.cli("work-pool", "create", POOL, "--type", "process")
         self.prefect.cli("--no-prompt", "deploy", "--all", cwd=self.folder)
-        for words in (("seedance-status", "900", "90"), ("seedance-submit", "450", "45")):
+        for words in (("seedance-status", "300", "150"), ("seedance-submit", "150", "75")):
             self.prefect.cli("gcl", "create", words[0], "--limit", words[1], "--slot-decay-per-second", words[2])
 
     @property

@@ -1,6 +1,7 @@
 """Processes that begin at once: each forked from one that has imported what they need, and otherwise like any other.
 
 Most of what a short command costs is imports. Tests of signals, of streams and of a first start use real commands.
+It takes Linux. Renderings that are killed by the hundred are forked by `forking`, which needs no words and no streams.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import marshal
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import struct
@@ -22,9 +24,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO
 
+from tests.support.places import ROOT
 from tests.support.quick_python import FORKED
 
-ROOT = Path(__file__).parents[2]
 REQUEST = 1 << 17
 """Bytes of the longest request: words and environment."""
 
@@ -145,6 +147,7 @@ class Forks:
             ready, _, _ = select.select([0, self.listening.fileno(), *self.ends, *self.bound], [], [])
             for one in ready:
                 if one == 0:
+                    shutil.rmtree(Path(self.python).parent, ignore_errors=True)
                     os._exit(0)
                 elif one in self.ends:
                     self._ended(one)

@@ -1,6 +1,6 @@
 """A process to be killed: brings one clip home, and says at the end what it did. Also a store that can be looked into.
 
-    python renderer.py BASE_URL STORE PROMPT ["before create 2"]
+    python -m tests.support.renderer BASE_URL STORE PROMPT ["before create 2"]
 
 With a moment it ends itself there by SIGKILL. Without one it prints every moment that it came by.
 """
@@ -99,7 +99,7 @@ class HookedStore(Store):
         await self._asked("write", path, lambda: self.inner.write(path, content, content_type))
 
     async def read(self, path: str, most_bytes: int = -1) -> bytes:
-        return await self._asked("read", path, lambda: self.inner.read(path))
+        return await self._asked("read", path, lambda: self.inner.read(path, most_bytes))
 
     async def exists(self, path: str) -> bool:
         return await self._asked("exists", path, lambda: self.inner.exists(path))

@@ -1,7 +1,7 @@
 """Which worker of `make test` takes which tests, and in what order: the longest first, or the others wait for them.
 
-A file is run by one worker, for its fixtures. Two kinds go another way: files that need a Prefect server share three,
-since a start costs ten seconds of a processor; and tests that mostly wait, with servers of their own, go one by one.
+A file is run by one worker, for its fixtures. Two kinds go another way: files that need a Prefect server share four,
+since a start costs five seconds of a processor; and tests that mostly wait, with servers of their own, go one by one.
 """
 
 from __future__ import annotations
@@ -13,14 +13,8 @@ from xdist.scheduler import LoadFileScheduling
 
 ON_ONE_PREFECT_SERVER = (
     ("test_approval.py", "test_campaign_flows.py", "test_tasks.py", "test_shown.py"),
-    (
-        "test_deployments.py",
-        "test_render_command.py",
-        "test_flows.py",
-        "test_single_tasks.py",
-        "test_saved_blocks.py",
-        "test_pools.py",
-    ),
+    ("test_deployments.py", "test_flows.py", "test_single_tasks.py", "test_saved_blocks.py", "test_pools.py"),
+    ("test_render_command.py",),
     ("test_inbox.py", "test_inbox_strangers.py", "test_narration.py", "test_events.py"),
 )
 ONE_BY_ONE = ("test_server_dies.py", "test_property.py")
