@@ -22,7 +22,7 @@ import time
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from tests.support.places import ROOT
 from tests.support.quick_python import FORKED
@@ -201,7 +201,8 @@ class Forks:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if words[0].partition(".")[0] in FORKED:
             sys.executable = self.python
-            sys.modules["prefect.context"].refresh_global_settings_context()
+            context: Any = sys.modules["prefect.context"]
+            context.GLOBAL_SETTINGS_CONTEXT = context.root_settings_context()  # settings are read once, at import
         return words
 
 
