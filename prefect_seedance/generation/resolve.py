@@ -175,7 +175,7 @@ async def _refuse_to_give_up(ledger: Ledger, last: Record, client: RunpodClient 
     if last.account == client.account.fingerprint and not await _is_withdrawn(last, client):
         raise BadInput(
             f"{handle} is {last.step} and its account is the one in use; nothing was changed; `prefect-seedance "
-            "collect` brings it home."
+            "collect` brings it home, or finds it lost."
         )
     left = GRACE_SECONDS - await ledger.store.age(record_path(last.key, last.number))
     if left > 0:
@@ -183,7 +183,10 @@ async def _refuse_to_give_up(ledger: Ledger, last: Record, client: RunpodClient 
 
 
 async def _is_withdrawn(last: Record, client: RunpodClient) -> bool:
-    """Is the endpoint of a job that is out no more, so that nobody can ask about it? What is completed has its link."""
+    """Is the endpoint of a job that is out no more, so that nobody can ask about it?
+
+    What is completed needs no answer: its link is tried, and dead for hours it ends by itself.
+    """
     if last.step is not Step.ACCEPTED:
         return False
     try:
