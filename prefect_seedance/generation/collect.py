@@ -154,7 +154,7 @@ class _Collector:
 
     async def _look(self, key: str) -> None:
         async with self._looks:
-            history = await self.run.ledger.load_open(key)
+            history = await self.run.ledger.load_whole(key)  # a stored key may still have an answer before it
             for number in self._markers[key]:
                 if number > history.number:
                     history = await _close_free_number(self.run, history, number)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +15,8 @@ from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason,
 from prefect_seedance.ledger.rules import GRACE_SECONDS, History, seconds_until_overdue
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.runpod.responses import link_in
+
+log = logging.getLogger(__name__)
 
 NOT_CHARGED_AFTER_SECONDS = 3600.0
 """Before that a slow gateway or a sleeping writer may still make "not charged" false."""
@@ -126,9 +128,16 @@ async def settle(
         history = await ledger.append(history, last.model_copy(update=changed))
     except LostRace as error:
         raise BadInput(f"{handle} is no longer current; nothing was changed; list it again.") from error
-    with contextlib.suppress(SeedanceError):  # then the marker stays, and leads the collector to it
+    try:
         await MonthlySpend(ledger.store).correct(history, ledger.load_whole)
-        await ledger.unmark(history)
+        await ledger.unmark(history, *history.openings())
+    except SeedanceError as error:  # the marker stays, and leads the collector to it
+        log.warning(
+            "The answer about %s is recorded, and its month still counts what it did before: %s "
+            "`prefect-seedance collect` brings that in.",
+            handle,
+            error,
+        )
     return history.records[-1]
 
 

@@ -82,6 +82,12 @@ class History:
     def names_job(self, job_id: str) -> bool:
         return any(record.job_id == job_id for record in self.records)
 
+    @property
+    def answered(self) -> frozenset[int]:
+        """The numbers of claims that a person has found not charged: their months may not know it yet."""
+        free = {one.claim_id for one in self.by_claim.values() if one.step is Step.REFUSED and one.by == "person"}
+        return frozenset(record.number for record in self.records if record.claim_id in free)
+
     def openings(self) -> list[int]:
         """The numbers that opened this key: each has had a marker."""
         before: Step | None = None
