@@ -200,11 +200,11 @@ def remedy(record: Record) -> str:
                 f"the Runpod console and settle it: `prefect-seedance settle {handle}` with --job-id ID, --not-charged "
                 "or --charged"
             )
-        case Step.LOST if record.kind == FailureReason.SETTLED:
+        case Step.LOST if record.kind == FailureReason.SETTLED and record.job_id is None:
             return (
                 f"it was charged ({price}), as a person has found, and its job is not known; raise {take} to pay again"
             )
-        case Step.LOST if record.kind not in (None, FailureReason.UNREADABLE):
+        case Step.LOST if record.kind not in (None, FailureReason.UNREADABLE, FailureReason.SETTLED):
             charged = "was charged" if record.cost_usd else "was perhaps charged"
             return f"its job has ended without a clip{because}; {price} {charged}; raise {take} to pay for it again"
         case Step.LOST if record.job_id or record.answer:
