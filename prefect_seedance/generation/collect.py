@@ -54,7 +54,10 @@ class Collected:
         return self.of(Step.CLAIMED, Step.ACCEPTED, Step.COMPLETED)
 
     def as_json(self) -> dict[str, Any]:
-        """Schema `prefect-seedance/collect/1`: counts, what each clip is, and what could not be read, each with why."""
+        """Schema `prefect-seedance/collect/1`: counts, what each clip is, and what could not be read, each with why.
+
+        Of a clip whose cost nobody has told `at_risk_usd` is the most that it may have been.
+        """
         return {
             "schema": "prefect-seedance/collect/1",
             "stored": len(self.of(Step.STORED)),
@@ -68,7 +71,8 @@ class Collected:
                     "record": record.number,
                     "status": str(record.step),
                     "clip": record.clip,
-                    "cost_usd": float(record.charged_usd),
+                    "cost_usd": None if record.cost_usd is None else float(record.cost_usd),
+                    "at_risk_usd": float(record.charged_usd) if record.cost_usd is None else 0.0,
                     "error": self.errors.get(record.key) or record.reason,
                 }
                 for record in self.of(*Step)

@@ -74,8 +74,9 @@ async def test_a_killed_run_loses_no_clip_if_the_collector_comes_within_half_an_
             )
     told = found.as_json()
     assert (told["stored"], told["lost"], told["running"], told["spent_usd"]) == (stored, lost, 0, 0)
-    # What is lost is named with what it cost.
-    assert [Decimal(str(clip["cost_usd"])) for clip in told["clips"]] == [Decimal("0.05")] * 3
+    # What is lost is named with what it may have cost, and what nobody has said is no cost.
+    costs = [(clip["cost_usd"], clip["at_risk_usd"]) for clip in told["clips"]]
+    assert costs == [(None, 0.05) if lost else (0.05, 0.0)] * 3
     assert len(emulator.charges) == 3
 
 
