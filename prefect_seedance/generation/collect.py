@@ -96,7 +96,8 @@ async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
     if collector.writable:
         try:
             # A run that was taken for dead too early may have gone on: what it has out is followed as well.
-            await spending.release_ended(run.ledger.load_whole, [*run.budget.met, *collector.collected.running])
+            met = [*run.budget.met, *collector.collected.running]
+            await spending.release_ended(run.ledger.load_whole, met, of_all_months=True)
             await run.notes.sweep(run.ledger.markers)
         except SeedanceError as error:  # the clips are home: the books wait for the next run
             collector.collected.unreadable["spending"] = summary(error)
