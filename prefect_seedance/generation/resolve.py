@@ -106,10 +106,14 @@ async def settle(
     last = history.last
     if last is None:
         raise BadInput(f"There is no history of {key} in this store; `prefect-seedance settle` lists what is unclear.")
-    if last.step not in MAY_BE_SETTLED[verdict] or last.number != int(number):
+    if last.number != int(number):
         raise BadInput(
-            f"{handle} is not what is current: {key}@{last.number} is {last.step}; nothing was changed; "
-            f"{' and '.join(sorted(MAY_BE_SETTLED[verdict]))} ones can be settled so."
+            f"{handle} is not what is current: {key}@{last.number} is {last.step}; nothing was changed; list it again."
+        )
+    if last.step not in MAY_BE_SETTLED[verdict]:
+        raise BadInput(
+            f"{handle} is {last.step}; nothing was changed; only {' and '.join(sorted(MAY_BE_SETTLED[verdict]))} ones "
+            "can be settled so."
         )
     changed: dict[str, Any] = {"by": "person", "at": _now(), "kind": None, "reason": f"settled by a person: {verdict}"}
     match verdict:

@@ -15,7 +15,7 @@ import datetime
 from dataclasses import dataclass
 from decimal import Decimal
 
-from prefect_seedance.ledger.record import FailureReason, Record, Step
+from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason, Step
 
 MAY_FOLLOW: dict[Step | None, frozenset[Step]] = {
     None: frozenset({Step.CLAIMED, Step.REFUSED}),
@@ -188,10 +188,17 @@ def decide(
             return Held(remedy(last))
 
 
+NOT_TAKEN: dict[str, str] = {
+    RefusalReason.BUSY: "it did not get through",
+    RefusalReason.LATE: "it was not sent",
+    RefusalReason.SETTLED: "a person has settled it",
+}
+
+
 def remedy(record: Record) -> str:
     """One sentence for people: what happened to this key, what it cost, what to do now."""
     handle, price = f"{record.key}@{record.number}", f"${record.charged_usd:.2f}"
-    because = f" ({record.reason})" if record.reason else ""
+    because = f" ({record.reason.removesuffix('; nothing was charged.')})" if record.reason else ""
     take = "`take` of the `narrator`" if record.request.is_speech else "`take`"
     match record.step:
         case Step.UNCLEAR:
@@ -224,7 +231,8 @@ def remedy(record: Record) -> str:
         case Step.FAILED:
             return f"the job failed{because}; nothing was charged; try again with --retry-failed 1"
         case Step.REFUSED:
-            return f"the API did not take it{because}; nothing was charged; rendering again tries once more"
+            why = NOT_TAKEN.get(str(record.kind), "the API did not take it")
+            return f"{why}{because}; nothing was charged; rendering again tries once more"
         case Step.STORED:
             return "the clip is stored"
         case _:
