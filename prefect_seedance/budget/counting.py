@@ -90,8 +90,11 @@ def outcome_of(reservation: str, prices: Mapping[str, Decimal], histories: Itera
 
 
 def ends_of(history: History) -> Iterator[Record]:
-    """The last record of each claim, and every stray."""
-    yield from history.by_claim.values()
+    """The last record of each claim, and every stray; what closed a number that nobody claimed is none."""
+    claims = {record.claim_id for record in history.records if record.step is Step.CLAIMED}
+    for record in history.by_claim.values():
+        if record.step is not Step.REFUSED or record.claim_id in claims:
+            yield record
     yield from history.strays
 
 

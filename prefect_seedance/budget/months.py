@@ -35,6 +35,7 @@ from prefect_seedance.errors import LedgerUnreadable, Missing, OverBudget, Store
 from prefect_seedance.ledger.pauses import pauses
 from prefect_seedance.ledger.record import Record, Writer
 from prefect_seedance.ledger.rules import History
+from prefect_seedance.storage.reads import some_at_a_time
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import dollars
 
@@ -164,14 +165,18 @@ class MonthlySpend:
                 return await reservation_of(self.steps, name, month)
         return None
 
-    async def release_ended(self, load: Load, met: Iterable[Record] = ()) -> None:
+    async def release_ended(self, load: Load, met: Iterable[Record] = (), *, of_all_months: bool = False) -> None:
         """Give back what dead or ended runs had reserved, at the cost that the histories of their keys show.
 
         In portions, so that a hundred dead runs are a few steps, and no more is read at once than one step is about.
-        The claims that were *met* are followed as by `follow`.
+        The claims that were *met* are followed as by `follow`. *of_all_months*, and not only of this one and the last,
+        costs a few reads for each; an older one that can't be read is passed by, and told by a report.
         """
         by_month: dict[str, list[Reservation]] = {}
         lasts = await self._lasts(_now())
+        if of_all_months:
+            older = set(await self.steps.months()).difference(_recent(_now()))
+            lasts += filter(None, await some_at_a_time(self._last_if_readable, sorted(older)))
         await self._follow(_named(met), lasts, load)
         for entry in _open_in(lasts):
             with contextlib.suppress(LedgerUnreadable, Missing):  # its money stays reserved until its keys can be read
@@ -187,8 +192,12 @@ class MonthlySpend:
         return _open_in(await self._lasts(now))
 
     async def _lasts(self, now: datetime.datetime) -> list[MonthRecord]:
-        records = [await self.last(month) for month in (_month_before(now), month_of(now))]
-        return [record for record in records if record]
+        return [last for month in _recent(now) if (last := await self.last(month))]
+
+    async def _last_if_readable(self, month: str) -> MonthRecord | None:
+        with contextlib.suppress(LedgerUnreadable):
+            return await self.last(month)
+        return None
 
 
 def _open_in(lasts: Iterable[MonthRecord]) -> list[OpenReservation]:
@@ -214,6 +223,10 @@ def _named(claims: Iterable[Record]) -> dict[str, set[str]]:
             months = {month_of(record.claimed_at), _month_before(record.claimed_at)}
             named[record.reservation] = named.get(record.reservation, set()) | months
     return named
+
+
+def _recent(now: datetime.datetime) -> tuple[str, str]:
+    return _month_before(now), month_of(now)
 
 
 def _month_before(now: datetime.datetime) -> str:

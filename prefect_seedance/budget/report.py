@@ -7,7 +7,6 @@ the whole ledger, says where the two differ, and sets the months right.
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +25,6 @@ from prefect_seedance.ledger.rules import History
 from prefect_seedance.storage.store import Store
 
 COLUMNS = ("day", "claims", "stored", "failed", "unclear", "lost", "spent_usd", "at_risk_usd", "median_seconds_to_clip")
-MONTH = re.compile(r"\d{4}-\d{2}")
 REMEDY = "`prefect-seedance report --recount` reads the whole ledger and sets it right."
 LOOKS = 3
 
@@ -63,7 +61,7 @@ async def report_of(store: Store) -> Report:
     """
     steps, ledger = MonthSteps(store), Ledger(store)
     runs: dict[tuple[str, str], Counted] = {}
-    months = await _months(store)
+    months = await steps.months()
     if not months:
         return Report(*await daily(ledger))
     _, errors = await ledger.load_readable(sorted({key for key, _ in await ledger.markers()}))
@@ -108,10 +106,6 @@ async def _now_under(entry: OpenReservation, steps: MonthSteps, ledger: Ledger, 
     return counted(record for history in histories for record in ends_of(history) if record.reservation == entry.id)
 
 
-async def _months(store: Store) -> list[str]:
-    return [name for name in await store.names("spending") if MONTH.fullmatch(name)]
-
-
 async def _read(steps: MonthSteps, month: str) -> tuple[totals.ReadTotals, MonthRecord | None]:
     """What the steps of *month* say; begun anew when somebody has added them up meanwhile."""
     for _ in range(LOOKS):
@@ -135,7 +129,7 @@ async def recount(store: Store) -> Report:
     before = await report_of(store)
     lasts: dict[str, MonthRecord] = {}
     unreadable: list[str] = []
-    for month in await _months(store):
+    for month in await steps.months():
         try:
             _, last = await _read(steps, month)
             lasts |= {month: last} if last else {}

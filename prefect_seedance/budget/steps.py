@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from prefect_seedance.models import Frozen
 from prefect_seedance.storage.reads import READS_AT_ONCE, some_at_a_time
 from prefect_seedance.storage.store import Store
 
+MONTH = re.compile(r"\d{4}-\d{2}")
 TRIES = 200
 SILENCES = 5
 """So often in a row may the store not answer before an append is given up."""
@@ -45,6 +47,10 @@ class MonthSteps:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._known: dict[str, int] = {}
+
+    async def months(self) -> list[str]:
+        """Every month that has steps, the oldest first."""
+        return [name for name in await self.store.names("spending") if MONTH.fullmatch(name)]
 
     async def last(self, month: str) -> MonthRecord | None:
         """The newest record of *month*, found by doubling steps and halving from the one that was noted last."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
@@ -58,8 +59,18 @@ def with_own_rows(content: bytes, place: str, known: Catalog = KNOWN) -> Catalog
             raise BadInput(f"{place} has to be a YAML list of endpoints.")
         if strangers := [str(row["like"]) for row in rows if row.get("like", next(iter(known))) not in known]:
             raise BadInput(f"{place}: no endpoint is called {printable(strangers[0])}, which a row is to be `like`.")
+        if problems := [f"{place}: {problem}" for row in rows for problem in _problems_of(row, known)]:
+            raise BadInput(*problems)
         return with_rows(rows, known)
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise BadInput(f"{place} can't be read: {error}") from error
+
+
+def _problems_of(row: dict[str, Any], known: Catalog) -> list[str]:
+    """What is wrong with a row of one's own, each with the row's name."""
+    try:
+        with_rows([row], known)
     except ValidationError as error:
-        raise BadInput(*(f"{place}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())) from error
+        name = printable(str(row.get("slug") or "a row without a slug"))
+        return [f"{name}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+    return []

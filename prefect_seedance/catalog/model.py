@@ -16,6 +16,9 @@ RATIOS |= {"3:4": 3 / 4, "2:3": 2 / 3, "9:16": 9 / 16}
 
 LETTERS_OF_A_WORD = 4
 
+Positive = Annotated[Usd, Field(gt=0)]
+"""A price below nothing would set aside less than others need; one of nothing would never be submitted."""
+
 RANGE = re.compile(r"(\d{1,3})-(\d{1,3})")
 
 
@@ -37,11 +40,13 @@ class Input(Frozen):
 class Price(Frozen):
     """Dollars, by whatever an endpoint charges for."""
 
-    per_second: Usd | None = Field(None, description="Dollars per second of video or speech.")
-    per_clip: dict[int, Usd] = Field({}, description="Dollars per clip by seconds, where the vendor lists them.")
-    flat: Usd | None = Field(None, description="Dollars per clip, however long it becomes.")
-    per_1000_characters: Usd | None = Field(None, description="Dollars for a thousand characters that are spoken.")
-    upper_per_second: Usd | None = Field(None, description="Where more than the list price has been seen on a bill.")
+    per_second: Positive | None = Field(None, description="Dollars per second of video or speech.")
+    per_clip: dict[int, Positive] = Field({}, description="Dollars per clip by seconds, where the vendor lists them.")
+    flat: Positive | None = Field(None, description="Dollars per clip, however long it becomes.")
+    per_1000_characters: Positive | None = Field(None, description="Dollars for a thousand characters that are spoken.")
+    upper_per_second: Positive | None = Field(
+        None, description="Where more than the list price has been seen on a bill."
+    )
 
 
 class OtherPrice(Price):

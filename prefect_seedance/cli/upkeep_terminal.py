@@ -15,6 +15,7 @@ from prefect_seedance.cli.tables import lines_of
 from prefect_seedance.cli.terminal import document, say
 from prefect_seedance.generation import resolve
 from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.rules import remedy
 from prefect_seedance.production.tidy import Untidy
 from prefect_seedance.text import dollars, printable
 
@@ -29,7 +30,7 @@ def show_collected(collected: dict[str, Any], *, as_json: bool) -> None:
         document(collected)
     for clip in collected["clips"]:
         summary = clip["clip"] or clip["error"] or ""
-        say(f"{clip['key']}@{clip['record']} {clip['status']} {dollars_of(clip['cost_usd'])} {summary}")
+        say(f"{clip['key']}@{clip['record']} {clip['status']} {_cost_of(clip)} {summary}")
     counts = ", ".join(f"{collected[name]} {name}" for name in ("stored", "running", "unclear", "lost"))
     say(f"{counts}; nothing was spent.")
     show_unreadable({one["key"]: one["error"] for one in collected["errors"]})
@@ -39,6 +40,12 @@ def show_unreadable(errors: Mapping[str, str]) -> None:
     """Say what could not be read, by name: it is left out of all that was shown."""
     for key, error in sorted(errors.items()):
         say(f"✗ {key} can't be read: {error}")
+
+
+def _cost_of(clip: Mapping[str, Any]) -> str:
+    if clip["cost_usd"] is None and clip["at_risk_usd"]:
+        return f"perhaps {dollars_of(clip['at_risk_usd'])}"
+    return dollars_of(clip["cost_usd"] or 0)
 
 
 def dollars_of(amount: float) -> str:
@@ -88,7 +95,7 @@ def show_settled(record: Record, *, as_json: bool) -> None:
         "accepted": "render again or `prefect-seedance collect` brings the clip home",
         "completed": "render again or `prefect-seedance collect` fetches the clip",
         "refused": "the next render submits it again",
-        "lost": "raise `take` to pay for it once more",
+        "lost": remedy(record),
     }
     say(f"{record.key}@{record.number} is {record.step}: {follow[record.step]}.")
 

@@ -54,7 +54,10 @@ class Collected:
         return self.of(Step.CLAIMED, Step.ACCEPTED, Step.COMPLETED)
 
     def as_json(self) -> dict[str, Any]:
-        """Schema `prefect-seedance/collect/1`: counts, what each clip is, and what could not be read, each with why."""
+        """Schema `prefect-seedance/collect/1`: counts, what each clip is, and what could not be read, each with why.
+
+        Of a clip whose cost nobody has told `at_risk_usd` is the most that it may have been.
+        """
         return {
             "schema": "prefect-seedance/collect/1",
             "stored": len(self.of(Step.STORED)),
@@ -68,7 +71,8 @@ class Collected:
                     "record": record.number,
                     "status": str(record.step),
                     "clip": record.clip,
-                    "cost_usd": float(record.charged_usd),
+                    "cost_usd": None if record.cost_usd is None else float(record.cost_usd),
+                    "at_risk_usd": float(record.charged_usd) if record.cost_usd is None else 0.0,
                     "error": self.errors.get(record.key) or record.reason,
                 }
                 for record in self.of(*Step)
@@ -92,7 +96,8 @@ async def collect(run: RenderSession, spending: MonthlySpend) -> Collected:
     if collector.writable:
         try:
             # A run that was taken for dead too early may have gone on: what it has out is followed as well.
-            await spending.release_ended(run.ledger.load_whole, [*run.budget.met, *collector.collected.running])
+            met = [*run.budget.met, *collector.collected.running]
+            await spending.release_ended(run.ledger.load_whole, met, of_all_months=True)
             await run.notes.sweep(run.ledger.markers)
         except SeedanceError as error:  # the clips are home: the books wait for the next run
             collector.collected.unreadable["spending"] = summary(error)
@@ -154,7 +159,7 @@ class _Collector:
 
     async def _look(self, key: str) -> None:
         async with self._looks:
-            history = await self.run.ledger.load_open(key)
+            history = await self.run.ledger.load_whole(key)  # a stored key may still have an answer before it
             for number in self._markers[key]:
                 if number > history.number:
                     history = await _close_free_number(self.run, history, number)

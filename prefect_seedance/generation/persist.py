@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect_seedance.errors import BadStore, ClipDamaged, DownloadFailed, JobGone, LinkDead, Missing, StoreUnavailable
+from prefect_seedance.errors import (
+    BadStore,
+    ClipDamaged,
+    DownloadFailed,
+    EndpointGone,
+    JobGone,
+    LinkDead,
+    Missing,
+    StoreUnavailable,
+)
 from prefect_seedance.generation.frames import last_frame_path
 from prefect_seedance.generation.poll import refuse_foreign
 from prefect_seedance.generation.session import RenderSession
@@ -99,15 +108,23 @@ class _Persisting:
             if link is None:
                 raise LinkDead("the final answer holds no link")
             sha256 = await self.client.download(link, scratch, on_begin=lambda: self.session.fetching(record.key))
-            return await self._verify_and_publish(history, record, scratch, sha256)
+            return await self._verified(history, record, scratch, sha256)
         except LinkDead as error:
             new = await self._ask_for_link(record)
             what = "dead-link" if new in (None, link) else None
             return Trouble(f"the clip's link is dead ({error})", what), new or link
         except ClipDamaged as error:
-            return Trouble(f"the clip came damaged ({error})", f"damaged-{(sha256 or '')[:12]}", sha256), link
+            return Trouble(f"the clip came damaged ({error})", _damaged(sha256 or ""), sha256), link
         except DownloadFailed as error:
             return Trouble(str(error)), link
+
+    async def _verified(self, history: History, record: Record, clip: Path, sha256: str) -> History:
+        """The stored clip. Bytes that came and are not stored contradict a dead link, and that others come alike."""
+        try:
+            return await self._verify_and_publish(history, record, clip, sha256)
+        except (Exception, asyncio.CancelledError):
+            await self.notes.forget_all_but(record, _damaged(sha256))
+            raise
 
     async def _was_seen_before(self, record: Record, trouble: Trouble, look: Elapsed) -> bool:
         if trouble.what is None:
@@ -126,7 +143,7 @@ class _Persisting:
     async def _ask_for_link(self, record: Record) -> str | None:
         try:
             answer = await self.client.status(record.request.model, record.job_id or "")
-        except JobGone:
+        except (JobGone, EndpointGone):
             refuse_foreign(record, self.client)
             return None
         if answer is None or answer.ended is None:
@@ -202,3 +219,8 @@ class _Persisting:
         kept = {"clip": path, "sha256": sha256, "bytes": size}
         lost = next_step(record, Step.LOST, kind=FailureReason.UNREADABLE, reason=reason, **kept)
         return await durable.publish_and_append(self.ledger, file, path, lost, history)
+
+
+def _damaged(sha256: str) -> str:
+    """What is noted of bytes that came whole and don't decode."""
+    return f"damaged-{sha256[:12]}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,6 +15,8 @@ from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason,
 from prefect_seedance.ledger.rules import GRACE_SECONDS, History, seconds_until_overdue
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.runpod.responses import link_in
+
+log = logging.getLogger(__name__)
 
 NOT_CHARGED_AFTER_SECONDS = 3600.0
 """Before that a slow gateway or a sleeping writer may still make "not charged" false."""
@@ -104,10 +106,14 @@ async def settle(
     last = history.last
     if last is None:
         raise BadInput(f"There is no history of {key} in this store; `prefect-seedance settle` lists what is unclear.")
-    if last.step not in MAY_BE_SETTLED[verdict] or last.number != int(number):
+    if last.number != int(number):
         raise BadInput(
-            f"{handle} is not what is current: {key}@{last.number} is {last.step}; nothing was changed; "
-            f"{' and '.join(sorted(MAY_BE_SETTLED[verdict]))} ones can be settled so."
+            f"{handle} is not what is current: {key}@{last.number} is {last.step}; nothing was changed; list it again."
+        )
+    if last.step not in MAY_BE_SETTLED[verdict]:
+        raise BadInput(
+            f"{handle} is {last.step}; nothing was changed; only {' and '.join(sorted(MAY_BE_SETTLED[verdict]))} ones "
+            "can be settled so."
         )
     changed: dict[str, Any] = {"by": "person", "at": _now(), "kind": None, "reason": f"settled by a person: {verdict}"}
     match verdict:
@@ -126,9 +132,16 @@ async def settle(
         history = await ledger.append(history, last.model_copy(update=changed))
     except LostRace as error:
         raise BadInput(f"{handle} is no longer current; nothing was changed; list it again.") from error
-    with contextlib.suppress(SeedanceError):  # then the marker stays, and leads the collector to it
+    try:
         await MonthlySpend(ledger.store).correct(history, ledger.load_whole)
-        await ledger.unmark(history)
+        await ledger.unmark(history, *history.openings())
+    except SeedanceError as error:  # the marker stays, and leads the collector to it
+        log.warning(
+            "The answer about %s is recorded, and its month still counts what it did before: %s "
+            "`prefect-seedance collect` brings that in.",
+            handle,
+            error,
+        )
     return history.records[-1]
 
 
@@ -175,7 +188,7 @@ async def _refuse_to_give_up(ledger: Ledger, last: Record, client: RunpodClient 
     if last.account == client.account.fingerprint and not await _is_withdrawn(last, client):
         raise BadInput(
             f"{handle} is {last.step} and its account is the one in use; nothing was changed; `prefect-seedance "
-            "collect` brings it home."
+            "collect` brings it home, or finds it lost."
         )
     left = GRACE_SECONDS - await ledger.store.age(record_path(last.key, last.number))
     if left > 0:
@@ -183,7 +196,10 @@ async def _refuse_to_give_up(ledger: Ledger, last: Record, client: RunpodClient 
 
 
 async def _is_withdrawn(last: Record, client: RunpodClient) -> bool:
-    """Is the endpoint of a job that is out no more, so that nobody can ask about it? What is completed has its link."""
+    """Is the endpoint of a job that is out no more, so that nobody can ask about it?
+
+    What is completed needs no answer: its link is tried, and dead for hours it ends by itself.
+    """
     if last.step is not Step.ACCEPTED:
         return False
     try:

@@ -64,7 +64,7 @@ class RenderSession:
         """What the plan has read. A first claim is made on that: it is exclusive, so that a stale one only loses."""
         self.claims: set[str] = set()
         self.in_doubt: dict[str, Record] = {}
-        """Claims, by key, that were sent and whose history can't be read."""
+        """Claims, by key, that were perhaps sent and whose history can't be read."""
         self._left: dict[str, History] = {}
         self._slots = asyncio.Semaphore(max_in_flight)
         self._claims_at_once = asyncio.Semaphore(AT_ONCE)  # whoever is let through does not queue elsewhere

@@ -17,6 +17,7 @@ from prefect_seedance.catalog.endpoints import input_of
 from prefect_seedance.catalog.pricing import estimate, upper
 from prefect_seedance.errors import (
     BadInput,
+    BadStore,
     LedgerUnreadable,
     LostRace,
     OverBudget,
@@ -118,10 +119,10 @@ async def _claim_and_post(
     session.claims.add(claim.claim_id)
     try:
         history = await settled(lambda: _pay(session, history, claim, fields))
-    except LedgerUnreadable:  # sent, and its outcome has no place in a history that can't be read
+    except LedgerUnreadable:  # perhaps sent, and its outcome has no place in a history that can't be read
         session.in_doubt[claim.key] = claim
         raise
-    except (LostRace, OverBudget, StoreUnavailable):
+    except (LostRace, OverBudget, StoreUnavailable, BadStore):  # before the POST: after it, only a kill ends the trying
         session.budget.cancel(claim)
         raise
     return session.taken(history)

@@ -97,6 +97,8 @@ async def publish_and_append(ledger: Ledger, file: Path, path: str, record: Reco
     if not isinstance(why, StoreUnavailable | BadStore):
         raise why
     copy = keep_copy(file, Path(path).name)
+    if copy is None:
+        why = StoreUnavailable(f"{why} No copy of the clip could be kept either; it can be had while its link lives.")
     ledger.rescue(record, why, copy)
     cancelled = await _ended(putting) or cancelled
     is_in = putting.exception() is None
@@ -118,7 +120,7 @@ async def _ended(work: asyncio.Future[None]) -> asyncio.CancelledError | None:
 
 
 async def _publish_until_in(
-    ledger: Ledger, file: Path, path: str, record: Record, copy: Path, *, is_in: bool
+    ledger: Ledger, file: Path, path: str, record: Record, copy: Path | None, *, is_in: bool
 ) -> History:
     for pause in pauses(0.5, 15.0):
         await asyncio.sleep(pause)
@@ -128,7 +130,7 @@ async def _publish_until_in(
                 await ledger.store.put(file, path, content_type(path))
             history = await ledger.append_until_in(record)  # in this very thread: the others may all wait as well
             await _unmark(ledger, history)
-            if copy != file:
+            if copy is not None:
                 await asyncio.to_thread(copy.unlink, missing_ok=True)
             return history
         except LedgerUnreadable:

@@ -232,10 +232,13 @@ class Ledger:
             return History(history.key, (*history.records, unclear))
 
     async def unmark(self, history: History, *numbers: int) -> None:
-        """Remove the markers that *history* closes, *numbers* or all it opened. What is left, the collector removes."""
+        """Remove the markers that *history* closes: *numbers*, or all it opened but what a person has answered.
+
+        What is left, the collector removes: it brings a person's answer into its month before.
+        """
         if history.state in OPEN or history.last is None:
             return
-        for number in numbers or history.openings():
+        for number in numbers or sorted(set(history.openings()) - history.answered):
             if number <= history.number:  # a stray takes a number as well: nothing can open the key there any more
                 await self.store.delete(marker_path(history.key, number))
 

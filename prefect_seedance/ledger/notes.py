@@ -75,6 +75,14 @@ class Notes:
             if await self.store.exists(path := note_path(record, what)):
                 await self.store.delete(path)
 
+    async def forget_all_but(self, record: Record, what: str) -> None:
+        """Of all that was noted about *record*, only *what* can still be so."""
+        about, kept = note_path(record, "").removesuffix(".json"), note_path(record, what)
+        with suppress(StoreUnavailable, BadStore):
+            for path in [f"{FOLDER}/{name}" for name in await self.store.names(FOLDER)]:
+                if path.startswith(about) and path != kept:
+                    await self.store.delete(path)
+
     async def sweep(self, markers: Callable[[], Awaitable[Iterable[tuple[str, int]]]]) -> None:
         """Remove the notes about keys that have no marker."""
         names = await self.store.names(FOLDER)

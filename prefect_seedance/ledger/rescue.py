@@ -69,8 +69,8 @@ def without_a_place(record: Record, error: Exception) -> str:
     )
 
 
-def keep_copy(file: Path, name: str) -> Path:
-    """Keep the verified clip *file* under its *name* beside the rescue file, where no sweeping finds it."""
+def keep_copy(file: Path, name: str) -> Path | None:
+    """Keep the verified clip *file* under its *name* beside the rescue file, where no sweeping finds it, or None."""
     kept = rescue_file().parent / "clips" / name
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ def keep_copy(file: Path, name: str) -> Path:
         except OSError:  # another filesystem
             shutil.copyfile(file, kept)
     except OSError:
-        return file
+        return None
     return kept
 
 

@@ -15,7 +15,7 @@ import datetime
 from dataclasses import dataclass
 from decimal import Decimal
 
-from prefect_seedance.ledger.record import FailureReason, Record, Step
+from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason, Step
 
 MAY_FOLLOW: dict[Step | None, frozenset[Step]] = {
     None: frozenset({Step.CLAIMED, Step.REFUSED}),
@@ -81,6 +81,12 @@ class History:
 
     def names_job(self, job_id: str) -> bool:
         return any(record.job_id == job_id for record in self.records)
+
+    @property
+    def answered(self) -> frozenset[int]:
+        """The numbers of claims that a person has found not charged: their months may not know it yet."""
+        free = {one.claim_id for one in self.by_claim.values() if one.step is Step.REFUSED and one.by == "person"}
+        return frozenset(record.number for record in self.records if record.claim_id in free)
 
     def openings(self) -> list[int]:
         """The numbers that opened this key: each has had a marker."""
@@ -182,10 +188,17 @@ def decide(
             return Held(remedy(last))
 
 
+NOT_TAKEN: dict[str, str] = {
+    RefusalReason.BUSY: "it did not get through",
+    RefusalReason.LATE: "it was not sent",
+    RefusalReason.SETTLED: "a person has settled it",
+}
+
+
 def remedy(record: Record) -> str:
     """One sentence for people: what happened to this key, what it cost, what to do now."""
     handle, price = f"{record.key}@{record.number}", f"${record.charged_usd:.2f}"
-    because = f" ({record.reason})" if record.reason else ""
+    because = f" ({record.reason.removesuffix('; nothing was charged.')})" if record.reason else ""
     take = "`take` of the `narrator`" if record.request.is_speech else "`take`"
     match record.step:
         case Step.UNCLEAR:
@@ -194,11 +207,11 @@ def remedy(record: Record) -> str:
                 f"the Runpod console and settle it: `prefect-seedance settle {handle}` with --job-id ID, --not-charged "
                 "or --charged"
             )
-        case Step.LOST if record.kind == FailureReason.SETTLED:
+        case Step.LOST if record.kind == FailureReason.SETTLED and record.job_id is None:
             return (
                 f"it was charged ({price}), as a person has found, and its job is not known; raise {take} to pay again"
             )
-        case Step.LOST if record.kind not in (None, FailureReason.UNREADABLE):
+        case Step.LOST if record.kind not in (None, FailureReason.UNREADABLE, FailureReason.SETTLED):
             charged = "was charged" if record.cost_usd else "was perhaps charged"
             return f"its job has ended without a clip{because}; {price} {charged}; raise {take} to pay for it again"
         case Step.LOST if record.job_id or record.answer:
@@ -218,7 +231,8 @@ def remedy(record: Record) -> str:
         case Step.FAILED:
             return f"the job failed{because}; nothing was charged; try again with --retry-failed 1"
         case Step.REFUSED:
-            return f"the API did not take it{because}; nothing was charged; rendering again tries once more"
+            why = NOT_TAKEN.get(str(record.kind), "the API did not take it")
+            return f"{why}{because}; nothing was charged; rendering again tries once more"
         case Step.STORED:
             return "the clip is stored"
         case _:

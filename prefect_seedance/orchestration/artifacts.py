@@ -84,7 +84,7 @@ def counts(found: dict[str, Any]) -> str:
 
 async def collected(found: dict[str, Any], ledger: Ledger) -> None:
     """The clips of a collector's run, and what the whole ledger has cost by UTC day, as the months have added it up."""
-    columns = ("status", "cost_usd", "error", "clip", "key", "record")
+    columns = ("status", "cost_usd", "at_risk_usd", "error", "clip", "key", "record")
     clips = [{name: inert(clip[name]) for name in columns} for clip in found["clips"]]
     await acreate_table_artifact(table=clips, key="seedance-collected", description=counts(found))
     report = await report_of(ledger.store)

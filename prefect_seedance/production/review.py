@@ -30,7 +30,7 @@ REMEDIES = {
     "refused": "Correct what the message names and render again; the stored shots are not paid again.",
     "unclear": "The job may have been accepted and charged, so it is never sent again by itself. List what is open with"
     " its number N, look into your Runpod account, then say what happened (--not-charged, --charged or --job-id ID):",
-    "lost": "It may have been charged and can no longer be had. A raised take asks, and pays, for it anew.",
+    "lost": "It may have been charged. A raised take asks, and pays, for it anew.",
     "blocked": "Nothing was submitted for this shot. Clear what stands in its way and render again.",
 }
 
@@ -95,8 +95,7 @@ def remedy_for(shot: ShotResult, store_url: str) -> Remedy | None:
     if shot.status == "running":
         return Remedy(sentence, (f"prefect-seedance collect --store {store}",))
     if shot.status == "unclear":
-        settle = f"prefect-seedance settle --store {store}"
-        return Remedy(sentence, (settle, f"{settle} {shot.key}@{shot.record} --not-charged"))
+        return Remedy(sentence, (f"prefect-seedance settle --store {store}",))
     return Remedy(sentence)
 
 

@@ -51,16 +51,6 @@ REFUSALS = frozenset({400, 401, 402, 403, 404, 413, 422})
 
 NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 """Raised before a byte of the request left: nothing was accepted."""
-NOBODY_KNOWS = (
-    httpx.ReadTimeout,
-    httpx.WriteTimeout,
-    httpx.ReadError,
-    httpx.WriteError,
-    httpx.CloseError,
-    httpx.LocalProtocolError,
-    httpx.RemoteProtocolError,
-)
-"""Raised when the request may have arrived: it may have been accepted and charged."""
 
 
 class RunpodClient:
@@ -122,7 +112,7 @@ class RunpodClient:
 
         def last_look() -> None:
             if late():
-                raise TooLate("The claim grew old before anything was sent; nothing was charged.")
+                raise TooLate("The claim or its reservation ended before anything was sent; nothing was charged.")
 
         url = httpx.URL(self._url(slug, "run" if wait_seconds is None else "runsync"))
         if wait_seconds is not None:

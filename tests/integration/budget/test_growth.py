@@ -202,6 +202,22 @@ async def test_a_collect_that_took_one_step_asks_little_however_much_is_stored(
     assert charges(emulator, prompt) == 1
 
 
+async def test_a_collect_gives_back_what_was_reserved_in_months_long_past_and_asks_a_few_times_for_each(
+    store: Store, client: RunpodClient
+) -> None:
+    ended, dead = [NOW - datetime.timedelta(days=31 * n) for n in range(3, 13)], gone()
+    for at in ended:
+        await MonthlySpend(store).reserve(keys(0, 2), MUCH, dead, at)
+    spoilt = Path(store.url) / "spending" / month_of(ended[-1]) / "00001.json"
+    spoilt.write_text("{")
+    await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
+    assert [(await MonthlySpend(store).usage(at)).month for at in ended[:-1]] == [Totals()] * 9
+    counted = CountedStore(store)
+    found = await collect(RenderSession(client, Ledger(counted), waiting=QUICK), MonthlySpend(counted))
+    assert found.unreadable == {}
+    assert counted.operations.total() <= 10 + 3 * len(ended), "\n".join(counted.asked)
+
+
 async def test_a_note_that_can_not_be_written_keeps_nobody_from_reserving(store: Store) -> None:
     async def failing(moment: str, path: str) -> None:
         if moment == "before write":

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from prefect_seedance.budget.months import MonthlySpend
-from prefect_seedance.errors import DownloadFailed, LedgerUnreadable
+from prefect_seedance.errors import DownloadFailed, LedgerUnreadable, StoreUnavailable
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.persist import persist
 from prefect_seedance.generation.poll import wait
@@ -75,8 +75,9 @@ async def test_a_killed_run_loses_no_clip_if_the_collector_comes_within_half_an_
             )
     told = found.as_json()
     assert (told["stored"], told["lost"], told["running"], told["spent_usd"]) == (stored, lost, 0, 0)
-    # What is lost is named with what it cost.
-    assert [Decimal(str(clip["cost_usd"])) for clip in told["clips"]] == [Decimal("0.05")] * 3
+    # What is lost is named with what it may have cost, and what nobody has said is no cost.
+    costs = [(clip["cost_usd"], clip["at_risk_usd"]) for clip in told["clips"]]
+    assert costs == [(None, 0.05) if lost else (0.05, 0.0)] * 3
     assert len(emulator.charges) == 3
 
 
@@ -206,6 +207,33 @@ async def test_while_the_store_hangs_a_verified_clip_is_kept_outside_of_it_until
     assert history.state == "stored"
     assert await folder_store.read(line["record"]["clip"]) == clip
     assert not kept.exists()
+    assert len(emulator.charges) == 1
+
+
+async def test_a_clip_of_which_no_copy_can_be_kept_is_not_said_to_be_kept(
+    emulator: RunningEmulator,
+    account: Account,
+    folder_store: Store,
+    make_request: Callable[..., Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "state").write_text("no folder")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    failures = 1
+
+    async def failing(moment: str, path: str) -> None:
+        nonlocal failures
+        if moment == "before put" and failures:
+            failures -= 1
+            raise StoreUnavailable("it is down.")
+
+    async with RunpodClient(account) as client:
+        run = RenderSession(client, Ledger(HookedStore(folder_store, failing)), waiting=QUICK)
+        assert (await generate(run, make_request())).state == "stored"
+    assert "No copy of the clip could be kept" in caplog.text
+    assert "The clip itself is kept" not in caplog.text
     assert len(emulator.charges) == 1
 
 

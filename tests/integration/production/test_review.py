@@ -200,7 +200,7 @@ def test_it_says_what_is_missing_and_what_to_do(browser: webdriver.Chrome, on_di
     assert [badge.text for badge in browser.find_elements(By.CSS_SELECTOR, ".head .badge")] == [
         *("✓ stored", "✕ refused", "? unclear", "✓ stored"),
     ]
-    assert f" {key_for('horn')}@3 --not-charged" in text
+    assert f" {key_for('horn')}@3 --not-charged" not in text  # the answer that pays twice when it is wrong
     assert "128 × 72, 24 fps, 1 s, 24 frames" in text
     assert "$0.12 paid by this run, estimated $0.12" in text
     assert "nothing charged, estimated $0.12" in text

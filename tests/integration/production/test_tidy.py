@@ -183,6 +183,7 @@ async def test_tidy_lists_first_and_removes_when_told_to(tmp_path: Path, monkeyp
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "clip").write_bytes(b"paid for")
     copy = keep_copy(tmp_path / "clip", "sd1-a-0.mp4")
+    assert copy is not None
     store = open_store(desk.store)
     await produce(store, made(400), made(500))
     listed = desk.run("tidy", "--json")

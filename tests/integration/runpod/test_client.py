@@ -22,12 +22,18 @@ from prefect_seedance.errors import (
     TryAgainLater,
 )
 from prefect_seedance.runpod.account import Account
-from prefect_seedance.runpod.client import NEVER_LEFT, NOBODY_KNOWS, RunpodClient
+from prefect_seedance.runpod.client import NEVER_LEFT, RunpodClient
 from tests.support.emulating import RunningEmulator
 from tests.support.raw_server import RawServer
 
 FIELDS = {"prompt": "A lighthouse.", "size": "640x640", "duration": 2, "fps": 24, "image": ""}
 SLUG = "seedance-1-0-pro"
+
+NOBODY_KNOWS = (
+    *(httpx.ReadTimeout, httpx.WriteTimeout, httpx.ReadError, httpx.WriteError, httpx.CloseError),
+    *(httpx.LocalProtocolError, httpx.RemoteProtocolError),
+)
+"""Raised when the request may have arrived: it may have been accepted and charged."""
 
 
 def _below(error: type[Exception]) -> list[type[Exception]]:

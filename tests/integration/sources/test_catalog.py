@@ -43,7 +43,7 @@ async def test_rows_of_this_machine_stand_before_those_of_the_store(
     [
         (b"title: no list", "has to be a YAML list of endpoints"),
         (b"- [not, a, row]", "has to be a YAML list of endpoints"),
-        (b"- {slug: half}", "catalog.yaml: title: Field required"),
+        (b"- {slug: half}", "catalog.yaml: half: title: Field required"),
         (b"\xff\xfe", "can't be read"),
         (b"- [", "can't be read"),
         (b"#" * 2**21, "larger than 1,048,576 bytes"),

@@ -49,3 +49,17 @@ def test_a_row_that_is_like_another_says_only_what_differs() -> None:
     assert with_rows([row])[row["slug"]] == there.model_copy(update={"runsync": 20})
     with pytest.raises(BadInput, match="no endpoint is called nobody"):
         with_own_rows(b"[{slug: x, like: nobody}]", "catalog.yaml")
+
+
+@pytest.mark.parametrize(
+    "price",
+    [
+        *("flat: -1", "flat: 0", "per_clip: {5: -1}", "per_second: 0", "per_1000_characters: -0.1"),
+        *("per_second: 1, upper_per_second: 0", "per_second: 1, when: [{inputs: {}, per_second: -1}]"),
+    ],
+)
+def test_a_row_whose_price_is_nothing_or_less_is_refused_by_its_name(price: str) -> None:
+    """A reservation of less than nothing would let others pass a limit."""
+    row = f"[{{slug: mine, like: seedance-1-0-pro, tiers: [{{name: a, sizes: [480x864], {price}}}]}}]"
+    with pytest.raises(BadInput, match=r"catalog\.yaml: mine: tiers\..*greater than 0"):
+        with_own_rows(row.encode(), "catalog.yaml")

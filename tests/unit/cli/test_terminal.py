@@ -39,7 +39,9 @@ def claim() -> Record:
 
 
 COLLECTED = {
-    "clips": [{"key": "k", "record": 1, "status": "lost", "cost_usd": 0.1, "clip": None, "error": EVIL}],
+    "clips": [
+        {"key": "k", "record": 1, "status": "lost", "cost_usd": None, "at_risk_usd": 0.1, "clip": None, "error": EVIL}
+    ],
     "errors": [{"key": "k", "error": EVIL}],
     **dict.fromkeys(("stored", "running", "unclear", "lost"), 0),
 }

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from prefect_seedance.budget.counting import ends_of
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason, Step, Writer
 from prefect_seedance.ledger.rules import (
@@ -248,3 +249,35 @@ def test_what_holds_a_key_says_what_happened_what_it_cost_and_what_to_do(
     assert cost in told
     assert [word for word in remedies if word not in told] == []
     assert "\n" not in told
+
+
+@pytest.mark.parametrize("known", [{"job_id": "job"}, {}])
+def test_what_a_person_gave_up_can_be_looked_for_for_nothing_where_its_job_is_known(known: dict[str, str]) -> None:
+    told = remedy(record(Step.LOST, number=7, kind="settled", reason="settled by a person: charged", **known))
+    assert (f"for nothing, with `prefect-seedance settle {KEY}@7 --retry`" in told) == bool(known)
+    assert ("its job is not known" in told) == (not known)
+    assert "raise `take`" in told
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "told"),
+    [
+        ("busy", "It was not reached; nothing was charged.", "it did not get through (It was not reached)"),
+        ("late", "its writer never claimed what it had announced", "it was not sent (its writer never"),
+        ("settled", "settled by a person: not charged", "a person has settled it (settled by a person: not charged)"),
+        ("request", "The API refused it (400): no", "the API did not take it (The API refused it (400): no)"),
+    ],
+)
+def test_what_was_not_accepted_is_told_by_its_kind_and_says_once_that_it_cost_nothing(
+    kind: str, reason: str, told: str
+) -> None:
+    said = remedy(record(Step.REFUSED, kind=kind, reason=reason))
+    assert said.startswith(told)
+    assert said.count("nothing was charged") == 1
+
+
+def test_what_closed_a_number_that_nobody_claimed_is_no_claim() -> None:
+    closing = record(Step.REFUSED, "nobody", kind="late")
+    refused = history(record(Step.CLAIMED, "a"), record(Step.REFUSED, "a"), closing)
+    assert [one.claim_id for one in ends_of(refused)] == ["a"]
+    assert list(ends_of(history(closing))) == []

@@ -122,6 +122,11 @@ def test_every_missing_shot_has_its_remedy(status: Any, remedy: str) -> None:
     assert remedy in page_with(shots=[without_clip("fog", status)])
 
 
+def test_no_page_offers_an_answer_that_may_be_wrong_or_says_that_a_clip_is_out_of_reach_that_may_be_had() -> None:
+    assert "@1 --not-charged" not in page_with(shots=[without_clip("fog", "unclear").model_copy(update={"record": 1})])
+    assert "can no longer be had" not in page_with(shots=[without_clip("fog", "lost")])
+
+
 def test_a_narration_that_failed_is_told_with_its_cost_and_nothing_in_its_text_is_markup() -> None:
     refused = NarrationResult(
         status="refused", text="He <b>climbs</b>.", key="sd1-x", estimated_usd=Decimal("0.02"), error="It was refused."
