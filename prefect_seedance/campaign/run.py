@@ -130,20 +130,30 @@ class CampaignRun:
             return
         self.account.check()
         approved = self.options.approve == self.campaign.hash
-        stopped = await self.marks.stopped()
-        if stopped is not None and not approved:
-            raise NotApproved(
-                f"This campaign was stopped: {stopped}; nothing was submitted; run it with --approve "
-                f"{self.campaign.hash} to go on."
-            )
+        await self._refuse_stopped(approved)
         if (budget := self._budget) is not None and self._survey.upper_usd > budget:
             raise OverBudget(
                 f"What is left of the campaign may cost up to {dollars(self._survey.upper_usd)}, more than the budget "
                 f"of {dollars(budget)}; nothing was submitted; raise the budget or take fewer rows."
             )
         await self._ask(approved)
-        if stopped is not None:
+        await self._refuse_stopped(approved)  # somebody may have stopped it while somebody else was asked
+        if approved:
             await self.marks.go_on()
+
+    async def _refuse_stopped(self, approved: bool) -> None:
+        if (stopped := await self._stopped(approved)) is not None:
+            why, remedy = stopped
+            raise NotApproved(f"This campaign was stopped: {why}; nothing was submitted; {remedy}.")
+
+    async def _stopped(self, approved: bool) -> tuple[str, str] | None:
+        """Why no new shard may begin, and what lets one begin again. An approval lifts what a rule has stopped."""
+        if (why := await self.marks.stopped_by_somebody()) is not None:
+            return why, f"to go on, say `campaign stop {self.campaign.id} --lift` and run it again"
+        if not approved and (why := await self.marks.stopped_by_a_rule()) is not None:
+            word = f"--approve {self.campaign.hash}"
+            return why, f"to go on, run it with {word}, and with a higher limit where one has stopped it"
+        return None
 
     async def _left(self, frozen: FrozenCampaign) -> AsyncIterator[tuple[int, Board]]:
         for shard in self.campaign.shards:
@@ -203,12 +213,10 @@ class CampaignRun:
     async def _may_go_on(self) -> bool:
         """Whether a new shard may begin, by what people and rules say; each time anew."""
         if (broken := self.rules.broken_by(self.results.values())) is not None:
-            await self.marks.stop(broken)
-        if (stopped := await self.marks.stopped()) is not None:
-            self.why = (
-                f"The campaign was stopped: {stopped}; no new shard begins; to go on, run it with --approve "
-                f"{self.campaign.hash}, and with a higher limit where one has stopped it."
-            )
+            await self.marks.break_off(broken)
+        if (stopped := await self._stopped(approved=False)) is not None:
+            why, remedy = stopped
+            self.why = f"The campaign was stopped: {why}; no new shard begins; {remedy}."
         return self.why is None
 
     def _has_room_for(self, number: int) -> bool:

@@ -212,18 +212,26 @@ def status(which: Id, *, store: StorePlace, json: Json = False) -> int:
     return DONE
 
 
-def stop(which: Id, *, store: StorePlace) -> int:
+def stop(
+    which: Id,
+    *,
+    store: StorePlace,
+    lift: Annotated[bool, Parameter(help="Let it go on that was stopped.", negative="")] = False,
+) -> int:
     """Let no new shard of a campaign begin. What is out goes on, and is paid once."""
     opened = Place(store).open()
 
-    async def work() -> str:
+    async def work() -> None:
         try:
-            found = await load_campaign(opened, which)
-            await Marks(opened, found).stop("somebody stopped it with campaign stop")
-            return found.hash
+            marks = Marks(opened, await load_campaign(opened, which))
+            await (marks.lift() if lift else marks.stop())
         finally:
             await opened.aclose()
 
-    approved = asyncio.run(work())
-    terminal.say(f"No new shard of {which} begins; what is out goes on. Run it with --approve {approved} to go on.")
+    asyncio.run(work())
+    if lift:
+        terminal.say(f"Shards of {which} may begin again; run it again.")
+    else:
+        go_on = f"say `campaign stop {which} --lift` and run it again"
+        terminal.say(f"No new shard of {which} begins; what is out goes on. To go on, {go_on}.")
     return DONE
