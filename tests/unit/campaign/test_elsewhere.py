@@ -36,10 +36,45 @@ async def test_a_parent_that_begins_again_joins_the_run_that_is_out(
     for _ in range(3):  # each of them was killed before it heard the end
         shards = watched(campaign, folder_store, runs, [])
         await shards.start(1, OPTIONS)
+        runs.set("1.1", "running")
     assert list(runs.known) == ["1.1"]
     await leave_end(folder_store, campaign, campaign.shard(1), "1.1", result(1))
     runs.set("1.1", "ended")
     assert await shards.ended() == {1: result(1)}
+
+
+async def test_a_parent_that_begins_again_has_what_still_waits_run_under_its_own_limits(
+    campaign: Campaign, folder_store: Store, runs: RunsInMemory
+) -> None:
+    dead, tight = watched(campaign, folder_store, runs, []), OPTIONS.model_copy(update={"budget": Decimal("0.1")})
+    for number in (1, 2, 3):
+        await dead.start(number, OPTIONS)
+    runs.set("1.1", "starting")
+    again = watched(campaign, folder_store, runs, [])
+    await again.start(1, tight)
+    runs.set("2.1", "running")  # meanwhile
+    for number in (2, 3):
+        await again.start(number, tight)
+    assert {name: (run.state, runs.options[name]) for name, run in runs.known.items()} == {
+        "1.1": ("starting", OPTIONS),
+        "2.1": ("running", OPTIONS),
+        "3.1": ("ended", OPTIONS),
+        "3.2": ("waiting", tight),
+    }
+
+
+async def test_a_shard_that_ended_while_its_parent_began_again_is_not_begun_anew(
+    campaign: Campaign, folder_store: Store, runs: RunsInMemory
+) -> None:
+    dead, again = watched(campaign, folder_store, runs, []), watched(campaign, folder_store, runs, [])
+    for number in (1, 2):
+        await dead.start(number, OPTIONS)
+    await again.start(1, OPTIONS)
+    await leave_end(folder_store, campaign, campaign.shard(2), "2.1", result(2))
+    runs.set("2.1", "ended")
+    await again.start(2, OPTIONS)
+    assert await again.ended() == {2: result(2)}
+    assert list(runs.known) == ["1.1", "2.1", "1.2"]
 
 
 async def test_two_parents_at_once_begin_one_run(campaign: Campaign, folder_store: Store, runs: RunsInMemory) -> None:
@@ -170,6 +205,7 @@ async def test_a_server_that_stays_away_is_one_sentence_and_forgets_no_shard(
 ) -> None:
     shards = watched(campaign, folder_store, runs, [], patience=0.1)
     await shards.start(1, OPTIONS)
+    runs.set("1.1", "running")
     runs.away = True
     end = (await shards.ended())[1]
     assert isinstance(end, StoreUnavailable)
