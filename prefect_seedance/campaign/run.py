@@ -131,6 +131,12 @@ class CampaignRun:
         self.account.check()
         approved = self.options.approve == self.campaign.hash
         await self._refuse_stopped(approved)
+        if (upper := self._survey.upper_usd) > self.campaign.upper_usd:
+            most = dollars(self.campaign.upper_usd)
+            raise NotApproved(
+                f"Prices have risen since this campaign was planned: what is left may cost up to {dollars(upper)}, and "
+                f"all of it was to cost {most} at most; nothing was submitted; plan it again, and approve what it says."
+            )
         if (budget := self._budget) is not None and self._survey.upper_usd > budget:
             raise OverBudget(
                 f"What is left of the campaign may cost up to {dollars(self._survey.upper_usd)}, more than the budget "

@@ -101,3 +101,12 @@ async def test_a_rule_that_is_broken_after_somebody_stopped_leaves_the_stop_to_i
     with pytest.raises(NotApproved, match="somebody stopped it"):
         await run(campaign, folder_store, account, approved)
     assert emulator.bill()["charges"] == []
+
+
+async def test_prices_that_have_risen_since_a_campaign_was_planned_are_approved_anew(
+    campaign: Campaign, folder_store: Store, account: Account, emulator: RunningEmulator
+) -> None:
+    cheap = campaign.model_copy(update={"upper_usd": Decimal("0.09")})  # as an older list of prices has frozen it
+    with pytest.raises(NotApproved, match=r"up to \$0.10, and all of it was to cost \$0.09 at most; nothing was sub"):
+        await run(cheap, folder_store, account, Options(approve=campaign.hash))
+    assert emulator.bill()["charges"] == []
