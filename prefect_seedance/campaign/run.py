@@ -18,7 +18,7 @@ from prefect_seedance.campaign.problems import refusal_of, write_problems
 from prefect_seedance.campaign.results import ShardResult, not_stored
 from prefect_seedance.campaign.review import page_path, write_index
 from prefect_seedance.campaign.rules import StopRules
-from prefect_seedance.campaign.shard import to_do_again, without_approval
+from prefect_seedance.campaign.shard import left_of, without_approval
 from prefect_seedance.campaign.shards import Shards
 from prefect_seedance.campaign.survey import Survey, survey
 from prefect_seedance.catalog.endpoints import Catalog
@@ -48,6 +48,9 @@ class Person(Protocol):
     async def look(self, campaign: Campaign, page: str) -> None:
         """Are the clips of the canary, on *page*, as they should be?"""
 
+    def budget_refused(self, why: str) -> None:
+        """A budget refused the whole campaign; the error that follows says *why* too."""
+
 
 class Nobody:
     """Nobody can be asked here: says how to agree."""
@@ -66,6 +69,9 @@ class Nobody:
             f"The canary ({campaign.canary} of {campaign.rows} rows) is done; nothing else was submitted; look at "
             f"{page}, and run the campaign again with --go-on to render the others."
         )
+
+    def budget_refused(self, why: str) -> None:
+        """Says nothing: the error that follows does."""
 
 
 class CampaignRun:
@@ -115,6 +121,8 @@ class CampaignRun:
             await shards.aclose()
         manifest = await self._leave()
         if self._error is not None and (not self._ended or isinstance(self._error, NotApproved)):
+            if self._ended:
+                self.say(f"This run cost {dollars(self.spent_usd)}.")
             raise self._error
         return manifest
 
@@ -137,11 +145,13 @@ class CampaignRun:
                 f"Prices have risen since this campaign was planned: what is left may cost up to {dollars(upper)}, and "
                 f"all of it was to cost {most} at most; nothing was submitted; plan it again, and approve what it says."
             )
-        if (budget := self._budget) is not None and self._survey.upper_usd > budget:
-            raise OverBudget(
-                f"What is left of the campaign may cost up to {dollars(self._survey.upper_usd)}, more than the budget "
-                f"of {dollars(budget)}; nothing was submitted; raise the budget or take fewer rows."
+        if (budget := self._budget) is not None and upper > budget:
+            why = (
+                f"What is left of the campaign may cost up to {dollars(upper)}, more than the budget of "
+                f"{dollars(budget)}; nothing was submitted; raise the budget or take fewer rows."
             )
+            self.person.budget_refused(why)
+            raise OverBudget(why)
         await self._ask(approved)
         await self._refuse_stopped(approved)  # somebody may have stopped it while somebody else was asked
         if approved:
@@ -162,10 +172,8 @@ class CampaignRun:
         return None
 
     async def _left(self, frozen: FrozenCampaign) -> AsyncIterator[tuple[int, Board]]:
-        for shard in self.campaign.shards:
-            result = self.results.get(shard.number)
-            if result is None or to_do_again(result, self.options.retry_failed):
-                yield shard.number, await frozen.board_of(shard)
+        for shard in left_of(self.campaign, self.results, self.options.retry_failed):
+            yield shard.number, await frozen.board_of(shard)
 
     async def _ask(self, approved: bool) -> None:
         above = self.options.limits.approve_above
@@ -253,7 +261,7 @@ class CampaignRun:
                 continue
             self._ended += 1
             self.spent_usd += end.spent_usd
-            counts = ", ".join(f"{count} {status}" for status, count in end.statuses.items())
+            counts = ", ".join(f"{count} {status}" for status, count in end.statuses.items()) or "nothing rendered"
             self.say(f"Shard {number} of {len(self.campaign.shards)}: {counts}; it cost {dollars(end.spent_usd)}.")
             if end.left is None:
                 self.results[number] = end

@@ -17,11 +17,10 @@ from prefect_seedance.campaign.manifest import CampaignManifest
 from prefect_seedance.campaign.marks import Marks
 from prefect_seedance.campaign.rules import StopRules
 from prefect_seedance.campaign.run import CampaignRun, Nobody, Person
-from prefect_seedance.campaign.shard import run_shard
-from prefect_seedance.campaign.shards import ShardsHere
+from prefect_seedance.campaign.shards import shards_here
 from prefect_seedance.campaign.survey import Survey
 from prefect_seedance.catalog.endpoints import KNOWN
-from prefect_seedance.errors import NotApproved
+from prefect_seedance.errors import NotApproved, OverBudget
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store
@@ -48,9 +47,7 @@ async def run(
     person: Person | None = None,
     rules: StopRules | None = None,
 ) -> CampaignManifest:
-    shards = ShardsHere(
-        lambda number, given: run_shard(store, account, campaign.id, number, given, QuietHost(lambda _: None)), 1
-    )
+    shards = shards_here(store, account, campaign, 1, lambda: QuietHost(lambda _: None))
     running = CampaignRun(campaign, store, account, options, person=person, rules=rules, go_on=True)
     return await running.render(KNOWN, shards)
 
@@ -109,4 +106,23 @@ async def test_prices_that_have_risen_since_a_campaign_was_planned_are_approved_
     cheap = campaign.model_copy(update={"upper_usd": Decimal("0.09")})  # as an older list of prices has frozen it
     with pytest.raises(NotApproved, match=r"up to \$0.10, and all of it was to cost \$0.09 at most; nothing was sub"):
         await run(cheap, folder_store, account, Options(approve=campaign.hash))
+    assert emulator.bill()["charges"] == []
+
+
+async def test_a_budget_that_refuses_a_whole_campaign_is_told_as_one_that_refuses_a_run(
+    campaign: Campaign, folder_store: Store, account: Account, emulator: RunningEmulator
+) -> None:
+    class Hearing(Nobody):
+        heard: tuple[str, ...] = ()
+
+        def budget_refused(self, why: str) -> None:
+            self.heard += (why,)
+
+    person = Hearing()
+    with pytest.raises(OverBudget) as refused:
+        await run(campaign, folder_store, account, Options(budget=Decimal("0.09")), person=person)
+    assert person.heard == (str(refused.value),)
+    with pytest.raises(NotApproved):
+        await run(campaign, folder_store, account, Options(limits=ASK), person=person)
+    assert len(person.heard) == 1
     assert emulator.bill()["charges"] == []
