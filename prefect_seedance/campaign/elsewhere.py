@@ -62,8 +62,8 @@ class Runs(Protocol):
     async def look(self, ids: Collection[str]) -> Sequence[Seen]:
         """How these runs stand; one that is not known any more is left out."""
 
-    async def is_dead(self, run: str) -> None:
-        """Nobody works at *run* any more: it has ended."""
+    async def is_dead(self, run: str, why: str) -> None:
+        """Nobody works at *run* any more, and *why*: it has ended."""
 
     async def call_back(self, ids: Collection[str]) -> None:
         """End those of these runs that have not begun."""
@@ -172,7 +172,7 @@ class ShardsElsewhere:
             if run.state == "ended":
                 await self._has_ended(number, out)
             elif listen and (why := await self._why_dead(number, out)) is not None:
-                await self._runs.is_dead(run.id)
+                await self._runs.is_dead(run.id, why)
                 await self._has_ended(number, replace(out, run=replace(run, message=why)))
 
     async def _why_dead(self, number: int, out: _Out) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import cast
 
 import pytest
 
@@ -261,6 +262,7 @@ async def test_a_run_that_nobody_begins_or_that_falls_silent_is_begun_anew_with_
     runs.set("1.3", "ended")
     assert await waiting == {1: result(1)}
     assert ["no sign of life" in line for line in said] == [True, True]
+    assert ["no sign of life" in runs.known[dead].message for dead in ("1.1", "1.2")] == [True, True]
 
 
 async def test_who_waits_no_more_calls_back_what_has_not_begun(
@@ -292,3 +294,19 @@ async def test_a_shard_gives_signs_of_life_until_it_ends(campaign: Campaign, fol
     await asyncio.sleep(0.1)
     assert await pulse_of(folder_store, campaign, shard, "1.1") == last
     assert await pulse_of(folder_store, campaign, shard, "another") is None
+
+
+async def test_a_sign_of_life_that_fails_is_followed_by_the_next_and_costs_no_shard_its_end(
+    campaign: Campaign, folder_store: Store
+) -> None:
+    class Failing:
+        tried = 0
+
+        async def write(self, path: str, content: bytes, kind: str = "") -> None:
+            self.tried += 1
+            raise RuntimeError("whatever a client may die of")
+
+    store = Failing()
+    async with pulsing(cast("Store", store), campaign, campaign.shard(1), "1.1", seconds=0.01):
+        while store.tried < 3:
+            await asyncio.sleep(0.01)
