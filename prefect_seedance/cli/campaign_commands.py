@@ -33,6 +33,7 @@ from prefect_seedance.cli.run_direct import run as run_to_its_end
 from prefect_seedance.errors import BadInput, SeedanceError
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.models import Problem
+from prefect_seedance.runpod.account import Account
 from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import printable
@@ -96,13 +97,14 @@ def plan(
     json: Json = False,
 ) -> int:
     """Say what a campaign would do and cost, and its hash. Spends nothing."""
-    asyncio.run(_plan(words.of(board), place, retry_failed, file=problems, as_json=json))
+    asyncio.run(_plan(words.of(board), place.open(), place.who(), retry_failed, file=problems, as_json=json))
     return DONE
 
 
-async def _plan(asked: Asked, place: Place, retry_failed: int, *, file: Path | None, as_json: bool) -> None:
+async def _plan(
+    asked: Asked, store: Store, who: Account, retry_failed: int, *, file: Path | None, as_json: bool
+) -> None:
     """Say what a campaign would do, in words too where nothing keeps it from being done."""
-    store, who = place.open(), place.who()
     try:
         catalog = await catalog_of(store)
         async with drafted(asked, store, who, catalog) as draft:
@@ -153,7 +155,7 @@ def run(
 def _document_plan(asked: Asked, place: Place, retry_failed: int) -> None:
     """The plan as the one document of a run that was refused; nothing where there can't be one."""
     with contextlib.suppress(SeedanceError):
-        asyncio.run(_plan(asked, place, retry_failed, file=None, as_json=True))
+        asyncio.run(_plan(asked, place.open(), place.who(), retry_failed, file=None, as_json=True))
 
 
 Ended = tuple[CampaignManifest, Decimal, str | None]
