@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -141,14 +140,13 @@ def run(
     try:
         if uses_prefect(place, wanted=prefect or deployment is not None):
             more = {"deployment": deployment, "shards_at_once": shards_at_once, "go_on": go_on}
-            manifest, spent_usd, why = _run_as_flow(board, words, place, money, stops, more)
-        else:
-            manifest, spent_usd, why = _run_here(words.of(board), place, money, stops, shards_at_once, go_on=go_on)
+            return _run_as_flow(board, words, place, money, stops, more, as_json=json)
+        manifest, running = _run_here(words.of(board), place, money, stops, shards_at_once, go_on=go_on)
     except SeedanceError:
         if json:
             _document_plan(words.of(board), place, money.retry_failed)
         raise
-    campaign_terminal.show_end(manifest, place.store, spent_usd=spent_usd, why=why, as_json=json)
+    campaign_terminal.show_end(manifest, place.store, spent_usd=running.spent_usd, why=running.why, as_json=json)
     return OF_STATUS[manifest.status]
 
 
@@ -158,20 +156,17 @@ def _document_plan(asked: Asked, place: Place, retry_failed: int) -> None:
         asyncio.run(_plan(asked, place.open(), place.who(), retry_failed, file=None, as_json=True))
 
 
-Ended = tuple[CampaignManifest, Decimal, str | None]
-"""What became of the campaign, what this run has spent, and why it ended before all shards were done."""
-
-
-def _run_here(asked: Asked, place: Place, money: Money, stops: Stops, at_once: int, *, go_on: bool) -> Ended:
-    async def work() -> Ended:
+def _run_here(
+    asked: Asked, place: Place, money: Money, stops: Stops, at_once: int, *, go_on: bool
+) -> tuple[CampaignManifest, CampaignRun]:
+    async def work() -> tuple[CampaignManifest, CampaignRun]:
         store, who = place.open(), place.who()
         try:
             campaign = await frozen(asked, store, who, await catalog_of(store), money.approve)
             options = money.options()
             running = CampaignRun(campaign, store, who, options, rules=stops.rules(), go_on=go_on, say=terminal.say)
             shards = shards_here(store, who, campaign, at_once, lambda: QuietHost(terminal.say))
-            manifest = await running.render(await catalog_of(store), shards)
-            return manifest, running.spent_usd, running.why
+            return await running.render(await catalog_of(store), shards), running
         finally:
             await store.aclose()
 
@@ -179,8 +174,8 @@ def _run_here(asked: Asked, place: Place, money: Money, stops: Stops, at_once: i
 
 
 def _run_as_flow(
-    board: str, words: Words, place: Place, money: Money, stops: Stops, more: Mapping[str, object]
-) -> Ended:
+    board: str, words: Words, place: Place, money: Money, stops: Stops, more: Mapping[str, object], *, as_json: bool
+) -> int:
     prepare_prefect()
     from prefect_seedance.cli.run_flows import campaign_with
 
@@ -196,7 +191,9 @@ def _run_as_flow(
         "stop_usd_per_clip": None if rules.usd_per_clip is None else float(rules.usd_per_clip),
     }
     ended = campaign_with({**asked, **more}, place, money)
-    return asyncio.run(_manifest(ended.id, place.open())), ended.spent_usd, ended.why
+    manifest = asyncio.run(_manifest(ended.id, place.open()))
+    campaign_terminal.show_end(manifest, place.store, spent_usd=ended.spent_usd, why=ended.why, as_json=as_json)
+    return OF_STATUS[manifest.status]
 
 
 def _where(location: str) -> str:
