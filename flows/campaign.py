@@ -17,11 +17,9 @@ from prefect_seedance.campaign.prefect_host import FlowHost
 from prefect_seedance.campaign.prefect_made import CampaignMade, show, source_of
 from prefect_seedance.campaign.prefect_person import PersonInTheUI
 from prefect_seedance.campaign.prefect_shards import PrefectRuns, deployment_of, reference_to
-from prefect_seedance.campaign.results import ShardResult
 from prefect_seedance.campaign.rules import StopRules
 from prefect_seedance.campaign.run import CampaignRun
-from prefect_seedance.campaign.shard import run_shard
-from prefect_seedance.campaign.shards import Shards, ShardsHere
+from prefect_seedance.campaign.shards import Shards, shards_here
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.orchestration import logs
 from prefect_seedance.orchestration.approval import can_pause
@@ -30,7 +28,7 @@ from prefect_seedance.orchestration.board_flow import table_flow
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.production import KEPT_AS
 from prefect_seedance.orchestration.render import options_of
-from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Options, Retries
+from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storage.store import Store
@@ -107,7 +105,7 @@ async def campaign(
         running = CampaignRun(
             found, opened, account, options, person=person, rules=rules, go_on=go_on, say=logs.log_line
         )
-        shards: Shards = _here(opened, account, found, shards_at_once)
+        shards: Shards = shards_here(opened, account, found, shards_at_once, FlowHost)
         if runs_of is not None:
             shards = ShardsElsewhere(found, opened, runs_of(found), shards_at_once, logs.log_line)
         manifest = await running.render(catalog, shards)
@@ -136,10 +134,3 @@ async def _somebody_elses(
     which = await deployment_of(deployment)
     who, where = reference_to(credentials), reference_to(store)
     return lambda found: PrefectRuns(found, which, who, where, at_once=at_once)
-
-
-def _here(store: Store, account: Account, found: Campaign, at_once: int) -> ShardsHere:
-    async def render(number: int, options: Options) -> ShardResult:
-        return await run_shard(store, account, found.id, number, options, FlowHost())
-
-    return ShardsHere(render, at_once)

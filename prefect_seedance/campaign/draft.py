@@ -46,7 +46,7 @@ class Asked:
 
 @dataclass
 class Draft:
-    """A campaign that nothing was written of yet. `lines` and `prices` are whole only where there are no problems."""
+    """A campaign that nothing was written of yet. `lines` are whole only where there are no problems."""
 
     campaign: Campaign
     content: bytes

@@ -62,8 +62,8 @@ class Runs(Protocol):
     async def look(self, ids: Collection[str]) -> Sequence[Seen]:
         """How these runs stand; one that is not known any more is left out."""
 
-    async def is_dead(self, run: str) -> None:
-        """Nobody works at *run* any more: it has ended."""
+    async def is_dead(self, run: str, why: str) -> None:
+        """Nobody works at *run* any more, and *why*: it has ended."""
 
     async def call_back(self, ids: Collection[str]) -> None:
         """End those of these runs that have not begun."""
@@ -112,7 +112,7 @@ class ShardsElsewhere:
         self._listened = 0.0
 
     async def start(self, number: int, options: Options) -> None:
-        """Join the run of the shard that has not ended, or begin the next attempt."""
+        """Join the run of the shard that has begun and not ended, or begin the next attempt."""
         until = time.monotonic() + self._patience
         while True:
             try:
@@ -132,10 +132,22 @@ class ShardsElsewhere:
         if self._newest is None:
             self._newest = newest(await self._runs.of_campaign())
         last = self._newest.get(number)
-        if last is not None and last.state != "ended":
-            return last
+        if last is not None and last.state != "ended" and (begun := await self._unless_waiting(last)) is not None:
+            return begun
         self._newest[number] = await self._runs.begin(number, last.attempt + 1 if last else 1, options)
         return self._newest[number]
+
+    async def _unless_waiting(self, run: Seen) -> Seen | None:
+        """*run* as it stands. None for one that had not begun: called back, since its limits were somebody else's."""
+        now = await self._now(run)
+        if now.state != "waiting":
+            return now
+        await self._runs.call_back([run.id])
+        now = await self._now(run)
+        return None if now.state == "ended" else now
+
+    async def _now(self, run: Seen) -> Seen:
+        return next(iter(await self._runs.look([run.id])), replace(run, state="ended"))
 
     async def ended(self) -> Mapping[int, ShardResult | Exception]:
         while not self._ends:
@@ -160,7 +172,7 @@ class ShardsElsewhere:
             if run.state == "ended":
                 await self._has_ended(number, out)
             elif listen and (why := await self._why_dead(number, out)) is not None:
-                await self._runs.is_dead(run.id)
+                await self._runs.is_dead(run.id, why)
                 await self._has_ended(number, replace(out, run=replace(run, message=why)))
 
     async def _why_dead(self, number: int, out: _Out) -> str | None:

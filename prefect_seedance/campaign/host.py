@@ -10,7 +10,8 @@ from prefect_seedance.campaign.results import ShardResult, rows_of, summary_of, 
 from prefect_seedance.campaign.review import write_pages
 from prefect_seedance.errors import summary
 from prefect_seedance.generation.session import RenderSession
-from prefect_seedance.ledger.record import Record
+from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.rules import remedy
 from prefect_seedance.production.at_hand import AtHand
 from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotResult
 from prefect_seedance.production.write import Content, manifest_of
@@ -23,6 +24,8 @@ from prefect_seedance.storyboard.board import Board
 from prefect_seedance.text import dollars
 
 End = ShotResult | NarrationResult
+FOR_A_PERSON = (Step.UNCLEAR, Step.LOST)
+"""What may have been charged for nothing."""
 
 
 class ShardHost:
@@ -116,7 +119,7 @@ def _first_without(name: str, ends: Mapping[str, End], before: Mapping[str, str]
 
 
 class QuietHost:
-    """Runs a shard in this process. Says one line about it, not one about each of its clips."""
+    """Runs a shard in this process. Says one line about it, and one about each of its clips that needs a person."""
 
     flow_run_id: str | None = None
 
@@ -130,7 +133,8 @@ class QuietHost:
         """Says nothing of the money of a shard: the campaign's does."""
 
     def step_taken(self, record: Record) -> None:
-        """Says nothing."""
+        if record.step in FOR_A_PERSON:
+            self._say(f"Clip {record.key}@{record.number}: {remedy(record)}.")
 
     def budget_refused(self, why: str) -> None:
         """Says nothing: the error that follows does."""

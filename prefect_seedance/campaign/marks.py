@@ -34,14 +34,31 @@ class Marks:
 
     async def stopped(self) -> str | None:
         """Why no new shard may begin; None where one may."""
-        mark = await self._read("stopped")
-        return str(mark.get("reason", "it was stopped")) if mark else None
+        return await self.stopped_by_somebody() or await self.stopped_by_a_rule()
 
-    async def stop(self, reason: str) -> None:
-        await self._write("stopped", reason=reason)
+    async def stopped_by_somebody(self) -> str | None:
+        """What only somebody lifts: no word of a run does, since whoever restarts it says the same words again."""
+        return await self._why("stopped")
+
+    async def stop(self) -> None:
+        await self._write("stopped", reason="somebody stopped it with campaign stop")
+
+    async def lift(self) -> None:
+        await self.store.delete(self._path("stopped"))
+
+    async def stopped_by_a_rule(self) -> str | None:
+        """What an approval lifts: a rule that still holds stops the campaign again."""
+        return await self._why("broken")
+
+    async def break_off(self, rule: str) -> None:
+        await self._write("broken", reason=rule)
 
     async def go_on(self) -> None:
-        await self.store.delete(self._path("stopped"))
+        await self.store.delete(self._path("broken"))
+
+    async def _why(self, name: str) -> str | None:
+        mark = await self._read(name)
+        return str(mark.get("reason", "it was stopped")) if mark else None
 
     def _path(self, name: str) -> str:
         return f"{self.campaign.folder}/{name}.json"

@@ -7,14 +7,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from prefect.runtime import flow_run
 
-from prefect_seedance.campaign.host import QuietHost
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.campaign.host import FOR_A_PERSON, QuietHost
+from prefect_seedance.ledger.record import Record
 from prefect_seedance.orchestration import events, logs
 from prefect_seedance.orchestration.artifacts import Progress
 from prefect_seedance.orchestration.display import Display
 from prefect_seedance.orchestration.render import GLOBAL_LIMIT, global_slots
-
-FOR_A_PERSON = (Step.UNCLEAR, Step.LOST)
 
 
 class FlowHost(QuietHost):
@@ -25,6 +23,7 @@ class FlowHost(QuietHost):
         self._events = events.StepEvents()
 
     def step_taken(self, record: Record) -> None:
+        super().step_taken(record)
         if record.step in FOR_A_PERSON:
             self._events(record)
 

@@ -12,6 +12,7 @@ from prefect_seedance.campaign.run import Nobody
 from prefect_seedance.campaign.survey import Survey
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import NotApproved
+from prefect_seedance.orchestration import events
 from prefect_seedance.orchestration.approval import can_pause, says_yes
 from prefect_seedance.orchestration.display import Display
 from prefect_seedance.orchestration.markdown import escaped
@@ -58,6 +59,9 @@ class PersonInTheUI(Nobody):
         if not await says_yes(text, key=f"canary-{campaign.hash}"):
             raise NotApproved(f"The canary on {page} was declined; nothing else was submitted.")
         return None
+
+    def budget_refused(self, why: str) -> None:
+        events.budget_refused(why)
 
     async def _sample(self, campaign: Campaign) -> str:
         """What the first rows ask for, from what was frozen."""

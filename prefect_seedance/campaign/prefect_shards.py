@@ -133,8 +133,8 @@ class PrefectRuns:
         async with _asking() as client:
             return [_seen(run) for run in await client.read_flow_runs(flow_run_filter=wanted, limit=PAGE)]
 
-    async def is_dead(self, run: str) -> None:
-        await self._set(run, Crashed(message="Its process is gone; the campaign begins the shard anew."), force=True)
+    async def is_dead(self, run: str, why: str) -> None:
+        await self._set(run, Crashed(message=f"The campaign no longer waits for it: {why}."), force=True)
 
     async def call_back(self, ids: Collection[str]) -> None:
         for run in await self.look(ids):
@@ -170,6 +170,9 @@ async def _asking() -> AsyncIterator[PrefectClient]:
         if status >= 500 or status in (408, 429):
             raise Away(f"HTTP {status}") from error
         said = printable(error.response.text, 200)
-        raise SeedanceError(f"The Prefect server refused to begin a shard (HTTP {status}: {said}).") from error
+        raise SeedanceError(
+            f"The Prefect server refused what the campaign asked of it (HTTP {status}: {said}); shards that are out go "
+            "on, and nothing is paid twice; look at its address and its version, and run the campaign again."
+        ) from error
     except Exception as error:  # whatever a connection can die of
         raise Away(type(error).__name__) from error

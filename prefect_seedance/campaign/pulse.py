@@ -50,12 +50,12 @@ class Pulse:
 async def pulsing(
     store: Store, campaign: Campaign, shard: Shard, run: str, *, seconds: float = SECONDS
 ) -> AsyncIterator[None]:
-    """Give signs of life for *run* meanwhile. A store that takes none ends no shard."""
+    """Give signs of life for *run* meanwhile. Whatever keeps them from being given ends no shard."""
 
     async def give() -> None:
         while True:
             await asyncio.sleep(seconds)  # its first is the note with which a shard begins
-            with contextlib.suppress(SeedanceError):
+            with contextlib.suppress(Exception):
                 await begin(store, campaign, shard, run)
 
     giving = asyncio.create_task(give())

@@ -18,7 +18,7 @@ from prefect_seedance.campaign.problems import refusal_of, write_problems
 from prefect_seedance.campaign.results import ShardResult, not_stored
 from prefect_seedance.campaign.review import page_path, write_index
 from prefect_seedance.campaign.rules import StopRules
-from prefect_seedance.campaign.shard import to_do_again, without_approval
+from prefect_seedance.campaign.shard import left_of, without_approval
 from prefect_seedance.campaign.shards import Shards
 from prefect_seedance.campaign.survey import Survey, survey
 from prefect_seedance.catalog.endpoints import Catalog
@@ -48,6 +48,9 @@ class Person(Protocol):
     async def look(self, campaign: Campaign, page: str) -> None:
         """Are the clips of the canary, on *page*, as they should be?"""
 
+    def budget_refused(self, why: str) -> None:
+        """A budget refused the whole campaign; the error that follows says *why* too."""
+
 
 class Nobody:
     """Nobody can be asked here: says how to agree."""
@@ -66,6 +69,9 @@ class Nobody:
             f"The canary ({campaign.canary} of {campaign.rows} rows) is done; nothing else was submitted; look at "
             f"{page}, and run the campaign again with --go-on to render the others."
         )
+
+    def budget_refused(self, why: str) -> None:
+        """Says nothing: the error that follows does."""
 
 
 class CampaignRun:
@@ -115,6 +121,8 @@ class CampaignRun:
             await shards.aclose()
         manifest = await self._leave()
         if self._error is not None and (not self._ended or isinstance(self._error, NotApproved)):
+            if self._ended:
+                self.say(f"This run cost {dollars(self.spent_usd)}.")
             raise self._error
         return manifest
 
@@ -130,26 +138,42 @@ class CampaignRun:
             return
         self.account.check()
         approved = self.options.approve == self.campaign.hash
-        stopped = await self.marks.stopped()
-        if stopped is not None and not approved:
+        await self._refuse_stopped(approved)
+        if (upper := self._survey.upper_usd) > self.campaign.upper_usd:
+            most = dollars(self.campaign.upper_usd)
             raise NotApproved(
-                f"This campaign was stopped: {stopped}; nothing was submitted; run it with --approve "
-                f"{self.campaign.hash} to go on."
+                f"Prices have risen since this campaign was planned: what is left may cost up to {dollars(upper)}, and "
+                f"all of it was to cost {most} at most; nothing was submitted; plan it again, and approve what it says."
             )
-        if (budget := self._budget) is not None and self._survey.upper_usd > budget:
-            raise OverBudget(
-                f"What is left of the campaign may cost up to {dollars(self._survey.upper_usd)}, more than the budget "
-                f"of {dollars(budget)}; nothing was submitted; raise the budget or take fewer rows."
+        if (budget := self._budget) is not None and upper > budget:
+            why = (
+                f"What is left of the campaign may cost up to {dollars(upper)}, more than the budget of "
+                f"{dollars(budget)}; nothing was submitted; raise the budget or take fewer rows."
             )
+            self.person.budget_refused(why)
+            raise OverBudget(why)
         await self._ask(approved)
-        if stopped is not None:
+        await self._refuse_stopped(approved)  # somebody may have stopped it while somebody else was asked
+        if approved:
             await self.marks.go_on()
 
+    async def _refuse_stopped(self, approved: bool) -> None:
+        if (stopped := await self._stopped(approved)) is not None:
+            why, remedy = stopped
+            raise NotApproved(f"This campaign was stopped: {why}; nothing was submitted; {remedy}.")
+
+    async def _stopped(self, approved: bool) -> tuple[str, str] | None:
+        """Why no new shard may begin, and what lets one begin again. An approval lifts what a rule has stopped."""
+        if (why := await self.marks.stopped_by_somebody()) is not None:
+            return why, f"to go on, say `campaign stop {self.campaign.id} --lift` and run it again"
+        if not approved and (why := await self.marks.stopped_by_a_rule()) is not None:
+            word = f"--approve {self.campaign.hash}"
+            return why, f"to go on, run it with {word}, and with a higher limit where one has stopped it"
+        return None
+
     async def _left(self, frozen: FrozenCampaign) -> AsyncIterator[tuple[int, Board]]:
-        for shard in self.campaign.shards:
-            result = self.results.get(shard.number)
-            if result is None or to_do_again(result, self.options.retry_failed):
-                yield shard.number, await frozen.board_of(shard)
+        for shard in left_of(self.campaign, self.results, self.options.retry_failed):
+            yield shard.number, await frozen.board_of(shard)
 
     async def _ask(self, approved: bool) -> None:
         above = self.options.limits.approve_above
@@ -203,12 +227,10 @@ class CampaignRun:
     async def _may_go_on(self) -> bool:
         """Whether a new shard may begin, by what people and rules say; each time anew."""
         if (broken := self.rules.broken_by(self.results.values())) is not None:
-            await self.marks.stop(broken)
-        if (stopped := await self.marks.stopped()) is not None:
-            self.why = (
-                f"The campaign was stopped: {stopped}; no new shard begins; to go on, run it with --approve "
-                f"{self.campaign.hash}, and with a higher limit where one has stopped it."
-            )
+            await self.marks.break_off(broken)
+        if (stopped := await self._stopped(approved=False)) is not None:
+            why, remedy = stopped
+            self.why = f"The campaign was stopped: {why}; no new shard begins; {remedy}."
         return self.why is None
 
     def _has_room_for(self, number: int) -> bool:
@@ -239,7 +261,7 @@ class CampaignRun:
                 continue
             self._ended += 1
             self.spent_usd += end.spent_usd
-            counts = ", ".join(f"{count} {status}" for status, count in end.statuses.items())
+            counts = ", ".join(f"{count} {status}" for status, count in end.statuses.items()) or "nothing rendered"
             self.say(f"Shard {number} of {len(self.campaign.shards)}: {counts}; it cost {dollars(end.spent_usd)}.")
             if end.left is None:
                 self.results[number] = end

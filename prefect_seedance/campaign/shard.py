@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, load_lines
 from prefect_seedance.campaign.frozen import open_campaign
 from prefect_seedance.campaign.host import ShardHost
@@ -50,6 +52,12 @@ async def run_shard(
 def to_do_again(result: ShardResult, retry_failed: int) -> bool:
     """Whether a shard that is done is rendered again, because what failed is to be tried anew."""
     return retry_failed > 0 and set(result.statuses) != {"stored"}
+
+
+def left_of(campaign: Campaign, results: Mapping[int, ShardResult], retry_failed: int) -> list[Shard]:
+    """The shards without *results*, and those that are rendered again."""
+    done = {number for number, result in results.items() if not to_do_again(result, retry_failed)}
+    return [shard for shard in campaign.shards if shard.number not in done]
 
 
 def without_approval(options: Options) -> Options:

@@ -6,9 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from prefect_seedance.campaign.document import Campaign
 from prefect_seedance.campaign.results import ShardResult
+from prefect_seedance.campaign.shard import run_shard
 from prefect_seedance.rendering.board_run import cancelled_and_ended
 from prefect_seedance.rendering.options import Options
+from prefect_seedance.rendering.render import Host
+from prefect_seedance.runpod.account import Account
+from prefect_seedance.storage.store import Store
 
 
 class Shards(Protocol):
@@ -52,3 +57,14 @@ class ShardsHere:
     async def aclose(self) -> None:
         """Cancel what runs and wait: a claim on its way is always followed by its outcome."""
         await cancelled_and_ended(list(self._tasks))
+
+
+def shards_here(
+    store: Store, account: Account, campaign: Campaign, at_once: int, host: Callable[[], Host]
+) -> ShardsHere:
+    """The shards of *campaign* in this process, each with a *host* of its own."""
+
+    async def render(number: int, options: Options) -> ShardResult:
+        return await run_shard(store, account, campaign.id, number, options, host())
+
+    return ShardsHere(render, at_once)

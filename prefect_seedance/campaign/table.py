@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +23,8 @@ from prefect_seedance.text import printable
 
 MOST_ROWS = 100_000
 MOST_BYTES = 500_000_000
+SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, which JSON can say and no file can hold."""
 KINDS = (".csv", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -111,7 +115,7 @@ def _row(number: int, given: Mapping[str, object]) -> Row:
     cells, wrong = {}, []
     for column, value in given.items():
         text = _text(value)
-        if text is None:
+        if text is None or _text(str(column)) is None:
             wrong.append(f"`{printable(column)}`")
         elif text:
             cells[str(column).strip()] = text
@@ -121,12 +125,16 @@ def _row(number: int, given: Mapping[str, object]) -> Row:
 
 
 def _text(value: object) -> str | None:
-    """The text of a plain value, empty for none; None for what is not plain."""
+    """The text of a plain value, empty for none; None for what is not plain, or no text that can be written down."""
     match value:
         case None:
             return ""
         case str():
-            return value.strip()
+            return None if SURROGATE.search(value) else value.strip()
+        case float() | Decimal() | datetime.datetime() if value != value:  # NaN, and NaT of pandas
+            return ""
+        case float() | Decimal() if math.isinf(value):
+            return None
         case bool() | int() | float():
             return json.dumps(value)
         case Decimal():

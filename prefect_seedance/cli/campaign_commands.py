@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +19,23 @@ from prefect_seedance.campaign.host import QuietHost
 from prefect_seedance.campaign.manifest import CampaignManifest, manifest_of, results_of
 from prefect_seedance.campaign.marks import Marks
 from prefect_seedance.campaign.problems import refusal_of, text_of, write_problems
-from prefect_seedance.campaign.results import ShardResult
 from prefect_seedance.campaign.rules import StopRules
 from prefect_seedance.campaign.run import CampaignRun
-from prefect_seedance.campaign.shard import run_shard, to_do_again
-from prefect_seedance.campaign.shards import ShardsHere
-from prefect_seedance.campaign.survey import survey
+from prefect_seedance.campaign.shard import left_of
+from prefect_seedance.campaign.shards import shards_here
+from prefect_seedance.campaign.survey import Survey, survey
 from prefect_seedance.cli import campaign_terminal, terminal
-from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL
+from prefect_seedance.cli.exit_codes import DONE, OF_STATUS
 from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, RetryFailed, WithPrefect, uses_prefect
 from prefect_seedance.cli.prefect_settings import prepare_prefect
 from prefect_seedance.cli.run_direct import run as run_to_its_end
+from prefect_seedance.errors import BadInput, SeedanceError
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.models import Problem
-from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storage.store import Store
+from prefect_seedance.text import printable
 
 Id = Annotated[str, Parameter(name="id", help="The id of the campaign, as its plan says it.")]
 StorePlace = Annotated[str, Parameter(help="s3://bucket/prefix, a folder, or block:NAME.")]
@@ -95,28 +96,29 @@ def plan(
     json: Json = False,
 ) -> int:
     """Say what a campaign would do and cost, and its hash. Spends nothing."""
-    store, who = place.open(), place.who()
+    asyncio.run(_plan(words.of(board), place.open(), place.who(), retry_failed, file=problems, as_json=json))
+    return DONE
 
-    async def look() -> int:
-        try:
-            catalog = await catalog_of(store)
-            async with drafted(words.of(board), store, who, catalog) as draft:
-                await _refuse(draft.problems, draft.campaign, store, problems)
-                done = await results_of(store, draft.campaign)
-                again = [number for number, result in done.items() if not to_do_again(result, retry_failed)]
-                left = (
-                    (shard.number, await draft.board_of(shard.number))
-                    for shard in draft.campaign.shards
-                    if shard.number not in again
-                )
+
+async def _plan(
+    asked: Asked, store: Store, who: Account, retry_failed: int, *, file: Path | None, as_json: bool
+) -> None:
+    """Say what a campaign would do, in words too where nothing keeps it from being done."""
+    try:
+        catalog = await catalog_of(store)
+        async with drafted(asked, store, who, catalog) as draft:
+            found, campaign = Survey(), draft.campaign
+            if not draft.problems:
+                shards = left_of(campaign, await results_of(store, campaign), retry_failed)
+                left = ((shard.number, await draft.board_of(shard.number)) for shard in shards)
                 found = await survey(left, Ledger(store), who, catalog, retry_failed)
-                await _refuse(found.problems, draft.campaign, store, problems)
-                campaign_terminal.show_plan(draft, found, as_json=json)
-                return DONE
-        finally:
-            await store.aclose()
-
-    return asyncio.run(look())
+            problems = [*draft.problems, *found.problems]
+            if as_json:
+                terminal.document(campaign_terminal.document_of(draft, found, problems))
+            await _refuse(problems, campaign, store, file)
+            campaign_terminal.show_plan(draft, found)
+    finally:
+        await store.aclose()
 
 
 def run(
@@ -135,24 +137,40 @@ def run(
     json: Json = False,
 ) -> int:
     """Render all that is left of a campaign. Killed anywhere and run again, it goes on and pays nothing twice."""
-    if uses_prefect(place, wanted=prefect or deployment is not None):
-        more = {"deployment": deployment, "shards_at_once": shards_at_once, "go_on": go_on}
-        return _run_as_flow(board, words, place, money, stops, more, as_json=json)
+    try:
+        if uses_prefect(place, wanted=prefect or deployment is not None):
+            more = {"deployment": deployment, "shards_at_once": shards_at_once, "go_on": go_on}
+            return _run_as_flow(board, words, place, money, stops, more, as_json=json)
+        manifest, running = _run_here(words.of(board), place, money, stops, shards_at_once, go_on=go_on)
+    except SeedanceError:
+        if json:
+            _document_plan(words.of(board), place, money.retry_failed)
+        raise
+    campaign_terminal.show_end(manifest, place.store, spent_usd=running.spent_usd, why=running.why, as_json=json)
+    return OF_STATUS[manifest.status]
 
+
+def _document_plan(asked: Asked, place: Place, retry_failed: int) -> None:
+    """The plan as the one document of a run that was refused; nothing where there can't be one."""
+    with contextlib.suppress(SeedanceError):
+        asyncio.run(_plan(asked, place.open(), place.who(), retry_failed, file=None, as_json=True))
+
+
+def _run_here(
+    asked: Asked, place: Place, money: Money, stops: Stops, at_once: int, *, go_on: bool
+) -> tuple[CampaignManifest, CampaignRun]:
     async def work() -> tuple[CampaignManifest, CampaignRun]:
         store, who = place.open(), place.who()
         try:
-            campaign = await frozen(words.of(board), store, who, await catalog_of(store), money.approve)
+            campaign = await frozen(asked, store, who, await catalog_of(store), money.approve)
             options = money.options()
             running = CampaignRun(campaign, store, who, options, rules=stops.rules(), go_on=go_on, say=terminal.say)
-            shards = _here(store, who, campaign, shards_at_once)
+            shards = shards_here(store, who, campaign, at_once, lambda: QuietHost(terminal.say))
             return await running.render(await catalog_of(store), shards), running
         finally:
             await store.aclose()
 
-    manifest, running = run_to_its_end(work)
-    campaign_terminal.show_end(manifest, place.store, spent_usd=running.spent_usd, why=running.why, as_json=json)
-    return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
+    return run_to_its_end(work)
 
 
 def _run_as_flow(
@@ -175,7 +193,7 @@ def _run_as_flow(
     ended = campaign_with({**asked, **more}, place, money)
     manifest = asyncio.run(_manifest(ended.id, place.open()))
     campaign_terminal.show_end(manifest, place.store, spent_usd=ended.spent_usd, why=ended.why, as_json=as_json)
-    return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
+    return OF_STATUS[manifest.status]
 
 
 def _where(location: str) -> str:
@@ -193,16 +211,15 @@ async def _manifest(campaign: str, store: Store) -> CampaignManifest:
 async def _refuse(problems: Sequence[Problem], campaign: Campaign, store: Store, file: Path | None) -> None:
     """Raise `BadInput` where there are *problems*, all of which are then in *file*, or else in the store."""
     if problems and file is not None:
-        await asyncio.to_thread(file.write_text, text_of(problems), encoding="utf-8")
+        try:
+            await asyncio.to_thread(file.write_text, text_of(problems), encoding="utf-8")
+        except OSError as error:
+            raise BadInput(
+                f"{printable(str(file), 200)} can't be written ({error.strerror}); nothing was submitted; say another "
+                "place with --problems, or none for the store."
+            ) from error
     if problems:
         raise refusal_of(problems, str(file) if file is not None else await write_problems(store, campaign, problems))
-
-
-def _here(store: Store, who: Account, campaign: Campaign, at_once: int) -> ShardsHere:
-    async def render(number: int, options: Options) -> ShardResult:
-        return await run_shard(store, who, campaign.id, number, options, QuietHost(terminal.say))
-
-    return ShardsHere(render, at_once)
 
 
 def status(which: Id, *, store: StorePlace, json: Json = False) -> int:
@@ -212,18 +229,26 @@ def status(which: Id, *, store: StorePlace, json: Json = False) -> int:
     return DONE
 
 
-def stop(which: Id, *, store: StorePlace) -> int:
+def stop(
+    which: Id,
+    *,
+    store: StorePlace,
+    lift: Annotated[bool, Parameter(help="Let it go on that was stopped.", negative="")] = False,
+) -> int:
     """Let no new shard of a campaign begin. What is out goes on, and is paid once."""
     opened = Place(store).open()
 
-    async def work() -> str:
+    async def work() -> None:
         try:
-            found = await load_campaign(opened, which)
-            await Marks(opened, found).stop("somebody stopped it with campaign stop")
-            return found.hash
+            marks = Marks(opened, await load_campaign(opened, which))
+            await (marks.lift() if lift else marks.stop())
         finally:
             await opened.aclose()
 
-    approved = asyncio.run(work())
-    terminal.say(f"No new shard of {which} begins; what is out goes on. Run it with --approve {approved} to go on.")
+    asyncio.run(work())
+    if lift:
+        terminal.say(f"Shards of {which} may begin again; run it again.")
+    else:
+        go_on = f"say `campaign stop {which} --lift` and run it again"
+        terminal.say(f"No new shard of {which} begins; what is out goes on. To go on, {go_on}.")
     return DONE

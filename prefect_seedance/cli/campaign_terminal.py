@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from prefect_seedance.campaign.draft import Draft
 from prefect_seedance.campaign.manifest import CampaignManifest
+from prefect_seedance.campaign.problems import MOST_SHOWN
 from prefect_seedance.campaign.survey import Survey
 from prefect_seedance.cli import terminal
+from prefect_seedance.models import Problem
 from prefect_seedance.text import dollars
 
 MOST_WARNINGS = 20
 
 
-def show_plan(draft: Draft, found: Survey, *, as_json: bool) -> None:
-    """What a campaign would do; as JSON it is of the schema `prefect-seedance/campaign-plan/1`."""
+def show_plan(draft: Draft, found: Survey) -> None:
+    """What a campaign would do."""
     campaign = draft.campaign
-    if as_json:
-        terminal.document(_plan(draft, found))
     twice = f", {campaign.duplicates} that are there twice left out" if campaign.duplicates else ""
     terminal.say(f"{campaign.title} ({campaign.id})")
     terminal.say(f"{campaign.rows} rows{twice}; {campaign.clips} clips in {len(campaign.shards)} shards.")
@@ -35,7 +35,8 @@ def show_plan(draft: Draft, found: Survey, *, as_json: bool) -> None:
     terminal.say(f"This costs about {dollars(found.estimated_usd)}{most}{reused}. Campaign hash {campaign.hash}.")
 
 
-def _plan(draft: Draft, found: Survey) -> dict[str, Any]:
+def document_of(draft: Draft, found: Survey, problems: Sequence[Problem]) -> dict[str, Any]:
+    """What a campaign would do, with the first of its *problems* (schema `prefect-seedance/campaign-plan/1`)."""
     campaign = draft.campaign
     told = ("id", "hash", "title", "rows", "duplicates", "clips", "matrix", "canary", "shard_size", "catalog")
     return {
@@ -48,6 +49,7 @@ def _plan(draft: Draft, found: Survey) -> dict[str, Any]:
         "upper_usd": float(found.upper_usd),
         "reused_usd": float(found.reused_usd),
         "warnings": [str(warning) for warning in draft.warnings[:MOST_WARNINGS]],
+        "problems": [problem.model_dump(mode="json") for problem in problems[:MOST_SHOWN]],
     }
 
 

@@ -14,6 +14,9 @@ from prefect_seedance.errors import (
 
 DONE, NOTHING, REFUSED, PARTIAL, TOO_DEAR, STOPPED = 0, 1, 2, 3, 4, 130
 
+OF_STATUS = {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}
+"""By what a manifest says of all its clips."""
+
 EXIT_CODES: tuple[tuple[type[SeedanceError], int], ...] = (
     (OverBudget, TOO_DEAR),
     (ApiUnreachable, NOTHING),

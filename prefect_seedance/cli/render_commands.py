@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.cli import terminal
-from prefect_seedance.cli.exit_codes import DONE, NOTHING, PARTIAL, REFUSED
+from prefect_seedance.cli.exit_codes import OF_STATUS, REFUSED
 from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, WithPrefect, uses_prefect
 from prefect_seedance.cli.plan_command import plan_of
 from prefect_seedance.cli.prefect_settings import prepare_prefect
@@ -104,7 +104,7 @@ def _render(
     if manifest is None:
         return REFUSED
     terminal.show_manifest(manifest, place.store, as_json=as_json)
-    return {"complete": DONE, "partial": PARTIAL, "nothing": NOTHING}[manifest.status]
+    return OF_STATUS[manifest.status]
 
 
 def _render_directly(

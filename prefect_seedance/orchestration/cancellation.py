@@ -8,8 +8,10 @@ from prefect.blocks.core import Block
 
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
+from prefect_seedance.orchestration import logs
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.runpod.client import open_client
+from prefect_seedance.text import dollars
 
 
 async def cancel_jobs_of_run(flow: Any, flow_run: Any, state: Any) -> None:
@@ -32,15 +34,22 @@ async def cancel_jobs_of_run(flow: Any, flow_run: Any, state: Any) -> None:
 
 
 async def cancel_jobs(ledger: Ledger, credentials: RunpodCredentials, flow_run_id: str) -> list[str]:
-    """Cancel every open job that *flow_run_id* claimed, and return their ids."""
-    asked = []
+    """Cancel every open job that *flow_run_id* claimed, and return the ids of those whose cancelling Runpod took."""
+    taken = []
     async with open_client(credentials.account()) as client:
         for key in sorted({key for key, _ in await ledger.markers()}):
             last = (await ledger.load(key)).last
             if last and last.step is Step.ACCEPTED and last.job_id and last.writer.flow_run_id == flow_run_id:
-                await client.cancel(last.request.model, last.job_id)
-                asked.append(last.job_id)
-    return asked
+                if await client.cancel(last.request.model, last.job_id):
+                    taken.append(last.job_id)
+                else:
+                    logs.log().warning(
+                        "Runpod did not take the cancelling of job %s (%s); it goes on and may be charged; cancel it "
+                        "in the Runpod console, or let `prefect-seedance collect` bring its clip home.",
+                        last.job_id,
+                        dollars(last.charged_usd),
+                    )
+    return taken
 
 
 async def _block(given: Any) -> Any:

@@ -247,6 +247,8 @@ def test_the_command_with_prefect_ends_as_it_does_without(
         missing = desk.campaign("run", table="none.csv")
         assert f"{desk.store}/campaigns/{desk.ids()[0]}/review/0001.html" in canary.err
         assert "There is no table none.csv, here or in the store; nothing was submitted" in missing.err
+        assert [said.document["shards_left"] for said in (dear, canary)] == [2, 1]
+        assert "This run cost $0.05." in canary.err
         codes = [said.code for said in (dear, canary, done, missing)]
         ends.append([codes, done.document["statuses"], sorted(done.document)])
     assert ends[0] == ends[1]

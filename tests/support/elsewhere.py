@@ -80,9 +80,9 @@ class RunsInMemory(Runs):
         self._asked("look")
         return [self.known[one] for one in ids if one in self.known]
 
-    async def is_dead(self, run: str) -> None:
+    async def is_dead(self, run: str, why: str) -> None:
         self._asked("is_dead")
-        self.set(run, "ended", "Crashed")
+        self.set(run, "ended", f"Crashed: {why}")
 
     async def call_back(self, ids: Collection[str]) -> None:
         self._asked("call_back")

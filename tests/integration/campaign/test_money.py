@@ -116,11 +116,15 @@ def test_a_campaign_that_somebody_stopped_begins_no_shard(desk: CampaignDesk, em
     assert desk.campaign("run", *words).code == 4
     [campaign] = desk.ids()
     stopped = desk.run("campaign", "stop", campaign)
-    digest = json.loads((Path(desk.store) / "campaigns" / campaign / "campaign.json").read_text())["hash"]
-    assert (stopped.code, f"--approve {digest}" in stopped.err) == (0, True)
+    assert (stopped.code, f"campaign stop {campaign} --lift" in stopped.err) == (0, True)
     assert desk.campaign("run", *words, "--go-on").code == 4
     told = desk.run("campaign", "status", campaign)
     assert "Stopped: somebody stopped it with campaign stop." in told.err
     assert len(emulator.charges) == 1
-    assert desk.campaign("run", *words, "--go-on", "--approve", digest).code == 0
+    digest = json.loads((Path(desk.store) / "campaigns" / campaign / "campaign.json").read_text())["hash"]
+    again = desk.campaign("run", *words, "--go-on", "--approve", digest)  # as who restarts it says it
+    assert (again.code, f"campaign stop {campaign} --lift" in again.err) == (4, True)
+    assert len(emulator.charges) == 1
+    assert desk.run("campaign", "stop", campaign, "--lift").code == 0
+    assert desk.campaign("run", *words, "--go-on").code == 0
     assert len(emulator.charges) == 4

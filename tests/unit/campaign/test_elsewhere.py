@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from typing import cast
 
 import pytest
 
@@ -36,10 +37,45 @@ async def test_a_parent_that_begins_again_joins_the_run_that_is_out(
     for _ in range(3):  # each of them was killed before it heard the end
         shards = watched(campaign, folder_store, runs, [])
         await shards.start(1, OPTIONS)
+        runs.set("1.1", "running")
     assert list(runs.known) == ["1.1"]
     await leave_end(folder_store, campaign, campaign.shard(1), "1.1", result(1))
     runs.set("1.1", "ended")
     assert await shards.ended() == {1: result(1)}
+
+
+async def test_a_parent_that_begins_again_has_what_still_waits_run_under_its_own_limits(
+    campaign: Campaign, folder_store: Store, runs: RunsInMemory
+) -> None:
+    dead, tight = watched(campaign, folder_store, runs, []), OPTIONS.model_copy(update={"budget": Decimal("0.1")})
+    for number in (1, 2, 3):
+        await dead.start(number, OPTIONS)
+    runs.set("1.1", "starting")
+    again = watched(campaign, folder_store, runs, [])
+    await again.start(1, tight)
+    runs.set("2.1", "running")  # meanwhile
+    for number in (2, 3):
+        await again.start(number, tight)
+    assert {name: (run.state, runs.options[name]) for name, run in runs.known.items()} == {
+        "1.1": ("starting", OPTIONS),
+        "2.1": ("running", OPTIONS),
+        "3.1": ("ended", OPTIONS),
+        "3.2": ("waiting", tight),
+    }
+
+
+async def test_a_shard_that_ended_while_its_parent_began_again_is_not_begun_anew(
+    campaign: Campaign, folder_store: Store, runs: RunsInMemory
+) -> None:
+    dead, again = watched(campaign, folder_store, runs, []), watched(campaign, folder_store, runs, [])
+    for number in (1, 2):
+        await dead.start(number, OPTIONS)
+    await again.start(1, OPTIONS)
+    await leave_end(folder_store, campaign, campaign.shard(2), "2.1", result(2))
+    runs.set("2.1", "ended")
+    await again.start(2, OPTIONS)
+    assert await again.ended() == {2: result(2)}
+    assert list(runs.known) == ["1.1", "2.1", "1.2"]
 
 
 async def test_two_parents_at_once_begin_one_run(campaign: Campaign, folder_store: Store, runs: RunsInMemory) -> None:
@@ -170,6 +206,7 @@ async def test_a_server_that_stays_away_is_one_sentence_and_forgets_no_shard(
 ) -> None:
     shards = watched(campaign, folder_store, runs, [], patience=0.1)
     await shards.start(1, OPTIONS)
+    runs.set("1.1", "running")
     runs.away = True
     end = (await shards.ended())[1]
     assert isinstance(end, StoreUnavailable)
@@ -225,6 +262,7 @@ async def test_a_run_that_nobody_begins_or_that_falls_silent_is_begun_anew_with_
     runs.set("1.3", "ended")
     assert await waiting == {1: result(1)}
     assert ["no sign of life" in line for line in said] == [True, True]
+    assert ["no sign of life" in runs.known[dead].message for dead in ("1.1", "1.2")] == [True, True]
 
 
 async def test_who_waits_no_more_calls_back_what_has_not_begun(
@@ -256,3 +294,19 @@ async def test_a_shard_gives_signs_of_life_until_it_ends(campaign: Campaign, fol
     await asyncio.sleep(0.1)
     assert await pulse_of(folder_store, campaign, shard, "1.1") == last
     assert await pulse_of(folder_store, campaign, shard, "another") is None
+
+
+async def test_a_sign_of_life_that_fails_is_followed_by_the_next_and_costs_no_shard_its_end(
+    campaign: Campaign, folder_store: Store
+) -> None:
+    class Failing:
+        tried = 0
+
+        async def write(self, path: str, content: bytes, kind: str = "") -> None:
+            self.tried += 1
+            raise RuntimeError("whatever a client may die of")
+
+    store = Failing()
+    async with pulsing(cast("Store", store), campaign, campaign.shard(1), "1.1", seconds=0.01):
+        while store.tried < 3:
+            await asyncio.sleep(0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,35 @@ async def test_every_form_of_a_table_gives_the_same_rows(tmp_path: Path, ending:
 def test_rows_of_a_program_may_hold_amounts_and_dates() -> None:
     table = table_of([{"price": Decimal("12.50"), "day": datetime.date(2026, 11, 26), "none": None}], "the rows")
     assert table.rows[0].cells == {"price": "12.50", "day": "2026-11-26"}
+
+
+class NaT(datetime.datetime):
+    """As pandas has it: a time that is none, and equals nothing."""
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+
+async def test_cells_that_pandas_or_parquet_leave_empty_are_none_and_no_word_of_a_prompt(tmp_path: Path) -> None:
+    empty = [math.nan, Decimal("NaN"), NaT(2026, 11, 26)]
+    table = table_of([{"id": "a", "note": cell} for cell in empty], "the rows")
+    assert [(row.cells, row.mistake) for row in table.rows] == [({"id": "a"}, None)] * 3
+    rows = [{"id": "a", "pieces": 1.5}, {"id": "b", "pieces": math.nan}]
+    for ending in (".parquet", ".jsonl"):
+        kept = await read_table(write_table(tmp_path / f"t{ending}", rows), None)
+        assert [row.cells for row in kept.rows] == [{"id": "a", "pieces": "1.5"}, {"id": "b"}]
+
+
+def test_cells_that_no_prompt_can_hold_are_mistakes_of_their_row() -> None:
+    rows: list[dict[str, object]] = [
+        {"a": math.inf},
+        {"a": Decimal("-Infinity")},
+        {"a": "mug \ud800"},
+        {"\ud800": "mug"},
+    ]
+    mistakes = [row.mistake or "" for row in table_of(rows, "the rows").rows]
+    assert ["holds no plain value" in mistake for mistake in mistakes] == [True] * 4
+    assert all(mistake.encode() for mistake in mistakes)
 
 
 async def test_a_table_may_be_a_file_of_the_store(tmp_path: Path) -> None:
