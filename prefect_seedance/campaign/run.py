@@ -176,9 +176,10 @@ class CampaignRun:
                 await self._wait(shards)
             if waiting and self.why is None:
                 await self._look(go_on=self.go_on and seen)
-        beside = min(shards.at_once, len(waiting)) - 1
+        at_once = min(shards.at_once, self.options.max_in_flight)  # each has at least one job in flight
+        beside = min(at_once, len(waiting)) - 1
         while waiting and self.why is None and await self._may_go_on():
-            if len(self._out) >= shards.at_once or not self._has_room_for(waiting[0]):
+            if len(self._out) >= at_once or not self._has_room_for(waiting[0]):
                 await self._wait(shards)
             else:
                 await self._start(waiting.pop(0), shards, beside=beside)
