@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from prefect_seedance.campaign.document import Campaign, Line, Shard
 from prefect_seedance.campaign.results import ShardResult, rows_of, summary_of, write_results
 from prefect_seedance.campaign.review import write_pages
-from prefect_seedance.errors import summary
+from prefect_seedance.errors import SeedanceError, summary
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.production.at_hand import AtHand
@@ -86,8 +86,12 @@ class ShardHost:
                 await write_pages(store, self.campaign, self.shard, rows)
             except Exception as error:  # whatever it is: they are nice to have, and the results are not
                 self.say(f"The pages of shard {self.shard.number} could not be written: {summary(error)}")
-            await write_results(store, self.campaign, self.shard, rows, result)
-            self.result = result
+            try:
+                await write_results(store, self.campaign, self.shard, rows, result)
+                self.result = result
+            except SeedanceError as error:  # its clips are stored and paid: they count all the same
+                why = f"its results could not be written ({str(error).rstrip('.')}); run the campaign again"
+                self.result = result.model_copy(update={"left": why})
         return manifest_of(content), ""
 
     def _held(self, ends: Mapping[str, End]) -> list[End]:

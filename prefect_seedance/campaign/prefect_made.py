@@ -30,7 +30,9 @@ class CampaignMade(Frozen):
     hash: str
     rows: int
     clips: int
-    counts: dict[str, int] = Field(description="How many clips have each status, of the shards that are done.")
+    counts: dict[str, int] = Field(
+        description="How many clips have each status, of the shards whose last run has ended."
+    )
     shards: int
     shards_done: int
     spent_usd: Usd = Field(description="What this run paid.")

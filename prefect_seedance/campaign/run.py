@@ -97,6 +97,7 @@ class CampaignRun:
         self.why: str | None = None
         self._error: Exception | None = None
         self._survey = Survey()
+        self._left_open: dict[int, ShardResult] = {}
         self._out: dict[int, Decimal] = {}
         self._ended = 0
 
@@ -244,7 +245,10 @@ class CampaignRun:
             self.say(f"Shard {number} of {len(self.campaign.shards)}: {counts}; it cost {dollars(end.spent_usd)}.")
             if end.left is None:
                 self.results[number] = end
-            elif end.held:
+                continue
+            if end.statuses:
+                self._left_open[number] = end
+            if end.held:
                 self._stopped_by(number, OverBudget(end.left))
             else:
                 self.say(f"Shard {number} is not done: {end.left}.")
@@ -257,7 +261,7 @@ class CampaignRun:
 
     async def _leave(self) -> CampaignManifest:
         """Write the index of the pages and the manifest."""
-        manifest = await manifest_of(self.store, self.campaign)
+        manifest = await manifest_of(self.store, self.campaign, self._left_open)
         done = {result.number: result for result in manifest.done}
         problems = await not_stored(self.store, self.campaign, done.values(), MOST_PROBLEMS)
         if done:

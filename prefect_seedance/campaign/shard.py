@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, load_lines
 from prefect_seedance.campaign.frozen import open_campaign
 from prefect_seedance.campaign.host import ShardHost
-from prefect_seedance.campaign.results import ShardResult, result_of, result_path
-from prefect_seedance.errors import Missing, StoreUnavailable
+from prefect_seedance.campaign.results import ShardResult, result_of, result_path, write_left
+from prefect_seedance.errors import Missing, SeedanceError, StoreUnavailable
 from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
 from prefect_seedance.models import Frozen
@@ -40,6 +42,9 @@ async def run_shard(
         board = await frozen.board_of(shard, lines)
         own = ShardHost(host, campaign, shard, lines, board)
         await render_board(board, account, store, without_approval(options), catalog, own)
+    if own.result is not None and own.result.left is not None:
+        with contextlib.suppress(SeedanceError):  # whoever started it is told all the same
+            await write_left(store, campaign, own.result)
     if own.result is None:
         raise StoreUnavailable(
             f"The results of shard {number} could not be written; what is stored stays; run the campaign again."
