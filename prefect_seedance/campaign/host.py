@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from prefect_seedance.campaign.document import Campaign, Line, Shard
-from prefect_seedance.campaign.results import ShardResult, rows_of, summary_of, write_results
+from prefect_seedance.campaign.results import ShardResult, reopen, rows_of, summary_of, write_results
 from prefect_seedance.campaign.review import write_pages
 from prefect_seedance.errors import SeedanceError, summary
 from prefect_seedance.generation.session import RenderSession
@@ -26,15 +26,29 @@ End = ShotResult | NarrationResult
 
 
 class ShardHost:
-    """Renders one shard by way of *inner*. `result` is what became of it, once `write` was reached."""
+    """Renders one shard by way of *inner*. `result` is what became of it, once `write` was reached.
 
-    def __init__(self, inner: Host, campaign: Campaign, shard: Shard, lines: Sequence[Line], board: Board) -> None:
+    A shard that was done *before* is so no longer once paying begins: what is submitted then has to be brought home.
+    """
+
+    def __init__(
+        self,
+        inner: Host,
+        store: Store,
+        campaign: Campaign,
+        shard: Shard,
+        lines: Sequence[Line],
+        board: Board,
+        before: ShardResult | None,
+    ) -> None:
         self.inner = inner
         self.flow_run_id = inner.flow_run_id
         self.campaign = campaign
         self.shard = shard
         self.lines = lines
         self.board = board
+        self.store = store
+        self.before = before
         self.planned: Planned | None = None
         self.result: ShardResult | None = None
         self._at_hand = AtHand()
@@ -63,6 +77,8 @@ class ShardHost:
         return self.inner.slots(wanted)
 
     async def shots_begin(self, total: int) -> None:
+        if self.before is not None:
+            await reopen(self.store, self.campaign, self.before)
         await self.inner.shots_begin(total)
 
     async def shot_ended(self, line: str) -> None:

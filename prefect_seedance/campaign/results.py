@@ -141,6 +141,12 @@ async def write_left(store: Store, campaign: Campaign, end: ShardResult) -> None
     await store.write(path, end.model_dump_json(indent=1).encode(), "application/json")
 
 
+async def reopen(store: Store, campaign: Campaign, done: ShardResult) -> None:
+    """Let a shard that is *done* be so no longer; what it has stored goes on to count."""
+    await write_left(store, campaign, done.model_copy(update={"left": "it is rendered again"}))
+    await store.delete(result_path(campaign, campaign.shard(done.number)))
+
+
 def left_path(campaign: Campaign, shard: Shard) -> str:
     return f"{campaign.folder}/left/{shard.name}.json"
 

@@ -98,6 +98,7 @@ class CampaignRun:
         self._error: Exception | None = None
         self._survey = Survey()
         self._left_open: dict[int, ShardResult] = {}
+        self._seen = False
         self._out: dict[int, Decimal] = {}
         self._ended = 0
 
@@ -110,6 +111,9 @@ class CampaignRun:
         refuse_other_hash(self.campaign, self.options.approve)
         self.results = await results_of(self.store, self.campaign)
         await self._allow(catalog)
+        canary = self.results.get(CANARY)
+        self._left_open = {number: self.results.pop(number) for number in self._survey.left if number in self.results}
+        self._seen = canary is not None and (CANARY in self.results or "stored" in canary.statuses)
         try:
             await self._render(shards)
         finally:
@@ -170,13 +174,12 @@ class CampaignRun:
     async def _render(self, shards: Shards) -> None:
         waiting = list(self._survey.left)
         if self.campaign.canary and waiting:
-            seen = CANARY in self.results  # whoever says --go-on before there is something to see has not looked
             if CANARY in waiting:
                 waiting.remove(CANARY)
                 await self._start(CANARY, shards, beside=0)
                 await self._wait(shards)
             if waiting and self.why is None:
-                await self._look(go_on=self.go_on and seen)
+                await self._look(go_on=self.go_on and self._seen)
         at_once = min(shards.at_once, self.options.max_in_flight)  # each has at least one job in flight
         beside = min(at_once, len(waiting)) - 1
         while waiting and self.why is None and await self._may_go_on():

@@ -7,7 +7,7 @@ import contextlib
 from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, load_lines
 from prefect_seedance.campaign.frozen import open_campaign
 from prefect_seedance.campaign.host import ShardHost
-from prefect_seedance.campaign.results import ShardResult, result_of, result_path, write_left
+from prefect_seedance.campaign.results import ShardResult, result_of, write_left
 from prefect_seedance.errors import Missing, SeedanceError, StoreUnavailable
 from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
@@ -33,14 +33,12 @@ async def run_shard(
     there = await result_of(store, campaign, shard)
     if there is not None and not to_do_again(there, options.retry_failed):
         return there
-    if there is not None:  # from now on it is not done: what is submitted now, another run has to bring home
-        await store.delete(result_path(campaign, shard))
     await begin(store, campaign, shard, host.flow_run_id)
     catalog = await catalog_of(store)
     lines = await load_lines(store, campaign, shard)
     async with open_campaign(campaign, store, account, catalog) as frozen:
         board = await frozen.board_of(shard, lines)
-        own = ShardHost(host, campaign, shard, lines, board)
+        own = ShardHost(host, store, campaign, shard, lines, board, there)
         await render_board(board, account, store, without_approval(options), catalog, own)
     if own.result is not None and own.result.left is not None:
         with contextlib.suppress(SeedanceError):  # whoever started it is told all the same
