@@ -35,7 +35,9 @@ class CampaignMade(Frozen):
     )
     shards: int
     shards_done: int
-    spent_usd: Usd = Field(description="What this run paid.")
+    spent_usd: Usd = Field(
+        description="What the runs of shards that it waited for have paid, without those that ended by an error."
+    )
     cost_usd: Usd = Field(description="What the clips have cost, by whichever run.")
     manifest: str
     results: str = Field(description="Where the rows for a warehouse are, as a pattern.")

@@ -22,7 +22,7 @@ from prefect_seedance.campaign.shard import to_do_again, without_approval
 from prefect_seedance.campaign.shards import Shards
 from prefect_seedance.campaign.survey import Survey, survey
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import NotApproved, OverBudget, SeedanceError, summary
+from prefect_seedance.errors import ApiUnreachable, BadInput, BadStore, NotApproved, OverBudget, SeedanceError, summary
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
@@ -32,6 +32,8 @@ from prefect_seedance.text import dollars
 
 CANARY = 1
 """The shard of the canary."""
+BEFORE_PAYING = (BadInput, BadStore, ApiUnreachable, OverBudget)
+"""What ends a shard before anything of it is submitted."""
 MOST_PROBLEMS = 200
 """Clips without a result that the index of the pages lists."""
 
@@ -241,6 +243,8 @@ class CampaignRun:
             del self._out[number]
             if isinstance(end, Exception):
                 self._stopped_by(number, end)
+                if not isinstance(end, BEFORE_PAYING):
+                    self.say(f"What shard {number} has paid, if anything, is not in the cost of this run: see report.")
                 continue
             self._ended += 1
             self.spent_usd += end.spent_usd

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from decimal import Decimal
 
 from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, load_lines
 from prefect_seedance.campaign.frozen import open_campaign
@@ -32,7 +33,7 @@ async def run_shard(
     shard = campaign.shard(number)
     there = await result_of(store, campaign, shard)
     if there is not None and not to_do_again(there, options.retry_failed):
-        return there
+        return there.model_copy(update={"spent_usd": Decimal(0)})  # another run has paid it
     await begin(store, campaign, shard, host.flow_run_id)
     catalog = await catalog_of(store)
     lines = await load_lines(store, campaign, shard)
