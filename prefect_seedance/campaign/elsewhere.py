@@ -210,7 +210,7 @@ class ShardsElsewhere:
         self._away_since = self._away_since or now
         for number, out in list(self._out.items()):
             end = None
-            with contextlib.suppress(StoreUnavailable):
+            with contextlib.suppress(SeedanceError):
                 end = await end_of(self._store, self._campaign, self._campaign.shard(number), out.run.id)
             if end is not None:
                 self._tell(number, end)

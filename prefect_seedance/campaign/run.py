@@ -126,7 +126,7 @@ class CampaignRun:
         refuse_other_hash(self.campaign, self.options.approve)
         self.results = await results_of(self.store, self.campaign)
         await self._allow(catalog)
-        canary = self.results.get(CANARY)
+        canary = self.results.get(CANARY)  # whoever says --go-on before there is something to see has not looked
         self._left_open = {number: self.results.pop(number) for number in self._survey.left if number in self.results}
         self._seen = canary is not None and (CANARY in self.results or "stored" in canary.statuses)
         try:
@@ -135,7 +135,7 @@ class CampaignRun:
             await shards.aclose()
         try:
             manifest = await self._patiently(self._leave)
-        except StoreUnavailable as error:
+        except SeedanceError as error:
             if not self._started:
                 raise
             self._silent(error)
@@ -196,15 +196,15 @@ class CampaignRun:
     async def _render(self, shards: Shards) -> None:
         try:
             await self._start_all(shards)
-        except StoreUnavailable as error:
+        except SeedanceError as error:
             if not self._started:
                 raise
             self._silent(error)
         while self._out:
             await self._wait(shards)
 
-    def _silent(self, error: StoreUnavailable) -> None:
-        self.why = self.why or f"The store does not answer, and no new shard begins: {error} Run the campaign again."
+    def _silent(self, error: SeedanceError) -> None:
+        self.why = self.why or f"The store can't be used, and no new shard begins: {error} Run the campaign again."
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer to *ask*. Once shards have been started, a store that does not answer is asked again."""

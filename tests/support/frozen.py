@@ -17,7 +17,7 @@ from prefect_seedance.campaign.run import CampaignRun
 from prefect_seedance.campaign.shard import run_shard
 from prefect_seedance.campaign.shards import ShardsHere
 from prefect_seedance.catalog.endpoints import KNOWN
-from prefect_seedance.errors import StoreUnavailable
+from prefect_seedance.errors import SeedanceError, StoreUnavailable
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store
@@ -39,11 +39,13 @@ async def frozen_mugs(
 class Silent(HookedStore):
     """A store that does not answer what *when* says, given a kind of question ("read", "write" …) and a path."""
 
-    def __init__(self, inner: Store, when: Callable[[str, str], bool]) -> None:
+    def __init__(
+        self, inner: Store, when: Callable[[str, str], bool], error: type[SeedanceError] = StoreUnavailable
+    ) -> None:
         async def moment(what: str, path: str) -> None:
             tense, _, kind = what.partition(" ")
             if tense == "before" and when(kind, path):
-                raise StoreUnavailable(f"The store did not answer for {path}.")
+                raise error(f"The store did not answer for {path}.")
 
         super().__init__(inner, moment)
 

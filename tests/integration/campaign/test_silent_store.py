@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.catalog.endpoints import KNOWN
-from prefect_seedance.errors import StoreUnavailable
+from prefect_seedance.errors import BadStore, SeedanceError, StoreUnavailable
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store
@@ -35,8 +35,9 @@ async def test_a_store_that_is_silent_for_a_moment_stops_no_campaign(
     assert len(emulator.charges) == 3
 
 
+@pytest.mark.parametrize("error", [StoreUnavailable, BadStore], ids=["silent", "its-keys-have-ended"])
 async def test_a_store_that_stays_silent_lets_what_is_out_end_and_its_cost_be_said(
-    tmp_path: Path, folder_store: Store, account: Account, emulator: RunningEmulator
+    tmp_path: Path, folder_store: Store, account: Account, emulator: RunningEmulator, error: type[SeedanceError]
 ) -> None:
     campaign = await frozen_mugs(tmp_path, folder_store, account, 3)
     gone = False
@@ -44,7 +45,7 @@ async def test_a_store_that_stays_silent_lets_what_is_out_end_and_its_cost_be_sa
     def silent(kind: str, path: str) -> bool:
         return gone and path.startswith(campaign.folder)
 
-    run = Run(campaign, Silent(folder_store, silent), account, Options(), 1, pauses=AT_ONCE)
+    run = Run(campaign, Silent(folder_store, silent, error), account, Options(), 1, pauses=AT_ONCE)
 
     async def second_shard(number: int) -> None:
         nonlocal gone
