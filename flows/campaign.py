@@ -79,7 +79,7 @@ async def campaign(
         canary: How many rows are rendered, and looked at by a person, before the others.
         shard_size: How many clips a shard has.
         deployment: The deployment of campaign-shard whose workers render the shards; without it this run does.
-        shards_at_once: How many shards are out at once.
+        shards_at_once: How many shards are out at once; no more than `max_in_flight`.
         limits: What may be spent per run, day and month, and above which price a person has to approve.
         budget: The most that this run may spend, in US dollars; a campaign that may cost more is not begun.
         approve: The hash of a campaign that you have seen and approve; without it the limits decide.

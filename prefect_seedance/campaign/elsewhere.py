@@ -7,6 +7,7 @@ that is begun twice finds in the ledger what the first has paid.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from prefect_seedance.campaign.document import Campaign
 from prefect_seedance.campaign.pulse import end_of, pulse_of
 from prefect_seedance.campaign.results import ShardResult, result_of
 from prefect_seedance.campaign.shard import to_do_again
-from prefect_seedance.errors import SeedanceError, StoreUnavailable
+from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.storage.store import Store
 
@@ -155,8 +156,8 @@ class ShardsElsewhere:
             try:
                 await self._look()
                 self._away_since = None
-            except Away as away:
-                await self._without_an_answer(away)
+            except (Away, SeedanceError) as silent:  # the server, or the store
+                await self._without_an_answer(silent)
         ends, self._ends = self._ends, {}
         return ends
 
@@ -190,7 +191,10 @@ class ShardsElsewhere:
 
     async def _has_ended(self, number: int, out: _Out) -> None:
         """Tell what has become of the shard, or begin it anew where its run left nothing."""
-        end = await self._end_of(number, out)
+        try:
+            end = await self._end_of(number, out)
+        except BadInput as error:  # its results are damaged: another look finds the same
+            end = error
         if end is None and out.starts < MOST_STARTS:
             assert self._newest is not None  # it was started
             self._say(f"The run of shard {number} ended without results ({out.run.message}); it is begun anew.")
@@ -212,16 +216,18 @@ class ShardsElsewhere:
         there = await result_of(self._store, self._campaign, shard)
         return None if there is None or to_do_again(there, out.options.retry_failed) else there
 
-    async def _without_an_answer(self, away: Away) -> None:
+    async def _without_an_answer(self, silent: Exception) -> None:
         """Take what the shards themselves have left; give up after a while."""
         now = time.monotonic()
         self._away_since = self._away_since or now
         for number, out in list(self._out.items()):
-            end = await end_of(self._store, self._campaign, self._campaign.shard(number), out.run.id)
+            end = None
+            with contextlib.suppress(SeedanceError):
+                end = await end_of(self._store, self._campaign, self._campaign.shard(number), out.run.id)
             if end is not None:
                 self._tell(number, end)
             elif now - self._away_since > self._patience:
-                self._tell(number, _nobody_answers(away))
+                self._tell(number, _nobody_answers(silent))
 
     def _tell(self, number: int, end: ShardResult | Exception) -> None:
         del self._out[number]
@@ -232,7 +238,7 @@ class ShardsElsewhere:
         if self._out:
             try:
                 await self._runs.call_back([out.run.id for out in self._out.values()])
-            except Away:
+            except (Away, SeedanceError):
                 self._say("Shards that wait could not be called back; campaign stop keeps them from beginning.")
 
 
@@ -241,10 +247,11 @@ def newest(runs: Sequence[Seen]) -> dict[int, Seen]:
     return {run.shard: run for run in sorted(runs, key=lambda run: run.attempt)}
 
 
-def _nobody_answers(away: Away) -> SeedanceError:
+def _nobody_answers(silent: Exception) -> SeedanceError:
+    who = "The Prefect server" if isinstance(silent, Away) else "The store or the Prefect server"
     return StoreUnavailable(
-        f"The Prefect server has not answered ({away}); shards that are out go on, and nothing is paid twice; run the "
-        "campaign again once it is there."
+        f"{who} has not answered ({str(silent).rstrip('.')}); shards that are out go on, and nothing is paid twice; "
+        "run the campaign again once it is there."
     )
 
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from prefect_seedance.campaign.document import Campaign, Line, Shard
-from prefect_seedance.campaign.results import ShardResult, rows_of, summary_of, write_results
+from prefect_seedance.campaign.results import ShardResult, reopen, rows_of, summary_of, write_results
 from prefect_seedance.campaign.review import write_pages
-from prefect_seedance.errors import summary
+from prefect_seedance.errors import SeedanceError, summary
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import remedy
@@ -29,15 +29,29 @@ FOR_A_PERSON = (Step.UNCLEAR, Step.LOST)
 
 
 class ShardHost:
-    """Renders one shard by way of *inner*. `result` is what became of it, once `write` was reached."""
+    """Renders one shard by way of *inner*. `result` is what became of it, once `write` was reached.
 
-    def __init__(self, inner: Host, campaign: Campaign, shard: Shard, lines: Sequence[Line], board: Board) -> None:
+    A shard that was done *before* is so no longer once paying begins: what is submitted then has to be brought home.
+    """
+
+    def __init__(
+        self,
+        inner: Host,
+        store: Store,
+        campaign: Campaign,
+        shard: Shard,
+        lines: Sequence[Line],
+        board: Board,
+        before: ShardResult | None,
+    ) -> None:
         self.inner = inner
         self.flow_run_id = inner.flow_run_id
         self.campaign = campaign
         self.shard = shard
         self.lines = lines
         self.board = board
+        self.store = store
+        self.before = before
         self.planned: Planned | None = None
         self.result: ShardResult | None = None
         self._at_hand = AtHand()
@@ -66,6 +80,8 @@ class ShardHost:
         return self.inner.slots(wanted)
 
     async def shots_begin(self, total: int) -> None:
+        if self.before is not None:
+            await reopen(self.store, self.campaign, self.before)
         await self.inner.shots_begin(total)
 
     async def shot_ended(self, line: str) -> None:
@@ -89,8 +105,12 @@ class ShardHost:
                 await write_pages(store, self.campaign, self.shard, rows)
             except Exception as error:  # whatever it is: they are nice to have, and the results are not
                 self.say(f"The pages of shard {self.shard.number} could not be written: {summary(error)}")
-            await write_results(store, self.campaign, self.shard, rows, result)
-            self.result = result
+            try:
+                await write_results(store, self.campaign, self.shard, rows, result)
+                self.result = result
+            except SeedanceError as error:  # its clips are stored and paid: they count all the same
+                why = f"its results could not be written ({str(error).rstrip('.')}); run the campaign again"
+                self.result = result.model_copy(update={"left": why})
         return manifest_of(content), ""
 
     def _held(self, ends: Mapping[str, End]) -> list[End]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
+from types import MappingProxyType
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from prefect_seedance.campaign.document import Campaign
 from prefect_seedance.campaign.marks import Marks
-from prefect_seedance.campaign.results import ShardResult, result_of
+from prefect_seedance.campaign.results import ShardResult, left_of, result_of
 from prefect_seedance.campaign.review import index_path
 from prefect_seedance.campaign.shard import note_of
 from prefect_seedance.ledger.writer import is_gone
@@ -31,8 +33,10 @@ class CampaignManifest(Frozen):
     status: Literal["complete", "partial", "nothing"] = Field(description="Of all its clips, rendered yet or not.")
     rows: int
     clips: int
-    statuses: dict[str, int] = Field(description="The clips of the shards that are done, by what became of them.")
-    clips_usd: Usd = Field(description="What the clips of the shards that are done have cost.")
+    statuses: dict[str, int] = Field(
+        description="The clips by what became of them, of the shards whose last run has ended."
+    )
+    clips_usd: Usd = Field(description="What these clips have cost.")
     shards: int
     running: tuple[int, ...] = Field((), description="Shards that somebody may be at work at.")
     done: tuple[ShardResult, ...]
@@ -56,33 +60,51 @@ async def results_of(store: Store, campaign: Campaign) -> dict[int, ShardResult]
     return {result.number: result for result in found if result is not None}
 
 
-async def manifest_of(store: Store, campaign: Campaign) -> CampaignManifest:
-    """How *campaign* stands."""
+async def manifest_of(
+    store: Store, campaign: Campaign, told: Mapping[int, ShardResult] = MappingProxyType({})
+) -> CampaignManifest:
+    """How *campaign* stands. *told* is how runs of open shards have ended, which the store may not know."""
     results = await results_of(store, campaign)
     begun = await store.names(f"{campaign.folder}/begun")
     open_shards = [shard for shard in campaign.shards if shard.number not in results and f"{shard.name}.json" in begun]
     notes = await some_at_a_time(lambda shard: note_of(store, campaign, shard), open_shards)
+    left = await some_at_a_time(lambda shard: left_of(store, campaign, shard), open_shards)
     alive = [note is not None and not is_gone(note.writer) for note in notes]
-    statuses: Counter[str] = Counter()
-    for result in results.values():
-        statuses.update(result.statuses)
-    stored = statuses["stored"]
+    running = [shard.number for shard, is_alive in zip(open_shards, alive, strict=True) if is_alive]
     marks = Marks(store, campaign)
+    return manifest_from(
+        campaign,
+        results,
+        {end.number: end for end in left if end is not None} | dict(told),
+        running=tuple(number for number in running if number not in told),
+        approved=await marks.approved(),
+        stopped=await marks.stopped(),
+    )
+
+
+def manifest_from(
+    campaign: Campaign, results: Mapping[int, ShardResult], left: Mapping[int, ShardResult], **marks: Any
+) -> CampaignManifest:
+    """The manifest of what is known: the *results* of shards that are done, and how the last runs of others ended."""
+    ends = [*results.values(), *(end for number, end in left.items() if number not in results)]
+    statuses: Counter[str] = Counter()
+    for end in ends:
+        statuses.update(end.statuses)
+    stored = statuses["stored"]
+    complete = stored == campaign.clips and len(results) == len(campaign.shards)
     return CampaignManifest(
         id=campaign.id,
         hash=campaign.hash,
         title=campaign.title,
-        status="complete" if stored == campaign.clips else "partial" if stored else "nothing",
+        status="complete" if complete else "partial" if stored else "nothing",
         rows=campaign.rows,
         clips=campaign.clips,
         statuses=dict(statuses),
-        clips_usd=sum((result.clips_usd for result in results.values()), Decimal(0)),
+        clips_usd=sum((end.clips_usd for end in ends), Decimal(0)),
         shards=len(campaign.shards),
-        running=tuple(shard.number for shard, is_alive in zip(open_shards, alive, strict=True) if is_alive),
         done=tuple(results.values()),
-        approved=await marks.approved(),
-        stopped=await marks.stopped(),
         results=f"{campaign.folder}/results/*/part.jsonl",
         review=index_path(campaign) if results else None,
         catalog=campaign.catalog,
+        **marks,
     )

@@ -30,10 +30,14 @@ class CampaignMade(Frozen):
     hash: str
     rows: int
     clips: int
-    counts: dict[str, int] = Field(description="How many clips have each status, of the shards that are done.")
+    counts: dict[str, int] = Field(
+        description="How many clips have each status, of the shards whose last run has ended."
+    )
     shards: int
     shards_done: int
-    spent_usd: Usd = Field(description="What this run paid.")
+    spent_usd: Usd = Field(
+        description="What the runs of shards that it waited for have paid, without those that ended by an error."
+    )
     cost_usd: Usd = Field(description="What the clips have cost, by whichever run.")
     manifest: str
     results: str = Field(description="Where the rows for a warehouse are, as a pattern.")

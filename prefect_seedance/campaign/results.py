@@ -135,6 +135,30 @@ async def result_of(store: Store, campaign: Campaign, shard: Shard) -> ShardResu
         ) from error
 
 
+async def write_left(store: Store, campaign: Campaign, end: ShardResult) -> None:
+    """Say how the last run of a shard that is not done has ended: what it has stored is in no results yet."""
+    path = left_path(campaign, campaign.shard(end.number))
+    await store.write(path, end.model_dump_json(indent=1).encode(), "application/json")
+
+
+async def reopen(store: Store, campaign: Campaign, done: ShardResult) -> None:
+    """Let a shard that is *done* be so no longer; what it has stored goes on to count."""
+    await write_left(store, campaign, done.model_copy(update={"left": "it is rendered again"}))
+    await store.delete(result_path(campaign, campaign.shard(done.number)))
+
+
+def left_path(campaign: Campaign, shard: Shard) -> str:
+    return f"{campaign.folder}/left/{shard.name}.json"
+
+
+async def left_of(store: Store, campaign: Campaign, shard: Shard) -> ShardResult | None:
+    """How the last run of *shard*, which is not done, has ended; None where it has not said it."""
+    try:
+        return ShardResult.model_validate_json(await store.read(left_path(campaign, shard)))
+    except (Missing, ValidationError):
+        return None
+
+
 async def not_stored(store: Store, campaign: Campaign, results: Iterable[ShardResult], most: int) -> list[Row]:
     """The first rows of the shards with *results* whose clip is not stored."""
     found: list[Row] = []

@@ -5,15 +5,16 @@ All of its state lies in the store: killed anywhere, the next run goes on, and p
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
 from prefect_seedance.campaign.document import Campaign
 from prefect_seedance.campaign.freeze import refuse_other_hash
 from prefect_seedance.campaign.frozen import FrozenCampaign, open_campaign
-from prefect_seedance.campaign.manifest import CampaignManifest, manifest_of, results_of
+from prefect_seedance.campaign.manifest import CampaignManifest, manifest_from, manifest_of, results_of
 from prefect_seedance.campaign.marks import Marks
+from prefect_seedance.campaign.patience import PAUSES, T, patiently
 from prefect_seedance.campaign.problems import refusal_of, write_problems
 from prefect_seedance.campaign.results import ShardResult, not_stored
 from prefect_seedance.campaign.review import page_path, write_index
@@ -22,7 +23,16 @@ from prefect_seedance.campaign.shard import left_of, without_approval
 from prefect_seedance.campaign.shards import Shards
 from prefect_seedance.campaign.survey import Survey, survey
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import NotApproved, OverBudget, SeedanceError, summary
+from prefect_seedance.errors import (
+    ApiUnreachable,
+    BadInput,
+    BadStore,
+    NotApproved,
+    OverBudget,
+    SeedanceError,
+    StoreUnavailable,
+    summary,
+)
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
@@ -32,6 +42,8 @@ from prefect_seedance.text import dollars
 
 CANARY = 1
 """The shard of the canary."""
+BEFORE_PAYING = (BadInput, BadStore, ApiUnreachable, OverBudget)
+"""What ends a shard before anything of it is submitted."""
 MOST_PROBLEMS = 200
 """Clips without a result that the index of the pages lists."""
 
@@ -88,6 +100,7 @@ class CampaignRun:
         rules: StopRules | None = None,
         go_on: bool = False,
         say: Callable[[str], None] = lambda _: None,
+        pauses: Sequence[float] = PAUSES,
     ) -> None:
         self.campaign = campaign
         self.store = store
@@ -97,13 +110,17 @@ class CampaignRun:
         self.rules = rules or StopRules()
         self.go_on = go_on
         self.say = say
+        self.pauses = pauses
         self.marks = Marks(store, campaign)
         self.results: dict[int, ShardResult] = {}
         self.spent_usd = Decimal(0)
         self.why: str | None = None
         self._error: Exception | None = None
         self._survey = Survey()
+        self._left_open: dict[int, ShardResult] = {}
+        self._seen = False
         self._out: dict[int, Decimal] = {}
+        self._started = False
         self._ended = 0
 
     async def render(self, catalog: Catalog, shards: Shards) -> CampaignManifest:
@@ -115,11 +132,21 @@ class CampaignRun:
         refuse_other_hash(self.campaign, self.options.approve)
         self.results = await results_of(self.store, self.campaign)
         await self._allow(catalog)
+        canary = self.results.get(CANARY)  # whoever says --go-on before there is something to see has not looked
+        self._left_open = {number: self.results.pop(number) for number in self._survey.left if number in self.results}
+        self._seen = canary is not None and (CANARY in self.results or "stored" in canary.statuses)
         try:
             await self._render(shards)
         finally:
             await shards.aclose()
-        manifest = await self._leave()
+        try:
+            manifest = await self._patiently(self._leave)
+        except SeedanceError as error:
+            if not self._started:
+                raise
+            self._silent(error)
+            approved = self.options.approve == self.campaign.hash
+            manifest = manifest_from(self.campaign, self.results, self._left_open, approved=approved)
         if self._error is not None and (not self._ended or isinstance(self._error, NotApproved)):
             if self._ended:
                 self.say(f"This run cost {dollars(self.spent_usd)}.")
@@ -191,23 +218,38 @@ class CampaignRun:
         return min((limit for limit in limits if limit is not None), default=None)
 
     async def _render(self, shards: Shards) -> None:
+        try:
+            await self._start_all(shards)
+        except SeedanceError as error:
+            if not self._started:
+                raise
+            self._silent(error)
+        while self._out:
+            await self._wait(shards)
+
+    def _silent(self, error: SeedanceError) -> None:
+        self.why = self.why or f"The store can't be used, and no new shard begins: {error} Run the campaign again."
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer to *ask*. Once shards have been started, a store that does not answer is asked again."""
+        return await patiently(ask, self.pauses if self._started else ())
+
+    async def _start_all(self, shards: Shards) -> None:
         waiting = list(self._survey.left)
         if self.campaign.canary and waiting:
-            seen = CANARY in self.results  # whoever says --go-on before there is something to see has not looked
             if CANARY in waiting:
                 waiting.remove(CANARY)
                 await self._start(CANARY, shards, beside=0)
                 await self._wait(shards)
             if waiting and self.why is None:
-                await self._look(go_on=self.go_on and seen)
-        beside = min(shards.at_once, len(waiting)) - 1
-        while waiting and self.why is None and await self._may_go_on():
-            if len(self._out) >= shards.at_once or not self._has_room_for(waiting[0]):
+                await self._patiently(lambda: self._look(go_on=self.go_on and self._seen))
+        at_once = min(shards.at_once, self.options.max_in_flight)  # each has at least one job in flight
+        beside = min(at_once, len(waiting)) - 1
+        while waiting and self.why is None and await self._patiently(self._may_go_on):
+            if len(self._out) >= at_once or not self._has_room_for(waiting[0]):
                 await self._wait(shards)
             else:
                 await self._start(waiting.pop(0), shards, beside=beside)
-        while self._out:
-            await self._wait(shards)
 
     async def _look(self, *, go_on: bool) -> None:
         """Return once somebody has looked at the canary; else the run ends with the sentence that asks for it."""
@@ -249,6 +291,7 @@ class CampaignRun:
         if self._budget is not None:
             share = min(share, self._free)
             changed["budget"] = share
+        self._started = True
         self._out[number] = share
         await shards.start(number, without_approval(self.options).model_copy(update=changed))
 
@@ -258,6 +301,8 @@ class CampaignRun:
             del self._out[number]
             if isinstance(end, Exception):
                 self._stopped_by(number, end)
+                if not isinstance(end, BEFORE_PAYING):
+                    self.say(f"What shard {number} has paid, if anything, is not in the cost of this run: see report.")
                 continue
             self._ended += 1
             self.spent_usd += end.spent_usd
@@ -265,7 +310,10 @@ class CampaignRun:
             self.say(f"Shard {number} of {len(self.campaign.shards)}: {counts}; it cost {dollars(end.spent_usd)}.")
             if end.left is None:
                 self.results[number] = end
-            elif end.held:
+                continue
+            if end.statuses:
+                self._left_open[number] = end
+            if end.held:
                 self._stopped_by(number, OverBudget(end.left))
             else:
                 self.say(f"Shard {number} is not done: {end.left}.")
@@ -274,11 +322,12 @@ class CampaignRun:
         self.say(f"Shard {number}: {summary(error)}")
         if self.why is None:
             self.why = f"Shard {number} stopped the campaign: {summary(error)}"
-            self._error = error if isinstance(error, SeedanceError) else None
+            silent = isinstance(error, StoreUnavailable)  # what was submitted by then nobody knows
+            self._error = error if isinstance(error, SeedanceError) and not silent else None
 
     async def _leave(self) -> CampaignManifest:
         """Write the index of the pages and the manifest."""
-        manifest = await manifest_of(self.store, self.campaign)
+        manifest = await manifest_of(self.store, self.campaign, self._left_open)
         done = {result.number: result for result in manifest.done}
         problems = await not_stored(self.store, self.campaign, done.values(), MOST_PROBLEMS)
         if done:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
+from decimal import Decimal
 
 from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, load_lines
 from prefect_seedance.campaign.frozen import open_campaign
 from prefect_seedance.campaign.host import ShardHost
-from prefect_seedance.campaign.results import ShardResult, result_of, result_path
-from prefect_seedance.errors import Missing, StoreUnavailable
+from prefect_seedance.campaign.results import ShardResult, result_of, write_left
+from prefect_seedance.errors import Missing, SeedanceError, StoreUnavailable
 from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
 from prefect_seedance.models import Frozen
@@ -32,16 +34,17 @@ async def run_shard(
     shard = campaign.shard(number)
     there = await result_of(store, campaign, shard)
     if there is not None and not to_do_again(there, options.retry_failed):
-        return there
-    if there is not None:  # from now on it is not done: what is submitted now, another run has to bring home
-        await store.delete(result_path(campaign, shard))
+        return there.model_copy(update={"spent_usd": Decimal(0)})  # another run has paid it
     await begin(store, campaign, shard, host.flow_run_id)
     catalog = await catalog_of(store)
     lines = await load_lines(store, campaign, shard)
     async with open_campaign(campaign, store, account, catalog) as frozen:
         board = await frozen.board_of(shard, lines)
-        own = ShardHost(host, campaign, shard, lines, board)
+        own = ShardHost(host, store, campaign, shard, lines, board, there)
         await render_board(board, account, store, without_approval(options), catalog, own)
+    if own.result is not None and own.result.left is not None:
+        with contextlib.suppress(SeedanceError):  # whoever started it is told all the same
+            await write_left(store, campaign, own.result)
     if own.result is None:
         raise StoreUnavailable(
             f"The results of shard {number} could not be written; what is stored stays; run the campaign again."

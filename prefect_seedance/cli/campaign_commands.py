@@ -29,7 +29,7 @@ from prefect_seedance.cli.exit_codes import DONE, OF_STATUS
 from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, RetryFailed, WithPrefect, uses_prefect
 from prefect_seedance.cli.prefect_settings import prepare_prefect
 from prefect_seedance.cli.run_direct import run as run_to_its_end
-from prefect_seedance.errors import BadInput, SeedanceError
+from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.models import Problem
 from prefect_seedance.runpod.account import Account
@@ -191,7 +191,11 @@ def _run_as_flow(
         "stop_usd_per_clip": None if rules.usd_per_clip is None else float(rules.usd_per_clip),
     }
     ended = campaign_with({**asked, **more}, place, money)
-    manifest = asyncio.run(_manifest(ended.id, place.open()))
+    try:
+        manifest = asyncio.run(_manifest(ended.id, place.open()))
+    except StoreUnavailable as error:  # after spending: the flow has said how it ended
+        terminal.say(f"{ended.message}. {error}")
+        return OF_STATUS[ended.status]
     campaign_terminal.show_end(manifest, place.store, spent_usd=ended.spent_usd, why=ended.why, as_json=as_json)
     return OF_STATUS[manifest.status]
 

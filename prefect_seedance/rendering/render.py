@@ -64,7 +64,7 @@ class Host(Protocol):
         """*wanted* places among all runs that share this host's limit on jobs in flight."""
 
     async def shots_begin(self, total: int) -> None:
-        """*total* clips are about to be rendered or found."""
+        """*total* clips are about to be rendered or found: nothing refuses the run any more, nothing is paid."""
 
     async def shot_ended(self, line: str) -> None:
         """A shot has come as far as it goes."""
@@ -157,11 +157,11 @@ def _refuse_above_budget(planned: Planned, session: RenderSession, host: Host) -
 async def _render(board: Board, planned: Planned, session: RenderSession, host: Host) -> Manifest:
     shots = to_render(board, planned)
     run = BoardRun(board, planned, session, host.steps(session, len(shots)), host.shot_ended)
-    await host.shots_begin(len({shot.key for shot in board.asked}))
     notes: list[str] = []
     try:
         async with host.slots(min(session.max_in_flight, len(shots))):
             await _reserve(session, host)
+            await host.shots_begin(len({shot.key for shot in board.asked}))
             await run.render()
     finally:
         notes += await run_to_completion(session.budget.close)

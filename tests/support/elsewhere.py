@@ -10,6 +10,7 @@ from typing import Literal
 from prefect_seedance.campaign.document import Campaign, Shard
 from prefect_seedance.campaign.elsewhere import Away, Runs, Seen, ShardsElsewhere
 from prefect_seedance.campaign.results import ShardResult, result_path
+from prefect_seedance.errors import SeedanceError
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.storage.store import Store
 
@@ -48,19 +49,25 @@ async def leave_result(store: Store, campaign: Campaign, end: ShardResult) -> No
 
 
 class RunsInMemory(Runs):
-    """A run is known by SHARD.ATTEMPT. `calls` says what was asked; while `away` is set nobody answers."""
+    """A run is known by SHARD.ATTEMPT. `calls` says what was asked.
+
+    While `away` is set nobody answers; while `refuses` is, everything is refused.
+    """
 
     def __init__(self) -> None:
         self.known: dict[str, Seen] = {}
         self.calls: list[str] = []
         self.options: dict[str, Options] = {}
         self.away = False
+        self.refuses = False
         self.when_looked: Callable[[], None] = lambda: None
 
     def _asked(self, what: str) -> None:
         self.calls.append(what)
         if self.away:
             raise Away("it is down")
+        if self.refuses:
+            raise SeedanceError("The Prefect server refused (HTTP 403).")
 
     def set(self, run: str, state: State, message: str = "") -> None:
         self.known[run] = replace(self.known[run], state=state, message=message)
