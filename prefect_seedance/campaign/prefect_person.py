@@ -8,7 +8,7 @@ from prefect.artifacts import acreate_markdown_artifact
 
 from prefect_seedance.campaign.document import Campaign, load_lines
 from prefect_seedance.campaign.frozen import open_campaign
-from prefect_seedance.campaign.run import Nobody
+from prefect_seedance.campaign.person import Nobody
 from prefect_seedance.campaign.survey import Survey
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import NotApproved

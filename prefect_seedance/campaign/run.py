@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from decimal import Decimal
-from typing import Protocol
 
 from prefect_seedance.campaign.document import Campaign
 from prefect_seedance.campaign.freeze import refuse_other_hash
@@ -15,6 +14,7 @@ from prefect_seedance.campaign.frozen import FrozenCampaign, open_campaign
 from prefect_seedance.campaign.manifest import CampaignManifest, manifest_from, manifest_of, results_of
 from prefect_seedance.campaign.marks import Marks
 from prefect_seedance.campaign.patience import PAUSES, T, patiently
+from prefect_seedance.campaign.person import Nobody, Person
 from prefect_seedance.campaign.problems import refusal_of, write_problems
 from prefect_seedance.campaign.results import ShardResult, not_stored
 from prefect_seedance.campaign.review import page_path, write_index
@@ -46,44 +46,6 @@ BEFORE_PAYING = (BadInput, BadStore, ApiUnreachable, OverBudget)
 """What ends a shard before anything of it is submitted."""
 MOST_PROBLEMS = 200
 """Clips without a result that the index of the pages lists."""
-
-
-class Person(Protocol):
-    """Who is asked. Returns once somebody has agreed; raises `NotApproved` for a no, and where nobody can be asked."""
-
-    async def plan_made(self, campaign: Campaign, found: Survey) -> None:
-        """What is left of *campaign*, as it was *found*, before anything is spent."""
-
-    async def approve(self, campaign: Campaign, found: Survey) -> None:
-        """May *campaign* spend what was *found*?"""
-
-    async def look(self, campaign: Campaign, page: str) -> None:
-        """Are the clips of the canary, on *page*, as they should be?"""
-
-    def budget_refused(self, why: str) -> None:
-        """A budget refused the whole campaign; the error that follows says *why* too."""
-
-
-class Nobody:
-    """Nobody can be asked here: says how to agree."""
-
-    async def plan_made(self, campaign: Campaign, found: Survey) -> None:
-        """Shows nothing."""
-
-    async def approve(self, campaign: Campaign, found: Survey) -> None:
-        raise NotApproved(
-            f"The campaign costs about {dollars(found.estimated_usd)}, above what needs no approval; nothing was "
-            f"submitted; approve it with --approve {campaign.hash}."
-        )
-
-    async def look(self, campaign: Campaign, page: str) -> None:
-        raise NotApproved(
-            f"The canary ({campaign.canary} of {campaign.rows} rows) is done; nothing else was submitted; look at "
-            f"{page}, and run the campaign again with --go-on to render the others."
-        )
-
-    def budget_refused(self, why: str) -> None:
-        """Says nothing: the error that follows does."""
 
 
 class CampaignRun:

@@ -15,8 +15,9 @@ from prefect_seedance.campaign.freeze import frozen
 from prefect_seedance.campaign.host import QuietHost
 from prefect_seedance.campaign.manifest import CampaignManifest
 from prefect_seedance.campaign.marks import Marks
+from prefect_seedance.campaign.person import Nobody, Person
 from prefect_seedance.campaign.rules import StopRules
-from prefect_seedance.campaign.run import CampaignRun, Nobody, Person
+from prefect_seedance.campaign.run import CampaignRun
 from prefect_seedance.campaign.shards import shards_here
 from prefect_seedance.campaign.survey import Survey
 from prefect_seedance.catalog.endpoints import KNOWN

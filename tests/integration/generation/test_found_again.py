@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.budget.months import MonthlySpend
-from prefect_seedance.errors import BadInput, DownloadFailed, NeedsAttention, StillRunning
+from prefect_seedance.errors import BadInput, DownloadFailed, NeedsAttention
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.persist import persist
 from prefect_seedance.generation.poll import wait
@@ -18,11 +18,12 @@ from prefect_seedance.generation.resolve import settle, waiting
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.generation.submit import submit
 from prefect_seedance.ledger.ledger import Ledger, marker_path, record_path
-from prefect_seedance.ledger.record import Record, Step, next_step
-from prefect_seedance.ledger.rules import GRACE_SECONDS, History, remedy
+from prefect_seedance.ledger.record import Step, next_step
+from prefect_seedance.ledger.rules import GRACE_SECONDS, remedy
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store
+from tests.support.doubtful import a_lost_one, an_unclear_one
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
 from tests.support.renderer import QUICK, HookedStore, age_the_notes, small
@@ -31,33 +32,9 @@ SIX_HOURS = 6 * 3600.0
 """As the protocol says: what is lost has been seen by another run so long ago."""
 
 
-async def an_unclear_one(emulator: RunningEmulator, run: RenderSession, prompt: str, fault: str = "drop") -> Record:
-    """Dropped before it was accepted, or with "drop_after" after that."""
-    emulator.fault("run", fault, prompt=prompt)
-    history = await submit(run, small(prompt))
-    assert history.state is Step.UNCLEAR
-    assert history.last is not None
-    return history.last
-
-
 @pytest.fixture
 def run(client: RunpodClient, store: Store) -> RenderSession:
     return RenderSession(client, Ledger(store), waiting=QUICK)
-
-
-async def a_lost_one(
-    run: RenderSession, history: History, store: Store, emulator: RunningEmulator, prompt: str
-) -> Record:
-    """By a 404 that was seen again after the grace."""
-    emulator.fault("status", "hidden", times=2, prompt=prompt)
-    for _ in range(2):
-        with contextlib.suppress(StillRunning):
-            history = await wait(run, history, deadline=0)
-        age_the_notes(store, QUICK.grace)
-        run = RenderSession(run.client, run.ledger, waiting=QUICK)
-    assert history.last is not None
-    assert history.last.step is Step.LOST
-    return history.last
 
 
 async def test_a_lost_job_whose_id_is_known_comes_home_after_a_person_has_it_asked_for_again(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import time
 from decimal import Decimal
@@ -13,7 +12,7 @@ import pytest
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.report import daily
-from prefect_seedance.errors import BadInput, LostRace, StillRunning, Taken
+from prefect_seedance.errors import BadInput, LostRace, Taken
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.resolve import settle, waiting
@@ -26,9 +25,10 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
+from tests.support.doubtful import a_lost_one, an_unclear_one
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
-from tests.support.renderer import QUICK, HookedStore, age_the_notes, small
+from tests.support.renderer import QUICK, HookedStore, small
 
 
 async def test_an_answer_whose_put_is_reported_as_taken_by_itself_is_an_answer(
@@ -46,15 +46,6 @@ async def test_an_answer_whose_put_is_reported_as_taken_by_itself_is_an_answer(
     ledger = Ledger(HookedStore(store, repeated))
     assert (await settle(ledger, f"{unclear.key}@{unclear.number}", "charged")).step is Step.LOST
     assert await ledger.markers() == []
-
-
-async def an_unclear_one(emulator: RunningEmulator, run: RenderSession, prompt: str, fault: str = "drop") -> Record:
-    """Dropped before it was accepted, or with "drop_after" after that."""
-    emulator.fault("run", fault, prompt=prompt)
-    history = await submit(run, small(prompt))
-    assert history.state is Step.UNCLEAR
-    assert history.last is not None
-    return history.last
 
 
 def age_the_claim(store: Store, unclear: Record, seconds: float) -> None:
@@ -140,21 +131,6 @@ async def test_what_waits_for_an_answer_is_listed_oldest_first_and_nothing_else(
     assert submitted.last is not None
     found = await waiting(run.ledger, submitted.last.account)
     assert ([record.key for record in found.records], found.errors) == (unclear, {})
-
-
-async def a_lost_one(
-    run: RenderSession, history: History, store: Store, emulator: RunningEmulator, prompt: str
-) -> Record:
-    """By a 404 that was seen again after the grace."""
-    emulator.fault("status", "hidden", times=2, prompt=prompt)
-    for _ in range(2):
-        with contextlib.suppress(StillRunning):
-            history = await wait(run, history, deadline=0)
-        age_the_notes(store, QUICK.grace)
-        run = RenderSession(run.client, run.ledger, waiting=QUICK)
-    assert history.last is not None
-    assert history.last.step is Step.LOST
-    return history.last
 
 
 async def test_the_job_of_another_key_or_of_another_attempt_is_not_taken(
