@@ -22,7 +22,11 @@ class Caller:
     def __init__(self, emulator: RunningEmulator) -> None:
         self.emulator = emulator
         self.http = httpx.Client(
-            base_url=emulator.base_url, headers={"Authorization": "Bearer good"}, trust_env=False, timeout=20
+            base_url=emulator.base_url,
+            headers={"Authorization": "Bearer good"},
+            trust_env=False,
+            verify=False,
+            timeout=20,
         )
 
     def run(self, prompt: str = "A lighthouse.", call: str = "run", slug: str = SLUG, **fields: Any) -> httpx.Response:

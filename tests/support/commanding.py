@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support.forked import Forker, forker
+from tests.support.forked import light_forker, prefect_forker
 
 COMMAND = [sys.executable, "-m", "prefect_seedance.cli"]
 
@@ -28,19 +28,6 @@ class Said:
     @property
     def document(self) -> Any:
         return json.loads(self.out)
-
-
-COMMANDS = ("app", "campaign_commands", "plan_command", "run_direct", "upkeep_commands")
-MODULES = (*(f"prefect_seedance.cli.{name}" for name in COMMANDS), "prefect_seedance.storage.s3")
-"""What a forked command finds imported already."""
-
-
-def _forker_for(environment: dict[str, str]) -> Forker:
-    """One that has read the same settings of Prefect: these are read once, when it is imported."""
-    settings = {name: value for name, value in environment.items() if name.startswith("PREFECT_")}
-    if "PREFECT_API_URL" in settings:
-        return forker((*MODULES, "tests.support.warm_commands"), tuple(sorted(settings.items())))
-    return forker(MODULES)
 
 
 class Desk:
@@ -59,7 +46,8 @@ class Desk:
     def run(self, *words: str, **environment: str) -> Said:
         everything = self.environment | environment
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            running = _forker_for(everything).start(
+            forker = prefect_forker() if "PREFECT_API_URL" in everything else light_forker()
+            running = forker.start(
                 [*COMMAND[2:], *words, "--store", self.store], everything, str(self.folder), out.fileno(), err.fileno()
             )
             code = running.wait(timeout=300)

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.forked import Forked, forker
+from tests.support.forked import Forked, light_forker
 
 
 class RunningEmulator:
@@ -25,16 +25,16 @@ class RunningEmulator:
         if not self.base_url:
             raise RuntimeError(f"the emulator did not start: exit code {process.wait()}")
         self.origin = self.base_url.removesuffix("/v2")
-        self._http = httpx.Client(base_url=self.origin, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=self.origin, timeout=30, trust_env=False, verify=False)
 
     @classmethod
     def start(cls, **options: Any) -> RunningEmulator:
         """Start it with the options of its command line: port, speed, latency, faults, serve, state."""
         words = [f"--{name}={value}" for name, value in options.items() if value is not None]
-        forking = forker(("prefect_seedance.emulator.server",))
-        environment = os.environ | {"PREFECT_SEEDANCE_EMULATOR_PARENT": str(forking.process.pid)}
+        forker = light_forker()
+        environment = os.environ | {"PREFECT_SEEDANCE_EMULATOR_PARENT": str(forker.pid)}
         says, hears = os.pipe()
-        process = forking.start(["prefect_seedance.emulator", *words], environment, os.getcwd(), hears, 2)
+        process = forker.start(["prefect_seedance.emulator", *words], environment, os.getcwd(), hears, 2)
         os.close(hears)
         process.stdout = os.fdopen(says)
         return cls(process)

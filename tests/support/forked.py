@@ -6,6 +6,7 @@ It takes Linux. Renderings that are killed by the hundred are forked by `forking
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import marshal
 import os
@@ -22,7 +23,7 @@ import time
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from tests.support.places import ROOT
 from tests.support.quick_python import FORKED
@@ -66,38 +67,44 @@ class Forked:
 
 
 class Forker:
-    """A process that has imported *modules* and forks off one command after another, until its owner ends.
+    """A process that has imported a module and forks off one command after another, for a whole test run.
 
     `python` stands in for the interpreter, and `prefect` beside it for the command: what is started with it, and what
     that starts, is forked too.
     """
 
-    def __init__(self, modules: tuple[str, ...], environment: dict[str, str]) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="forked"))
-        self.place = str(self.folder / "socket")
-        self.python = str(self.folder / "python")
-        quick = f"from tests.support.quick_python import main; main({self.place!r}, {sys.executable!r})"
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.python = str(folder / "python")
+        self.pid = int((folder / "pid").read_text())
+
+    @classmethod
+    def begun(cls, folder: Path, module: str) -> Forker:
+        folder.mkdir(mode=0o700)
+        quick = f"from tests.support.quick_python import main; main({str(folder / 'socket')!r}, {sys.executable!r})"
         for name in ("python", "prefect"):
-            script = self.folder / name
+            script = folder / name
             script.write_text(f"#!{sys.executable} -IS\nimport sys; sys.path.append({str(ROOT)!r})\n{quick}\n")
             script.chmod(0o700)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listening.bind(self.place)
-        listening.listen(100)
-        command = [sys.executable, "-m", "tests.support.forked", self.python, str(listening.fileno()), *modules]
-        self.process = subprocess.Popen(
-            command,
-            pass_fds=[listening.fileno()],
-            env=os.environ | environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-        )
-        listening.close()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
+            listening.bind(str(folder / "socket"))
+            listening.listen(100)
+            words = [str(folder / "python"), str(listening.fileno()), str(_run()), module]
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.forked", *words],
+                pass_fds=[listening.fileno()],
+                env={name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        (folder / "pid").write_text(str(process.pid))
+        return cls(folder)
 
     def start(self, words: list[str], environment: dict[str, str], folder: str, stdout: int, stderr: int) -> Forked:
         """Run `python -m WORDS` with that environment and folder, and with those files as its streams."""
         asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        asking.connect(self.place)
+        asking.connect(str(self.folder / "socket"))
         request = marshal.dumps((words, environment, folder, False))
         socket.send_fds(asking, [request], [stdout, stderr])
         return Forked(asking)
@@ -111,20 +118,42 @@ class Forker:
         return found
 
 
-FORKERS: list[Forker] = []
-"""All of this test process."""
-
-
 @functools.cache
-def forker(modules: tuple[str, ...], environment: tuple[tuple[str, str], ...] = ()) -> Forker:
-    """The one of this test process; it ends with it."""
-    FORKERS.append(Forker(modules, dict(environment)))
-    return FORKERS[-1]
+def forker(module: str) -> Forker:
+    """The one of this test run that has imported *module*; begun by whichever of its processes needs it first."""
+    folder = Path(tempfile.gettempdir()) / f"forked-{_run()}-{module.rpartition('.')[2]}"
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return Forker(folder) if folder.exists() else Forker.begun(folder, module)
+
+
+def _run() -> int:
+    """The process of the whole test run: it ends last, and what is forked for the run ends with it."""
+    return os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+
+
+def forked_for(pid: int) -> list[int]:
+    """The process that one stands in for: none or one."""
+    found = []
+    for path in prefect_forker().folder.glob("[0-9]*"):
+        with suppress(FileNotFoundError):  # it has just ended
+            found += [int(path.name)] if path.read_text() == str(pid) else []
+    return found
+
+
+def light_forker() -> Forker:
+    """For emulators, and for commands without Prefect."""
+    return forker("tests.support.warm_commands")
+
+
+def prefect_forker() -> Forker:
+    """For Prefect's own processes, and for commands as flows."""
+    return forker("tests.support.warm_prefect")
 
 
 def prefect_python() -> str:
     """An interpreter for `-m prefect …` whose imports are done already."""
-    return forker(("tests.support.warm_prefect",)).python
+    return prefect_forker().python
 
 
 def path_to_commands() -> str:
@@ -135,19 +164,22 @@ def path_to_commands() -> str:
 class Forks:
     """Forks for each request, and tells who asked how it ended. Who stands in for a process dies with it."""
 
-    def __init__(self, listening: socket.socket, python: str) -> None:
+    def __init__(self, listening: socket.socket, python: str, run: int) -> None:
         self.listening = listening
         self.python = python
+        self.run = os.pidfd_open(run)
         self.ends: dict[int, tuple[int, socket.socket]] = {}
         self.bound: dict[int, tuple[int, socket.socket]] = {}
 
     def until_forked(self) -> list[str]:
         """The words to run, in the forked process only."""
         while True:
-            ready, _, _ = select.select([0, self.listening.fileno(), *self.ends, *self.bound], [], [])
+            ready, _, _ = select.select([self.run, self.listening.fileno(), *self.ends, *self.bound], [], [])
             for one in ready:
-                if one == 0:
-                    shutil.rmtree(Path(self.python).parent, ignore_errors=True)
+                if one == self.run:
+                    folder = Path(self.python).parent
+                    shutil.rmtree(folder, ignore_errors=True)
+                    folder.with_suffix(".lock").unlink(missing_ok=True)
                     os._exit(0)
                 elif one in self.ends:
                     self._ended(one)
@@ -201,9 +233,22 @@ class Forks:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if words[0].partition(".")[0] in FORKED:
             sys.executable = self.python
-            context: Any = sys.modules["prefect.context"]
-            context.GLOBAL_SETTINGS_CONTEXT = context.root_settings_context()  # settings are read once, at import
+        if "prefect" in sys.modules:
+            _read_settings_again()
         return words
+
+
+def _read_settings_again() -> None:
+    """Prefect reads them once, when it is imported; and our command line, before that, says what it wants of them."""
+    from prefect import context
+    from prefect.logging.configuration import setup_logging
+
+    from prefect_seedance.cli.prefect_settings import prepare_prefect
+
+    if "PREFECT_API_URL" in os.environ:
+        prepare_prefect()
+    context.GLOBAL_SETTINGS_CONTEXT = context.root_settings_context()
+    setup_logging()
 
 
 def _say(report: socket.socket, number: int) -> None:
@@ -212,10 +257,9 @@ def _say(report: socket.socket, number: int) -> None:
 
 
 def _main() -> None:
-    python, listening, *modules = sys.argv[1:]
-    for module in modules:
-        import_module(module)
-    words = Forks(socket.socket(fileno=int(listening)), python).until_forked()
+    python, listening, run, module = sys.argv[1:]
+    import_module(module)
+    words = Forks(socket.socket(fileno=int(listening)), python, int(run)).until_forked()
     sys.argv = words
     runpy.run_module(words[0], run_name="__main__", alter_sys=True)
 

@@ -1,12 +1,14 @@
-"""What the process that forks commands as flows imports: Prefect, as the command line has it."""
+"""What a process imports from which emulators and commands without Prefect are forked."""
 
-from prefect_seedance.cli.prefect_settings import prepare_prefect
+import httpx
 
-prepare_prefect()
+import prefect_seedance.cli.app
+import prefect_seedance.cli.campaign_commands
+import prefect_seedance.cli.plan_command
+import prefect_seedance.cli.run_direct
+import prefect_seedance.cli.upkeep_commands
+import prefect_seedance.emulator.server
+import prefect_seedance.storage.s3  # noqa: F401
+from prefect_seedance.runpod.connections import certificates
 
-import prefect_seedance.cli.run_flows  # noqa: E402
-import prefect_seedance.flows.campaign  # noqa: E402
-import prefect_seedance.flows.collect_finished  # noqa: E402
-import prefect_seedance.flows.image_sequence_animation  # noqa: E402
-import prefect_seedance.flows.process_inbox  # noqa: E402
-import prefect_seedance.flows.storyboard_to_shots  # noqa: E402, F401
+httpx.Client(verify=certificates()).close()  # the certificates are kept, and what httpx imports late is there

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.support.forked import FORKERS, prefect_python
+from tests.support.forked import forked_for, prefect_python
 from tests.support.prefect_server import RunningPrefect
 
 
@@ -38,7 +38,7 @@ def kill_tree(pid: int) -> None:
 
 def children_of(pid: int) -> list[int]:
     """What a process has started, or the one that it stands in for."""
-    forked = [child for forker in FORKERS for child in forker.forked_for(pid)]
+    forked = forked_for(pid)
     try:
         return [*forked, *(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
     except FileNotFoundError:
