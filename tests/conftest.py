@@ -14,6 +14,7 @@ from prefect_seedance.models import Request
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
+from tests.support import forked
 from tests.support.emulating import RunningEmulator
 
 pytest_plugins = [
@@ -31,6 +32,11 @@ MEANT_FOR_USERS = ("RUNPOD_", "AWS_", "PREFECT_SEEDANCE_")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="store_true", help="also the tests that pay the real API (at most $0.15)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        forked.RUN = os.getppid()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -50,11 +50,14 @@ class Pulse:
 async def pulsing(
     store: Store, campaign: Campaign, shard: Shard, run: str, *, seconds: float = SECONDS
 ) -> AsyncIterator[None]:
-    """Give signs of life for *run* meanwhile. Whatever keeps them from being given ends no shard."""
+    """Give signs of life for *run* meanwhile, and none after it. Whatever keeps them from being given ends no shard."""
+    ended = asyncio.Event()
 
     async def give() -> None:
         while True:
-            await asyncio.sleep(seconds)  # its first is the note with which a shard begins
+            with contextlib.suppress(TimeoutError):  # its first is the note with which a shard begins
+                await asyncio.wait_for(ended.wait(), seconds)
+                return
             with contextlib.suppress(Exception):
                 await begin(store, campaign, shard, run)
 
@@ -62,9 +65,8 @@ async def pulsing(
     try:
         yield
     finally:
-        giving.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await giving
+        ended.set()
+        await giving
 
 
 async def pulse_of(store: Store, campaign: Campaign, shard: Shard, run: str) -> Pulse | None:

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from prefect_seedance.runpod.rate_limit import status_calls_of
 from tests.support.asking import references_to, wait_until_asked
 from tests.support.campaigns import ONE_SHOT, CampaignDesk, mugs, write_table
 from tests.support.emulating import RunningEmulator
+from tests.support.forked import prefect_python
 from tests.support.prefect_server import RunningPrefect
 from tests.support.processes import until
 from tests.support.shown import artifacts, events, run_id
@@ -171,7 +171,7 @@ def test_shards_on_workers_are_paid_once_whoever_is_killed_and_no_key_reaches_th
 
 def _parent(desk: CampaignDesk, words: list[str]) -> subprocess.Popen[str]:
     block = words[1]
-    command = [sys.executable, "-m", "prefect_seedance.cli", "campaign", "run", "board.yaml", "--table", "table.csv"]
+    command = [prefect_python(), "-m", "prefect_seedance.cli", "campaign", "run", "board.yaml", "--table", "table.csv"]
     with (desk.folder / "parent.log").open("a") as log:
         return subprocess.Popen(
             [*command, *words, "--store", block],

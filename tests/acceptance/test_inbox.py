@@ -29,6 +29,7 @@ from tests.support.dropping import (
     video_store,
 )
 from tests.support.emulating import RunningEmulator
+from tests.support.forked import prefect_python
 from tests.support.pictures import plain_picture
 from tests.support.prefect_server import RunningPrefect
 
@@ -199,7 +200,7 @@ def test_a_killed_run_is_taken_over_and_pays_nothing_twice(
     inbox.mkdir(parents=True)
     (inbox / "board.yaml").write_text(textwrap.dedent(one("Killed")))
     serving.fault("status", "silent", after=1, times=1000)  # the first asks whether the endpoint is there
-    process = desk.start("inbox", "--json")
+    process = desk.start("inbox", "--json", python=prefect_python())
     wait_for(lambda: list(Path(desk.store).glob("ledger/*/0002.json")), process)
     process.send_signal(signal.SIGKILL)
     process.communicate()

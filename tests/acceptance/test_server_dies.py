@@ -21,6 +21,7 @@ from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage import open_store
 from tests.support.commanding import Desk
 from tests.support.emulating import RunningEmulator
+from tests.support.forked import prefect_python
 from tests.support.prefect_server import RunningPrefect, serving_on
 from tests.support.renderer import small
 
@@ -75,7 +76,7 @@ def submitted(desk: Desk, count: int) -> Callable[[], bool]:
 def test_a_prefect_server_that_dies_mid_run_takes_neither_film_nor_manifest_nor_exit_code(
     desk: Desk, server: RunningPrefect, emulator: RunningEmulator
 ) -> None:
-    process = desk.start("render", desk.board(BOARD), "--json")
+    process = desk.start("render", desk.board(BOARD), "--json", python=prefect_python())
     manifest = ended_without(server, process, submitted(desk, 2))
     assert manifest["status"] == "complete"
     assert (Path(desk.store) / manifest["film"]).exists()
@@ -88,7 +89,7 @@ def test_a_prefect_server_that_dies_takes_neither_cost_nor_exit_code_of_an_inbox
     inbox = Path(desk.store, "inbox")
     inbox.mkdir(parents=True)
     (inbox / "board.yaml").write_text(textwrap.dedent(BOARD))
-    report = ended_without(server, desk.start("inbox", "--json"), submitted(desk, 2))
+    report = ended_without(server, desk.start("inbox", "--json", python=prefect_python()), submitted(desk, 2))
     assert [board["status"] for board in report["boards"]] == ["complete"]
     assert report["spent_usd"] == emulator.bill()["total_usd"]
     assert list(inbox.iterdir()) == []
@@ -106,6 +107,8 @@ def test_a_prefect_server_that_dies_takes_no_exit_code_of_the_collector(
     emulator.advance(60)
     emulator.fault("status", "slow", seconds=8)
     asked = emulator.calls()["status"]
-    collected = ended_without(server, desk.start("collect", "--json"), lambda: emulator.calls()["status"] > asked)
+    collected = ended_without(
+        server, desk.start("collect", "--json", python=prefect_python()), lambda: emulator.calls()["status"] > asked
+    )
     assert (collected["stored"], collected["running"]) == (1, 0)
     assert len(emulator.charges) == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from distributed import LocalCluster
 from prefect import flow, unmapped
 from prefect.task_runners import TaskRunner
 from prefect_dask.task_runners import DaskTaskRunner
@@ -16,8 +17,6 @@ from pydantic import SecretStr
 from prefect_seedance import Request, RunpodCredentials, VideoStore, persist_clip, submit_clip, wait_for_clip
 from prefect_seedance.ledger.record import Record
 from tests.support.emulating import RunningEmulator
-
-DASK: TaskRunner[Any] = DaskTaskRunner(cluster_kwargs={"n_workers": 2, "dashboard_address": None})
 
 STEPS: tuple[Any, ...] = (submit_clip, wait_for_clip, persist_clip)
 """Any, since to Prefect's types the future of an async task holds a coroutine."""
@@ -46,19 +45,24 @@ async def in_an_async_flow(requests: list[Request], credentials: RunpodCredentia
     return bring_home(requests, credentials, store)
 
 
-on_dask = in_a_sync_flow.with_options(task_runner=DASK)
+def on_dask(*given: Any) -> tuple[list[Record], ...]:
+    """Twice, with one cluster of two processes."""
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        runner: TaskRunner[Any] = DaskTaskRunner(address=cluster.scheduler_address)
+        run = in_a_sync_flow.with_options(task_runner=runner)
+        return run(*given), run(*given)
 
 
-RUNS: dict[str, Callable[..., list[Record]]] = {
-    "sync": in_a_sync_flow,
-    "async": lambda *given: asyncio.run(in_an_async_flow(*given)),
+RUNS: dict[str, Callable[..., tuple[list[Record], ...]]] = {
+    "sync": lambda *given: (in_a_sync_flow(*given), in_a_sync_flow(*given)),
+    "async": lambda *given: (asyncio.run(in_an_async_flow(*given)), asyncio.run(in_an_async_flow(*given))),
     "on Dask": on_dask,
 }
 
 
-@pytest.mark.parametrize("run", RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize("run_twice", RUNS.values(), ids=RUNS)
 def test_tasks_that_are_submitted_or_mapped_pay_once_for_each_request(
-    run: Callable[..., list[Record]],
+    run_twice: Callable[..., tuple[list[Record], ...]],
     emulator: RunningEmulator,
     tmp_path: Path,
     make_request: Callable[..., Request],
@@ -66,7 +70,7 @@ def test_tasks_that_are_submitted_or_mapped_pay_once_for_each_request(
     credentials = RunpodCredentials(api_key=SecretStr("test-key"), base_url=emulator.base_url)
     store = VideoStore(url=str(tmp_path / "store"))
     requests = [make_request(prompt=prompt) for prompt in ("Dawn.", "Noon.", "Dusk.")]
-    first, again = (run(requests, credentials, store) for _ in range(2))
+    first, again = run_twice(requests, credentials, store)
     assert first == again
     assert [record.request.prompt for record in first] == ["Dawn.", "Noon.", "Dusk."]
     for record in first:

@@ -57,16 +57,13 @@ class Desk:
         assert "Traceback" not in said.err, said.err
         return said
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
-        """Begin a command without waiting for its end."""
+    def start(self, *words: str, python: str = sys.executable) -> subprocess.Popen[str]:
+        """Begin a command without waiting for its end, by another interpreter if one is named."""
         return subprocess.Popen(
-            self._words(words),
+            [python, *COMMAND[1:], *words, "--store", self.store],
             env=self.environment,
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-
-    def _words(self, words: tuple[str, ...]) -> list[str]:
-        return [*COMMAND, *words, "--store", self.store]

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import IO
 
 from tests.support.places import ROOT
-from tests.support.quick_python import FORKED
 
 REQUEST = 1 << 17
 """Bytes of the longest request: words and environment."""
@@ -89,7 +88,7 @@ class Forker:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
             listening.bind(str(folder / "socket"))
             listening.listen(100)
-            words = [str(folder / "python"), str(listening.fileno()), str(_run()), module]
+            words = [str(folder / "python"), str(listening.fileno()), str(RUN), module]
             process = subprocess.Popen(
                 [sys.executable, "-m", "tests.support.forked", *words],
                 pass_fds=[listening.fileno()],
@@ -109,27 +108,18 @@ class Forker:
         socket.send_fds(asking, [request], [stdout, stderr])
         return Forked(asking)
 
-    def forked_for(self, pid: int) -> list[int]:
-        """The process that one stands in for: none or one."""
-        found = []
-        for path in self.folder.glob("[0-9]*"):
-            with suppress(FileNotFoundError):  # it has just ended
-                found += [int(path.name)] if path.read_text() == str(pid) else []
-        return found
+
+RUN = os.getpid()
+"""The process of the whole test run: it ends last, and what is forked for the run ends with it."""
 
 
 @functools.cache
 def forker(module: str) -> Forker:
     """The one of this test run that has imported *module*; begun by whichever of its processes needs it first."""
-    folder = Path(tempfile.gettempdir()) / f"forked-{_run()}-{module.rpartition('.')[2]}"
+    folder = Path(tempfile.gettempdir()) / f"forked-{RUN}-{module.rpartition('.')[2]}"
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         return Forker(folder) if folder.exists() else Forker.begun(folder, module)
-
-
-def _run() -> int:
-    """The process of the whole test run: it ends last, and what is forked for the run ends with it."""
-    return os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
 
 
 def forked_for(pid: int) -> list[int]:
@@ -231,9 +221,8 @@ class Forks:
         os.chdir(folder)
         sys.path[0] = folder
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        if words[0].partition(".")[0] in FORKED:
-            sys.executable = self.python
         if "prefect" in sys.modules:
+            sys.executable = self.python
             _read_settings_again()
         return words
 

@@ -14,18 +14,20 @@ RATE = 48_000
 
 
 def tone(path: Path, seconds: float, hertz: int = 440, height: int = 8_000) -> Path:
-    """A file of one tone, in the format that its ending says."""
+    """A file of one tone of whole hertz, in the format that its ending says."""
     codec = {".wav": "pcm_s16le", ".flac": "flac", ".mp3": "libmp3lame", ".ogg": "libopus"}.get(path.suffix, "aac")
     with av.open(str(path), "w") as file:
         stream = file.add_stream(codec, rate=RATE, layout="stereo")
         assert isinstance(stream, av.AudioStream)
+        second = array("h")
+        for place in range(RATE):
+            second.extend([round(height * math.sin(2 * math.pi * hertz * place / RATE))] * 2)
+        two_seconds = second.tobytes() * 2
         for at in range(0, round(seconds * RATE), 1024):
             count = min(1024, round(seconds * RATE) - at)
-            wave = array("h")
-            for place in range(at, at + count):
-                wave.extend([round(height * math.sin(2 * math.pi * hertz * place / RATE))] * 2)
+            begin = at % RATE * 4
             frame = av.AudioFrame(format="s16", layout="stereo", samples=count)
-            frame.planes[0].update(wave.tobytes())
+            frame.planes[0].update(two_seconds[begin : begin + count * 4])
             frame.sample_rate, frame.pts, frame.time_base = RATE, at, Fraction(1, RATE)
             file.mux(stream.encode(frame))
         file.mux(stream.encode(None))

@@ -1,4 +1,5 @@
-"""Stands in for the interpreter in a process that tests start: `-m prefect …` is forked, all else is Python itself.
+"""Stands in for the interpreter in a process that tests start: what it is given with `-m` of Prefect's and ours is
+forked, all else is Python itself.
 
 It imports next to nothing: its own start is what it is there to save.
 """
@@ -10,7 +11,7 @@ import os
 import signal
 import sys
 
-FORKED = ("prefect", "uvicorn")
+FORKED = ("prefect", "prefect_seedance.cli", "uvicorn")
 """Packages whose modules are forked."""
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -20,7 +21,7 @@ def main(place: str, python: str) -> None:
     words = sys.argv[1:]
     if os.path.basename(sys.argv[0]) == "prefect":
         words = ["-m", "prefect", *words]
-    if len(words) < 2 or words[0] != "-m" or words[1].partition(".")[0] not in FORKED:
+    if len(words) < 2 or words[0] != "-m" or not is_forked(words[1]):
         os.execv(python, [python, *words])
     asking = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     asking.connect(place)
@@ -34,3 +35,7 @@ def main(place: str, python: str) -> None:
         signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
+
+
+def is_forked(module: str) -> bool:
+    return any(f"{module}.".startswith(f"{name}.") for name in FORKED)
