@@ -5,12 +5,13 @@ They work from disk and from a bucket. Whatever comes from a table or an error i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from prefect_seedance.campaign.document import POSTERS_A_PAGE, Campaign, Shard
 from prefect_seedance.campaign.results import Row, ShardResult
@@ -42,7 +43,7 @@ async def write_pages(store: Store, campaign: Campaign, shard: Shard, rows: Sequ
     for place, page in enumerate(shard.pages):
         shown = rows[place * POSTERS_A_PAGE : (place + 1) * POSTERS_A_PAGE]
         clips = [{**row, **await _addresses(store, row)} for row in shown]
-        text = _render("page.html", campaign=campaign, page=page, clips=clips, **_neighbours(campaign, page))
+        text = _template("page.html").render(campaign=campaign, page=page, clips=clips, **_neighbours(campaign, page))
         await store.write(page_path(campaign, page), text.encode(), HTML)
 
 
@@ -58,8 +59,8 @@ async def write_index(
     for result in results.values():
         for status, count in result.statuses.items():
             totals[status] = totals.get(status, 0) + count
-    text = _render(
-        "index.html", campaign=campaign, results=results, totals=totals, problems=problems, usd=usd, page_name=page_name
+    text = _template("index.html").render(
+        campaign=campaign, results=results, totals=totals, problems=problems, usd=usd, page_name=page_name
     )
     await store.write(index_path(campaign), text.encode(), HTML)
 
@@ -86,7 +87,8 @@ async def _address(store: Store, path: str) -> str:
     return link or f"{UP}/{path}"
 
 
-def _render(template: str, **values: Any) -> str:
+@functools.cache
+def _template(name: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "pages"),
         autoescape=True,
@@ -95,4 +97,4 @@ def _render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters["dollars"] = dollars
-    return environment.get_template(template).render(values)
+    return environment.get_template(name)

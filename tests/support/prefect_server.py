@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+import certifi
 import httpx
 
 from prefect_seedance.cli.temporary_server import with_database
@@ -20,6 +23,17 @@ PATIENCE = 180.0
 """Seconds for an answer: whoever waits for SQLite's lock waits for a minute, and then it goes on."""
 START_SECONDS = 300
 """A first start makes a database; two cores that run other tests take their time."""
+
+
+NOT_NEEDED = {
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+    "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_FOREMAN_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_ENABLED": "false",
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_ENABLED": "false",
+}
+"""Of a server: half of what it costs while nobody asks."""
 
 
 class RunningPrefect:
@@ -43,7 +57,7 @@ class RunningPrefect:
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_RUNNER_POLL_FREQUENCY": "1",
             "PREFECT_API_REQUEST_TIMEOUT": str(PATIENCE),
-            "PREFECT_API_TLS_INSECURE_SKIP_VERIFY": "true",  # plain http: certificates cost every client 60 ms
+            "PREFECT_API_SSL_CERT_FILE": one_certificate(),
             "DO_NOT_TRACK": "1",
         }
 
@@ -125,6 +139,20 @@ def serving_on(folder: Path, more: dict[str, str], python: str = "") -> Iterator
         stop(server)
 
 
+def one_certificate() -> str:
+    """A file of one certificate, for clients of plain http: all that are known cost each of them 60 ms."""
+    return _file_of_one_certificate().name
+
+
+@functools.cache
+def _file_of_one_certificate() -> IO[str]:
+    end = "-----END CERTIFICATE-----\n"
+    file = tempfile.NamedTemporaryFile("w", suffix=".pem")  # noqa: SIM115  it is there as long as this process
+    file.write(certifi.contents().partition(end)[0] + end)
+    file.flush()
+    return file
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a server or a worker of Prefect, whatever it thinks of that."""
     process.terminate()
@@ -150,10 +178,6 @@ def _wait_until_it_answers(running: RunningPrefect, process: subprocess.Popen[by
 
 def _of_a_server(home: Path, more: dict[str, str]) -> dict[str, str]:
     """The environment of a server that keeps its database in *home*, which begins with one, unless *more* names one."""
-    without_block_types = {
-        "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
-        "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
-    }
-    environment = os.environ | RunningPrefect("", home).environment | without_block_types | more
+    environment = os.environ | RunningPrefect("", home).environment | NOT_NEEDED | more
     del environment["PREFECT_API_URL"]
     return environment | with_database(environment)

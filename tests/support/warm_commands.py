@@ -9,6 +9,8 @@ import prefect_seedance.cli.run_direct
 import prefect_seedance.cli.upkeep_commands
 import prefect_seedance.emulator.server
 import prefect_seedance.storage.s3  # noqa: F401
+from prefect_seedance.production.review import template
 from prefect_seedance.runpod.connections import certificates
 
 httpx.Client(verify=certificates()).close()  # the certificates are kept, and what httpx imports late is there
+template()
