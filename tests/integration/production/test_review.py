@@ -242,7 +242,8 @@ def test_everything_is_reached_by_tab(browser: webdriver.Chrome, on_disk: str) -
     )
     for _ in range(12 * wanted):  # a video has many stops of its own
         browser.switch_to.active_element.send_keys(Keys.TAB)
-        browser.execute_script("left.delete(document.activeElement)")
+        if browser.execute_script("left.delete(document.activeElement); return left.size") == 0:
+            break
     assert browser.execute_script("return [...left].map(element => element.outerHTML)") == []
 
 
