@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import resource
 from typing import Any
 
 from prefect_seedance.storage.local import LocalStore
@@ -37,9 +36,3 @@ class StoreRequests:
             return await on_disk(*args, **kwargs)
 
         LocalStore._on_disk = counted  # type: ignore[method-assign]
-
-
-def seconds_of(who: int) -> float:
-    """Processor time of this process (`resource.RUSAGE_SELF`) or of those that it has waited for (`…_CHILDREN`)."""
-    used = resource.getrusage(who)
-    return used.ru_utime + used.ru_stime

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 from prefect import flow, task
 
-from tests.benchmarks.counting import PrefectCalls, seconds_of
+from tests.benchmarks.counting import PrefectCalls
 
 
 @task(retries=3)
@@ -44,8 +44,6 @@ def main(count: int, folder: str) -> None:
     clips = naive(count, folder)
     figures = {
         "begun": time.time() - (time.perf_counter() - begun),
-        "client_cpu": seconds_of(resource.RUSAGE_SELF),
-        "decoders_cpu": seconds_of(resource.RUSAGE_CHILDREN),
         "prefect_calls": calls.count,
         "last_clip": time.perf_counter() - begun,
         "seconds": time.perf_counter() - begun,

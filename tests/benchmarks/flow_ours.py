@@ -11,7 +11,7 @@ import time
 
 from prefect_seedance import Defaults, RunpodCredentials, ShotSpec, Storyboard, VideoStore, storyboard_to_shots
 from prefect_seedance.orchestration.logs import TERMINAL
-from tests.benchmarks.counting import PrefectCalls, StoreRequests, seconds_of
+from tests.benchmarks.counting import PrefectCalls, StoreRequests
 
 
 class Ends(logging.Handler):
@@ -44,8 +44,6 @@ def main(count: int, store: str) -> None:
     )
     figures = {
         "begun": time.time() - (time.perf_counter() - begun),
-        "client_cpu": seconds_of(resource.RUSAGE_SELF),
-        "decoders_cpu": seconds_of(resource.RUSAGE_CHILDREN),
         "prefect_calls": calls.count,
         "store_requests": requests.count,
         "last_clip": ends.last - begun,
