@@ -16,7 +16,7 @@ lint: .venv/tests
 	$(BIN)/lint-imports
 
 unit: .venv/tests
-	$(BIN)/pytest -q tests/unit $(PYTEST)
+	$(BIN)/pytest -q -n 2 tests/unit $(PYTEST)
 
 test:
 	$(MAKE) --jobs 2 servers .venv/tests

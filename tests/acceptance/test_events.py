@@ -17,9 +17,10 @@ from prefect_seedance.errors import BadInput
 from prefect_seedance.flows.campaign import campaign
 from tests.support.deployments_page import follow
 from tests.support.emulating import RunningEmulator
+from tests.support.flow_boards import SMALL, make_board
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect
-from tests.support.shown import SMALL, all_of, credentials, events, make_board, run_id, serving, store
+from tests.support.shown import all_of, credentials, events, run_id, serving, store
 
 __all__ = ["credentials", "serving", "store"]
 

@@ -13,10 +13,12 @@ import venv
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 import prefect_seedance
 from tests.support.places import ROOT
@@ -77,6 +79,15 @@ def test_the_sdist_holds_all_that_an_editable_install_and_its_tests_need(built: 
         "tests/acceptance/test_package.py",
     }
     assert names >= {"Makefile", "constraints.txt", "Dockerfile", ".dockerignore", "deployments/compose.yaml"}
+
+
+PLAN = """
+import sys
+from prefect_seedance.cli import app
+sys.argv = ["prefect-seedance", "plan", "nothing.yaml", "--store", sys.argv[1], "--json"]
+assert app.run() == 2
+print(*sys.modules)
+"""
 
 
 class Elsewhere:
@@ -148,6 +159,20 @@ def test_every_public_name_can_be_loaded() -> None:
 def test_importing_a_module_loads_nothing_it_does_not_need_yet(module: str, unloaded: list[str]) -> None:
     program = f"import sys, {module}; print([name for name in {unloaded!r} if name in sys.modules])"
     assert subprocess.check_output([sys.executable, "-c", program], text=True) == "[]\n"
+
+
+@pytest.mark.skipif(Version(version("cyclopts")) < Version("4.4"), reason="it imports all commands to run one")
+def test_a_plan_waits_for_nothing_that_only_renders_need(tmp_path: object) -> None:
+    ran = subprocess.run([sys.executable, "-c", PLAN, str(tmp_path)], capture_output=True, text=True, check=True)
+    needless = {"prefect", "httpx", "rich", "av", "PIL", "s3fs", "prefect_seedance.generation.submit"}
+    assert needless & set(ran.stdout.splitlines()[-1].split()) == set()
+
+
+def test_a_command_as_a_flow_imports_nothing_of_prefects_server() -> None:
+    flows = "import prefect_seedance.cli.run_flows, prefect_seedance.flows.storyboard_to_shots, sys"
+    said = "print(*[name for name in sys.modules if name.startswith(('prefect.server', 'sqlalchemy', 'fastapi'))])"
+    ran = subprocess.run([sys.executable, "-c", f"{flows}; {said}"], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == ""
 
 
 @pytest.mark.parametrize(

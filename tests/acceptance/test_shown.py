@@ -34,8 +34,9 @@ from prefect_seedance.runpod.account import BASE_URL
 from prefect_seedance.storage import open_store
 from prefect_seedance.text import dollars
 from tests.support.emulating import RunningEmulator
+from tests.support.flow_boards import make_board
 from tests.support.prefect_server import RunningPrefect
-from tests.support.shown import all_of, artifacts, credentials, make_board, run_id, serving, store
+from tests.support.shown import all_of, artifacts, credentials, run_id, serving, store
 
 __all__ = ["credentials", "serving", "store"]
 

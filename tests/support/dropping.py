@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,9 @@ from pydantic import SecretStr
 from prefect_seedance import RunpodCredentials, VideoStore
 from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
+from tests.support.shown import serving
+
+__all__ = ["serving"]
 
 ONE = """
     title: {title}
@@ -53,13 +55,6 @@ async def drop(store: Store, name: str, content: str | bytes) -> None:
 
 def told(report: dict[str, Any]) -> dict[str, str]:
     return {board["file"]: board["status"] for board in report["boards"]}
-
-
-@pytest.fixture
-def serving(tmp_path: Path) -> Iterator[RunningEmulator]:
-    (tmp_path / "store").mkdir()
-    with RunningEmulator.start(latency=0.3, serve=tmp_path / "store") as running:
-        yield running
 
 
 @pytest.fixture

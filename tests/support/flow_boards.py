@@ -24,6 +24,6 @@ def store(tmp_path: Path) -> VideoStore:
     return VideoStore(url=str(tmp_path / "store"))
 
 
-def make_board(*prompts: str, **more: Any) -> Storyboard:
+def make_board(*prompts: str, title: str = "The lighthouse", **more: Any) -> Storyboard:
     shots = tuple(ShotSpec(id=f"shot-{n}", prompt=prompt) for n, prompt in enumerate(prompts, 1))
-    return Storyboard(title="The lighthouse", defaults=SMALL, shots=shots, **more)
+    return Storyboard(title=title, defaults=SMALL, shots=shots, **more)

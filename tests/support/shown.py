@@ -11,11 +11,9 @@ import pytest
 from prefect.client.schemas.objects import State
 from pydantic import SecretStr
 
-from prefect_seedance import Defaults, RunpodCredentials, ShotSpec, Storyboard, VideoStore
+from prefect_seedance import RunpodCredentials, VideoStore
 from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import RunningPrefect
-
-SMALL = Defaults(size="640x640", duration=2)
 
 
 @pytest.fixture
@@ -34,11 +32,6 @@ def credentials(serving: RunningEmulator) -> RunpodCredentials:
 @pytest.fixture
 def store(serving: RunningEmulator, tmp_path: Path) -> VideoStore:
     return VideoStore(url=str(tmp_path / "store"), public_base_url=serving.public_base_url)
-
-
-def make_board(*prompts: str, title: str = "The lighthouse") -> Storyboard:
-    shots = tuple(ShotSpec(id=f"shot-{n}", prompt=prompt) for n, prompt in enumerate(prompts, 1))
-    return Storyboard(title=title, defaults=SMALL, shots=shots)
 
 
 def run_id(state: State[Any]) -> str:
