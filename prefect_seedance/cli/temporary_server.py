@@ -125,6 +125,7 @@ def _environment() -> dict[str, str]:
         "PREFECT__SERVER_FINAL": "1",
         "PREFECT_UI_ENABLED": "0",
         "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
+        # Or it notes in the home that they are registered, and the person's own server then leaves them out.
         "PREFECT_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
     }
     return environment | with_database(environment)

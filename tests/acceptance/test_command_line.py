@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -178,6 +180,15 @@ def test_a_value_outside_of_its_bounds_is_exit_code_2_before_anything_begins(
     assert said.code == 2, said.err
     assert "Something unexpected" not in said.err
     assert emulator.calls()["run"] == 0
+
+
+def test_a_server_for_one_command_leaves_block_types_to_the_persons_own_server(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    begin = "from prefect_seedance.cli import prefect_settings, temporary_server; prefect_settings.prepare_prefect()"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PREFECT_HOME": str(home)}
+    subprocess.run([sys.executable, "-c", f"{begin}; temporary_server.wait_until_ready()"], env=environment, check=True)
+    assert (home / "prefect.db").exists()
+    assert not (home / "memo_store.toml").exists()  # in which Prefect notes that they are registered
 
 
 def test_a_budget_of_nothing_pays_for_nothing(desk: Desk, emulator: RunningEmulator) -> None:
