@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from decimal import Decimal
 from typing import cast
 
@@ -294,6 +295,24 @@ async def test_a_shard_gives_signs_of_life_until_it_ends(campaign: Campaign, fol
     await asyncio.sleep(0.1)
     assert await pulse_of(folder_store, campaign, shard, "1.1") == last
     assert await pulse_of(folder_store, campaign, shard, "another") is None
+
+
+async def test_a_sign_of_life_on_its_way_arrives_before_its_shard_ends_and_none_after_it(campaign: Campaign) -> None:
+    class Slow:
+        begun = written = 0
+        gate = threading.Event()
+
+        async def write(self, path: str, content: bytes, kind: str = "") -> None:
+            self.begun += 1
+            await asyncio.to_thread(self.gate.wait, 60)  # which no cancellation can call back
+            self.written += 1
+
+    store = Slow()
+    async with pulsing(cast("Store", store), campaign, campaign.shard(1), "1.1", seconds=0.01):
+        while not store.begun:
+            await asyncio.sleep(0.01)
+        asyncio.get_running_loop().call_later(0.05, store.gate.set)
+    assert store.written == store.begun
 
 
 async def test_a_sign_of_life_that_fails_is_followed_by_the_next_and_costs_no_shard_its_end(
