@@ -28,14 +28,15 @@ def test_a_campaign_stopped_in_its_middle_goes_on_and_pays_each_clip_once(
 ) -> None:
     write_table(desk.folder / "table.csv", mugs(8))
     words = ("--shard-size", "2", "--shards-at-once", "2")
-    emulator.fault("status", "silent", prompt="number 4", times=1000)  # so that its shard does not end
+    for mug in (4, 6):  # so that shards 2 and 3 do not end, and shard 4 does not begin
+        emulator.fault("status", "silent", prompt=f"number {mug}", times=1000)
     process = desk.start("campaign", "run", "board.yaml", "--table", "table.csv", *words)
     done = Path(desk.store)
     wait_until(lambda: list(done.glob("campaigns/*/results/shard=00001/shard.json")))
-    wait_until((done / "ledger" / key_of_mug(4) / "0002.json").exists)
+    wait_until(lambda: all((done / "ledger" / key_of_mug(mug) / "0002.json").exists() for mug in range(1, 7)))
     [campaign] = desk.ids()
     running = desk.run("campaign", "status", campaign, "--json").document
-    assert 2 in running["running"]
+    assert running["running"] == [2, 3]
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == (-9 if number == signal.SIGKILL else 130), err
