@@ -19,13 +19,15 @@ from docs.ledger.key_world import (
 )
 from docs.ledger.search import Violation, put
 
+STRAIGHT = ("claimed", "accepted", "completed", "stored")
+"""Whoever has written these of a key does not ask what follows."""
 JOB_GOES_ON = {"runs": ["done"], "done": ["forgotten"]}
 
 
 @dataclass(frozen=True)
 class KeyModel:
     """Promises: a key is paid once (a), a paid job has a record (b), nothing waits for ever (c), open keys have markers
-    (e), and a moment's trouble loses no clip (f)."""
+    (e), a moment's trouble loses no clip (f), and no stray follows an only attempt that went straight (g)."""
 
     rules: Rules
     troubles: Troubles
@@ -53,6 +55,8 @@ class KeyModel:
             yield "e: an open key without a marker"
         if _lost_for_a_moment(w):
             yield "f: lost, though the link lives"
+        if w.history[4:] and tuple(record.step for record in w.history[:5]) == (*STRAIGHT, "stray"):
+            yield "g: a stray that who counts money does not ask for"
         if ended and any(process.at not in ("ended", "dead") for process in w.processes):
             yield "c: waits for ever on a dead claim" if step == "claimed" else "c: stuck"
         if last and step == "lost" and self.troubles.wants_again and self._is_forsaken(w, last):

@@ -30,7 +30,8 @@ from prefect_seedance.storage.store import Store
 log = logging.getLogger(__name__)
 RECORD_NAME = re.compile(r"(\d{4,})\.json")
 FEWEST_TO_STORED = 4
-"""claimed, accepted, completed, stored: so few records are of one attempt and hold no stray."""
+"""claimed, accepted, completed, stored: so few records are of one attempt, hold no stray and get none, since their one
+claim has named its job."""
 MARKER_NAME = re.compile(r"(.+)-(\d{4,})")
 CLAIM_TRIES = 3
 RESCUE_AFTER = 3.0
@@ -50,27 +51,35 @@ class Ledger:
         self._rescued: set[tuple[str, Step]] = set()
         self._stored: dict[str, History] = {}
         """Whole histories that this process has brought to their end: what follows can only be a stray."""
+        self._asks_for_usual = True
+        """Whether the key that was read last was stored: those of a run mostly are, or mostly are not."""
 
     async def load(self, key: str) -> History:
-        """The history of *key*; a stored one costs a read. Raises `LedgerUnreadable`, never guesses.
+        """The history of *key*. Raises `LedgerUnreadable`, never guesses. Costs one read or one list among its like.
 
-        The record at the number that is usually the last is asked for first: `stored` is for ever, whatever follows.
+        After a stored key the record at the number that is usually the last is asked for first: `stored` is for ever,
+        whatever follows. After another key it is not.
         """
-        with contextlib.suppress(Missing, LedgerUnreadable):
-            usual = await self._record(key, FEWEST_TO_STORED)
-            if usual.step is Step.STORED:
-                return History(key, (usual,))
-        return await self.load_open(key)
+        if self._asks_for_usual:
+            with contextlib.suppress(Missing, LedgerUnreadable):
+                usual = await self._record(key, FEWEST_TO_STORED)
+                if usual.step is Step.STORED:
+                    return History(key, (usual,))
+        history = await self.load_open(key)
+        self._asks_for_usual = history.state is Step.STORED
+        return history
 
     async def load_open(self, key: str) -> History:
-        """As `load`, for a key that is seldom stored, as one that has a marker: by its list of records."""
+        """As `load`, by the list of the key's records: for one that is seldom stored, as one that has a marker."""
         return await self._load(key, await self.store.names(f"ledger/{key}"), enough=_is_stored)
 
     async def load_whole(self, key: str) -> History:
         """As `load`, with every attempt and stray also of a stored key: for who counts money or claims."""
         known = self._stored.get(key)
-        if known is not None and not await self.store.exists(record_path(key, known.number + 1)):
-            return known
+        if known is not None:
+            follows = known.number > FEWEST_TO_STORED and await self.store.exists(record_path(key, known.number + 1))
+            if not follows:
+                return known
         names = await self.store.names(f"ledger/{key}")
         return await self._load(key, names, lambda last: _is_stored(last) and last.number <= FEWEST_TO_STORED)
 
@@ -90,8 +99,8 @@ class Ledger:
     async def load_many(self, keys: Iterable[str]) -> list[History]:
         """The histories of *keys*, in their order; some at a time, so that a board of a thousand asks for no more."""
         keys = list(keys)
-        if not self.store.lists_cheaply:
-            return await some_at_a_time(self.load, keys)
+        if not self.store.lists_cheaply:  # the first tells whether the others are stored
+            return [await self.load(key) for key in keys[:1]] + await some_at_a_time(self.load, keys[1:])
         listed = dict(zip(keys, await self.store.names_in([f"ledger/{key}" for key in keys]), strict=True))
         begun = [key for key in keys if listed[key]]
         histories = await some_at_a_time(lambda key: self._load(key, listed[key], enough=_is_stored), begun)

@@ -2,7 +2,7 @@
 
 For each number of workers a site of its own. In the middle a worker is killed with its shard and a new one comes, then
 the campaign's run is killed and begun again. Before and after it a small campaign in the same store says what grows
-with history. By environment: ROWS, WORKERS, LATENCY (seconds of a job), SHARD (its clips), IN_FLIGHT (of a worker).
+with history. By environment: ROWS, CLIP, WORKERS, LATENCY (seconds of a job), SHARD (clips), IN_FLIGHT (of a worker).
 The table is printed again after each number of workers, with what there is.
 """
 
@@ -26,6 +26,8 @@ from tests.benchmarks.campaign_site import LATENCY, Site, site
 ROWS = int(os.environ.get("ROWS", "10000"))
 WORKERS = [int(word) for word in os.environ.get("WORKERS", "1 2 4").split()]
 SHARD = int(os.environ.get("SHARD", "0")) or min(200, max(10, ROWS // 8))
+CLIP = os.environ.get("CLIP", "noisy")
+"""Or `calm`, see `ordinary.of_kind`."""
 IN_FLIGHT = int(os.environ.get("IN_FLIGHT", "100"))
 SMALL = max(10, ROWS // 20)
 """Rows of the campaigns before and after."""
@@ -51,7 +53,7 @@ def run() -> Iterator[str]:
     wrong: list[str] = []
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o755)  # PostgreSQL is another user
-        card = ordinary.clip(Path(name) / "card.mp4", seed=1)
+        card = ordinary.of_kind(CLIP, Path(name) / "card.mp4")
         yield f"{ROWS} rows, shards of {SHARD}, jobs of {LATENCY:.0f} s, clips of {card.stat().st_size / 1e6:.1f} MB"
         for workers in WORKERS:
             column = columns[f"{workers} worker{'s' * (workers > 1)}"] = {}

@@ -1,4 +1,4 @@
-"""Clips as the model sends them: five seconds of moving, noisy picture, each of them another."""
+"""Clips as the model sends them: five seconds of moving picture, each of them another."""
 
 from __future__ import annotations
 
@@ -12,24 +12,36 @@ from av.filter import Graph
 
 def clip(path: Path, seed: int, width: int = 864, height: int = 480, seconds: int = 5) -> Path:
     """A clip of 24 frames a second whose noise depends on *seed*: about 2 Mbit/s at 480p, 6 at 1080p."""
+    sources = [("testsrc2", f"size={width}x{height}:rate=24"), ("noise", f"all_seed={seed}:alls=6:allf=t")]
+    return _encoded(path, _frames(sources, 24 * seconds), width, height, crf=26)
+
+
+def calm(path: Path, seed: int) -> Path:
+    """A clip of 5 s at 480p whose colours move slowly: 162 kB with *seed* 1."""
+    sources = [("gradients", f"size=864x480:rate=24:speed=0.05:seed={seed}")]
+    return _encoded(path, _frames(sources, 120), 864, 480, crf=30)
+
+
+def of_kind(kind: str, path: Path) -> Path:
+    """A clip of 5 s at 480p: `calm`, 162 kB, or `noisy`, 1.3 MB, which takes twice as long to decode."""
+    return {"calm": calm, "noisy": clip}[kind](path, 1)
+
+
+def _encoded(path: Path, frames: Iterator[av.VideoFrame], width: int, height: int, crf: int) -> Path:
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as film:
-        stream = film.add_stream("libx264", rate=24, options={"preset": "veryfast", "crf": "26"})
+        stream = film.add_stream("libx264", rate=24, options={"preset": "veryfast", "crf": str(crf)})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, 24)
-        for number, frame in enumerate(_frames(seed, width, height, 24 * seconds)):
+        for number, frame in enumerate(frames):
             frame.pts, frame.time_base = number, Fraction(1, 24)
             film.mux(stream.encode(frame))
         film.mux(stream.encode(None))
     return path
 
 
-def _frames(seed: int, width: int, height: int, count: int) -> Iterator[av.VideoFrame]:
+def _frames(sources: list[tuple[str, str]], count: int) -> Iterator[av.VideoFrame]:
     graph = Graph()
-    graph.link_nodes(
-        graph.add("testsrc2", f"size={width}x{height}:rate=24"),
-        graph.add("noise", f"all_seed={seed}:alls=6:allf=t"),
-        graph.add("format", "yuv420p"),
-        graph.add("buffersink"),
-    ).configure()
+    nodes = [*sources, ("format", "yuv420p"), ("buffersink", "")]
+    graph.link_nodes(*(graph.add(name, told or None) for name, told in nodes)).configure()
     for _ in range(count):
         yield graph.vpull()

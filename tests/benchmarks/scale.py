@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from prefect_seedance.emulator import testcard
 from tests.benchmarks import ordinary
 from tests.benchmarks.process_costs import Costs
 from tests.support.emulating import RunningEmulator
@@ -25,8 +24,8 @@ from tests.support.prefect_server import serving_on
 
 SHOTS = int(os.environ.get("SHOTS", "1000"))
 LATENCY = float(os.environ.get("LATENCY", "60"))
-CLIP = os.environ.get("CLIP", "ordinary")
-"""Or `card`: one of the emulator's, of 5 s at 480p too, an eighth of the size."""
+CLIP = os.environ.get("CLIP", "calm")
+"""Or `noisy`, see `ordinary.of_kind`."""
 KINDS = os.environ.get("KINDS", "ours naive").split()
 
 
@@ -39,7 +38,7 @@ def run() -> Iterator[str]:
         assert prefect.process is not None
         costs.watch(prefect.process.pid, "server")
         folder = Path(name)
-        size = _clip(folder / "card.mp4").stat().st_size
+        size = ordinary.of_kind(CLIP, folder / "card.mp4").stat().st_size
         yield f"one clip of {size / 1000:.0f} kB"
         environment = os.environ | prefect.environment
         for kind in KINDS:
@@ -71,13 +70,6 @@ def run() -> Iterator[str]:
                     asked = again["store_requests"] / SHOTS
                     told = f"{again['seconds']:.1f} s, {rate:.0f} shots/s, {asked:.1f} store requests/shot"
                     yield f"again: {told}, {len(emulator.charges)} charges"
-
-
-def _clip(path: Path) -> Path:
-    if CLIP == "ordinary":
-        return ordinary.clip(path, seed=1)
-    testcard.render(testcard.Card("A lighthouse.", 1, "seedance-1-0-pro", 864, 480, 5, 24), path)
-    return path
 
 
 def _put_cards(state: Path, card: Path, done: threading.Event) -> None:

@@ -97,7 +97,8 @@ class Forker:
         asking = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         asking.connect(str(self.folder / "socket"))
         request = marshal.dumps((words, environment, folder, False))
-        socket.send_fds(asking, [request], [stdout, stderr])
+        with open(os.devnull) as nothing:
+            socket.send_fds(asking, [request], [nothing.fileno(), stdout, stderr])
         return Forked(asking)
 
 

@@ -55,7 +55,7 @@ class Forks:
 
     def _asked(self) -> list[str] | None:
         report, _ = self.listening.accept()
-        request, fds, _, _ = socket.recv_fds(report, REQUEST, 2)
+        request, fds, _, _ = socket.recv_fds(report, REQUEST, 3)
         if not request:
             report.close()
             return None
@@ -83,9 +83,8 @@ class Forks:
         report.close()
 
     def _become(self, words: list[str], environment: dict[str, str], folder: str, fds: list[int]) -> list[str]:
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        os.dup2(fds[0], 1)
-        os.dup2(fds[1], 2)
+        for stream, fd in enumerate(fds):
+            os.dup2(fd, stream)
         for open_here in (self.listening, *(report for _, report in self.ends.values())):
             open_here.detach()
         os.closerange(3, 1024)
@@ -95,8 +94,8 @@ class Forks:
         os.chdir(folder)
         sys.path[0] = folder
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.executable = self.python
         if "prefect" in sys.modules:
-            sys.executable = self.python
             _read_settings_again()
         return words
 

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-FORKED = ("prefect", "prefect_seedance.cli", "uvicorn")
+FORKED = ("prefect", "prefect_seedance.cli", "prefect_seedance.video.decoding", "uvicorn")
 """Packages whose modules are forked."""
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -21,12 +21,14 @@ def main(place: str, python: str) -> None:
     words = sys.argv[1:]
     if os.path.basename(sys.argv[0]) == "prefect":
         words = ["-m", "prefect", *words]
+    if words[:1] == ["-P"]:
+        words = words[1:]
     if len(words) < 2 or words[0] != "-m" or not is_forked(words[1]):
-        os.execv(python, [python, *words])
+        os.execv(python, [python, *sys.argv[1:]])
     asking = _socket.socket(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     asking.connect(place)
     request = marshal.dumps((words[1:], dict(os.environ), os.getcwd(), True))
-    asking.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [1, 2]))])
+    asking.sendmsg([request], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
     forked = int(asking.recv(100))
     for number in FORWARDED:
         signal.signal(number, lambda number, _: os.kill(forked, number))

@@ -50,16 +50,38 @@ async def test_a_stray_after_stored_leaves_it_stored_and_is_known_to_who_counts_
     assert [stray.job_id for stray in whole.strays] == ["late"]
 
 
-async def test_who_has_stored_a_key_itself_asks_only_whether_a_stray_follows(either_store: Store) -> None:
+async def test_among_keys_that_are_stored_or_new_alike_each_costs_one_request(either_store: Store) -> None:
+    counted = CountedStore(either_store)
+    new = [f"sd1-new-{number}" for number in range(10)]
+    assert all(history.state is None for history in await Ledger(counted).load_many(new))
+    assert len(counted.asked) <= len(new) + 1
+    ledger, key = Ledger(counted), await a_stored_key(either_store)
+    counted.clear()
+    assert [history.state for history in await ledger.load_many([new[0], key, key, new[1]])] == [
+        None, Step.STORED, Step.STORED, None,
+    ]  # fmt: skip
+
+
+async def test_who_has_stored_a_key_at_the_first_attempt_asks_nothing_more(either_store: Store) -> None:
     counted = CountedStore(either_store)
     ledger, claim = Ledger(counted), a_claim()
     steps = [after(claim, step, job_id="job") for step in (Step.ACCEPTED, Step.COMPLETED, Step.STORED)]
     history = await grown(ledger, claim, *steps)
     counted.clear()
     assert (await ledger.load_whole(claim.key)) == history
-    assert counted.asked == [f"exists {record_path(claim.key, 5)}"]
+    assert counted.asked == []
+
+
+async def test_who_has_stored_a_key_after_an_unclear_attempt_asks_whether_a_stray_follows(either_store: Store) -> None:
+    counted = CountedStore(either_store)
+    ledger, claim = Ledger(counted), a_claim()
+    steps = [Step.UNCLEAR, Step.ACCEPTED, Step.COMPLETED, Step.STORED]
+    history = await grown(ledger, claim, *(after(claim, step, job_id="as a person says") for step in steps))
+    counted.clear()
+    assert (await ledger.load_whole(claim.key)) == history
+    assert counted.asked == [f"exists {record_path(claim.key, 6)}"]
     other = Ledger(either_store)
-    await other.append(await other.load_whole(claim.key), after(steps[-1], Step.STRAY, job_id="late"))
+    await other.append(await other.load_whole(claim.key), after(claim, Step.STRAY, job_id="late"))
     assert [stray.job_id for stray in (await ledger.load_whole(claim.key)).strays] == ["late"]
 
 
