@@ -37,10 +37,10 @@ class Waiting:
 
     @classmethod
     def at(cls, kind: str, deadline: float = 3600.0) -> Waiting:
-        """For the real API, or for a pretend one on this machine, which is looked at more often."""
+        """For the real API, or for a pretend one on this machine, which is looked at sooner."""
         if kind == "real":
             return cls(deadline=deadline)
-        return cls(first=0.2, pause=0.2, growth=1.3, longest=5.0, deadline=deadline)
+        return cls(first=0.2, pause=0.2, growth=1.3, deadline=deadline)
 
 
 class SharedPolling:

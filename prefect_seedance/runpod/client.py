@@ -26,7 +26,7 @@ from prefect_seedance.errors import (
     TryAgainLater,
 )
 from prefect_seedance.runpod.account import Account
-from prefect_seedance.runpod.connections import Connections
+from prefect_seedance.runpod.ask import Kept
 from prefect_seedance.runpod.download import DOWNLOAD_SECONDS, LARGEST_CLIP, MediaHost
 from prefect_seedance.runpod.post import post
 from prefect_seedance.runpod.rate_limit import status_calls_of, submits_of
@@ -36,7 +36,6 @@ from prefect_seedance.runpod.responses import (
     json_of,
     message_of,
     retry_after,
-    whole,
     without_input,
 )
 
@@ -61,7 +60,7 @@ class RunpodClient:
         self.answer_seconds = answer_seconds
 
     async def __aenter__(self) -> Self:
-        self._api = Connections(20, timeout=15.0, headers=self._headers)
+        self._api = Kept(self.account.base_url, 20, headers=self._headers, patience=15.0)
         self._media = MediaHost(public_only=self.account.kind == "real")
         return self
 
@@ -78,13 +77,11 @@ class RunpodClient:
 
     async def _ask(self, method: str, slug: str, *parts: str) -> httpx.Response:
         """Ends whatever the API sends: within *answer_seconds* and a bounded body, or with an `httpx.HTTPError`."""
-        url = self._url(slug, *parts)
-        async with self._api.one() as api:
-            try:
-                async with asyncio.timeout(self.answer_seconds), api.stream(method, url) as streamed:
-                    return await whole(streamed)
-            except TimeoutError as error:
-                raise httpx.ReadTimeout(f"no whole answer within {self.answer_seconds:.0f} s") from error
+        try:
+            async with asyncio.timeout(self.answer_seconds):
+                return await self._api.ask(method, self._url(slug, *parts))
+        except TimeoutError as error:
+            raise httpx.ReadTimeout(f"no whole answer within {self.answer_seconds:.0f} s") from error
 
     async def _look(self, slug: str, job_id: str) -> httpx.Response:
         async with status_calls_of(self.account).call():
@@ -140,7 +137,7 @@ class RunpodClient:
         except httpx.HTTPError:
             return None
         body = json_of(response)
-        detail = message_of(body, response).lower()
+        detail = message_of(body, response).lower() if response.status_code == 404 else ""
         match response.status_code:
             case 200 if isinstance(body, dict) and body.get("id", job_id) != job_id:
                 log.warning("The API was asked for the job %s and answered for %r.", job_id, body["id"])

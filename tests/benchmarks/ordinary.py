@@ -17,13 +17,13 @@ def clip(path: Path, seed: int, width: int = 864, height: int = 480, seconds: in
 
 
 def calm(path: Path, seed: int) -> Path:
-    """A clip of 5 s at 480p whose colours move slowly: 162 kB with *seed* 1."""
+    """A clip of 5 s at 480p whose colours move slowly: about 170 kB."""
     sources = [("gradients", f"size=864x480:rate=24:speed=0.05:seed={seed}")]
     return _encoded(path, _frames(sources, 120), 864, 480, crf=30)
 
 
 def of_kind(kind: str, path: Path) -> Path:
-    """A clip of 5 s at 480p: `calm`, 162 kB, or `noisy`, 1.3 MB, which takes twice as long to decode."""
+    """A clip of 5 s at 480p: `calm`, about 170 kB, or `noisy`, 1.3 MB, which takes twice as long to decode."""
     return {"calm": calm, "noisy": clip}[kind](path, 1)
 
 
