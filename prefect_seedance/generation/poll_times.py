@@ -68,12 +68,14 @@ class SharedPolling:
         self, record: Record, usual_seconds: float, *, at_once: bool, until: float = float("inf")
     ) -> AsyncGenerator[None, None]:
         """The moments to look at a job; the last of them is *until*, a moment of `time.monotonic`."""
-        first = 0.0 if at_once else self.waiting.first
-        first = max(0.0, usual_seconds / 2 - _age(record)) if first is None else first
-        await asyncio.sleep(min(first, max(0.0, until - time.monotonic())))
+        first = usual_seconds / 2 - _age(record) if self.waiting.first is None else self.waiting.first
         pause = self.waiting.pause
         self.waits += 1
         try:
+            if first > self.waiting.longest and not at_once:
+                await asyncio.sleep(min(first, max(0.0, until - time.monotonic())))
+            elif not at_once:
+                await self._until_worth_a_look(record, first, until)
             while True:
                 yield
                 await self._until_worth_a_look(record, pause * random.uniform(0.8, 1.2), until)

@@ -9,6 +9,8 @@ from pathlib import Path
 import av
 from av.filter import Graph
 
+COLOURS = "nb_colors=2:c0=0x204060:c1=0xe0a040:x0=100:y0=80:x1=760:y1=400"
+
 
 def clip(path: Path, seed: int, width: int = 864, height: int = 480, seconds: int = 5) -> Path:
     """A clip of 24 frames a second whose noise depends on *seed*: about 2 Mbit/s at 480p, 6 at 1080p."""
@@ -16,15 +18,15 @@ def clip(path: Path, seed: int, width: int = 864, height: int = 480, seconds: in
     return _encoded(path, _frames(sources, 24 * seconds), width, height, crf=26)
 
 
-def calm(path: Path, seed: int) -> Path:
+def calm(path: Path) -> Path:
     """A clip of 5 s at 480p whose colours move slowly: about 170 kB."""
-    sources = [("gradients", f"size=864x480:rate=24:speed=0.05:seed={seed}")]
-    return _encoded(path, _frames(sources, 120), 864, 480, crf=30)
+    sources = [("gradients", f"size=864x480:rate=24:speed=0.05:{COLOURS}")]
+    return _encoded(path, _frames(sources, 120), 864, 480, crf=32)
 
 
 def of_kind(kind: str, path: Path) -> Path:
     """A clip of 5 s at 480p: `calm`, about 170 kB, or `noisy`, 1.3 MB, which takes twice as long to decode."""
-    return {"calm": calm, "noisy": clip}[kind](path, 1)
+    return calm(path) if kind == "calm" else clip(path, seed=1)
 
 
 def _encoded(path: Path, frames: Iterator[av.VideoFrame], width: int, height: int, crf: int) -> Path:

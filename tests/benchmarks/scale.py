@@ -1,7 +1,7 @@
 """1,000 shots in flight in one flow run: ours against a naive flow (`.map` over a blocking client), in one session.
 
-The emulator's clock makes every job take 60 s. Its clips are one clip with a name of its own in each, put in place before:
-drawing 1,000 of them would measure the emulator.
+The emulator's clock makes every job take 60 s. Its clips are one clip, with the job's name in each, put in place before
+they are asked for: drawing 1,000 of them would measure the emulator.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -37,6 +37,13 @@ def emulator(own_emulator: RunningEmulator) -> RunningEmulator:
     return own_emulator
 
 
+async def first_look(turns: SharedPolling, record: Record) -> float:
+    looks = turns.poll_times(record, 0, at_once=False)
+    await anext(looks)
+    await looks.aclose()
+    return time.monotonic()
+
+
 async def second_look(turns: SharedPolling, record: Record) -> float:
     looks = turns.poll_times(record, 0, at_once=False)
     await anext(looks)
@@ -45,18 +52,23 @@ async def second_look(turns: SharedPolling, record: Record) -> float:
     return time.monotonic()
 
 
-async def test_waits_that_began_together_do_not_look_together() -> None:
+@pytest.mark.parametrize("look", [first_look, second_look])
+async def test_waits_that_began_together_do_not_look_together(
+    look: Callable[[SharedPolling, Record], Awaitable[float]],
+) -> None:
     turns = SharedPolling(Waiting(first=0, pause=0.01))
     turns.waits = 400  # so many look every four seconds
-    looked = sorted(await asyncio.gather(*(second_look(turns, accepted(f"{n}")) for n in range(WAITS))))
+    looked = sorted(await asyncio.gather(*(look(turns, accepted(f"{n}")) for n in range(WAITS))))
     assert looked[3 * WAITS // 4] - looked[WAITS // 4] > 0.6  # four seconds are usual; together it would be 0.2
 
 
 async def test_the_first_end_wakes_the_others() -> None:
-    turns = SharedPolling(Waiting(first=0, pause=0.01, longest=1000))
-    turns.waits = 100_000  # so many would look every thousand seconds
+    turns = SharedPolling(Waiting(pause=1000, longest=1000))
     record = accepted("known to end")
-    waiting = asyncio.gather(*(second_look(turns, record) for _ in range(WAITS)))
+    looks = [turns.poll_times(record, 0, at_once=True) for _ in range(WAITS)]
+    for one in looks:
+        await anext(one)
+    waiting = asyncio.gather(*(anext(one) for one in looks))
     await asyncio.sleep(0.1)
     turns.ended(record)
     await asyncio.wait_for(waiting, 30)
