@@ -26,7 +26,7 @@ from prefect_seedance.errors import (
     TryAgainLater,
 )
 from prefect_seedance.runpod.account import Account
-from prefect_seedance.runpod.ask import Kept
+from prefect_seedance.runpod.ask import KeptConnections
 from prefect_seedance.runpod.download import DOWNLOAD_SECONDS, LARGEST_CLIP, MediaHost
 from prefect_seedance.runpod.post import post
 from prefect_seedance.runpod.rate_limit import status_calls_of, submits_of
@@ -60,7 +60,9 @@ class RunpodClient:
         self.answer_seconds = answer_seconds
 
     async def __aenter__(self) -> Self:
-        self._api = Kept(self.account.base_url, 20, headers=self._headers, patience=15.0)
+        self._api = KeptConnections(
+            self.account.base_url, 20, headers=self._headers, patience=15.0, within=self.answer_seconds
+        )
         self._media = MediaHost(public_only=self.account.kind == "real")
         return self
 
@@ -77,11 +79,7 @@ class RunpodClient:
 
     async def _ask(self, method: str, slug: str, *parts: str) -> httpx.Response:
         """Ends whatever the API sends: within *answer_seconds* and a bounded body, or with an `httpx.HTTPError`."""
-        try:
-            async with asyncio.timeout(self.answer_seconds):
-                return await self._api.ask(method, self._url(slug, *parts))
-        except TimeoutError as error:
-            raise httpx.ReadTimeout(f"no whole answer within {self.answer_seconds:.0f} s") from error
+        return await self._api.ask(method, self._url(slug, *parts))
 
     async def _look(self, slug: str, job_id: str) -> httpx.Response:
         async with status_calls_of(self.account).call():

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 
 from prefect_seedance.runpod.connections import certificates
+from prefect_seedance.runpod.http1 import USUAL, Http1Connection, needs_httpx
 from prefect_seedance.runpod.responses import whole
-from prefect_seedance.runpod.wire import USUAL, Wire, needs_httpx
 
 
 async def post(
@@ -25,13 +25,14 @@ async def post(
     headers = USUAL | headers | {"Content-Type": "application/json", "Connection": "close"}
     if needs_httpx(url):
         return await _by_httpx(url, content, headers, last_look, patience)
-    wire = await Wire.open(url, patience)
+    connection = await Http1Connection.open(url, patience)
     try:
-        request = wire.encoded("POST", url, headers, content)
+        request = connection.encoded("POST", url, headers, content)
         last_look()
-        return await wire.exchange(request)  # at once: whoever sleeps in between wakes to a connection that was closed
+        # At once: whoever sleeps in between wakes to a connection that was closed.
+        return await connection.exchange(request)
     finally:
-        wire.close()
+        connection.close()
 
 
 async def _by_httpx(

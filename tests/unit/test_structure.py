@@ -33,8 +33,8 @@ def test_rules_touch_no_file_no_socket_and_no_clock() -> None:
 def test_only_the_client_submits() -> None:
     assert _files_with(r'\.post\(|(?<!methods=\[)"POST"') == {"runpod/client.py", "runpod/post.py"}
     assert _files_with(r"runpod\.(post|ask)\b|runpod import .*\b(post|ask)\b") == {"runpod/client.py"}
-    assert _files_with(r"runpod\.wire\b|runpod import .*\bwire\b") == {"runpod/ask.py", "runpod/post.py"}
-    assert _files_with(r"\bh11\b") == {"runpod/wire.py"}
+    assert _files_with(r"runpod\.http1\b|runpod import .*\bhttp1\b") == {"runpod/ask.py", "runpod/post.py"}
+    assert _files_with(r"\bh11\b") == {"runpod/http1.py"}
 
 
 def _files_with(pattern: str) -> set[str]:

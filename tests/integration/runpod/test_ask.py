@@ -8,10 +8,11 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
 
 from prefect_seedance.runpod.account import Account
-from prefect_seedance.runpod.ask import Kept
+from prefect_seedance.runpod.ask import KeptConnections
 from prefect_seedance.runpod.client import RunpodClient
 from tests.integration.runpod.test_post import HEAD, READABLE, SAID, SLUG, UNREADABLE
 from tests.support.raw_server import RawServer
@@ -75,7 +76,7 @@ async def test_a_connection_that_the_api_has_closed_meanwhile_is_not_asked_again
 
 async def test_a_connection_that_was_idle_for_long_is_closed() -> None:
     async with saying([READABLE["by its length"]]) as (account, came):
-        api = Kept(account.base_url, 20, headers={}, patience=5, kept_seconds=0)
+        api = KeptConnections(account.base_url, 20, headers={}, patience=5, within=5, kept_seconds=0)
         for _ in range(2):
             assert (await api.ask("GET", f"{account.base_url}/{SLUG}/status/job-1")).is_success
         await api.aclose()
@@ -107,6 +108,17 @@ async def test_who_gives_up_on_an_answer_leaves_its_rest_to_nobody() -> None:
         assert answer is not None
         assert answer.job_id == "job-2"
     assert len(came) == 2
+
+
+async def test_the_time_of_an_answer_begins_with_its_turn() -> None:
+    silent = HEAD + b"Content-Length: 1\r\n\r\n"
+    async with saying([silent, READABLE["by its length"]]) as (account, _):
+        api = KeptConnections(account.base_url, 1, headers={}, patience=60, within=3)
+        url = f"{account.base_url}/{SLUG}/status/job-1"
+        first, second = await asyncio.gather(api.ask("GET", url), api.ask("GET", url), return_exceptions=True)
+        await api.aclose()
+    assert isinstance(first, httpx.ReadTimeout)
+    assert isinstance(second, httpx.Response)
 
 
 async def test_a_proxy_that_the_environment_names_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ def needs_httpx(url: httpx.URL) -> bool:
     return bool(url.userinfo or proxies.get(url.scheme) or proxies.get("all"))
 
 
-class Wire:
+class Http1Connection:
     """An open connection: one request after the other, each with its whole answer. *patience* is seconds for a step."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, patience: float) -> None:
@@ -106,9 +106,9 @@ class Wire:
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, wire: Wire) -> None:
-        self._wire = wire
+    def __init__(self, connection: Http1Connection) -> None:
+        self._connection = connection
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        while isinstance(event := await self._wire._next(), h11.Data):
+        while isinstance(event := await self._connection._next(), h11.Data):
             yield bytes(event.data)
