@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import logging
 import re
 import time
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 
 from prefect_seedance.errors import BadStore, LedgerUnreadable, LostRace, Missing, StoreUnavailable, Taken
 from prefect_seedance.ledger.pauses import pauses
+from prefect_seedance.ledger.readable import readable
 from prefect_seedance.ledger.record import Record, Step, next_step
 from prefect_seedance.ledger.rescue import rescue, without_a_place
 from prefect_seedance.ledger.rules import OPEN, ClaimObservation, History
@@ -38,8 +38,6 @@ RESCUE_AFTER = 3.0
 """Seconds of silence of the store after which what is known is told outside of it."""
 UNREADABLE_TRIES = 4
 """Records appear whole: what can't be read after so many looks, some seconds in all, waits for a person."""
-REPORTED = frozenset({"answer", "cost_usd", "reason", "kind", "footage", "heard"})
-"""What a record repeats from others: may be left out rather than spoil it."""
 
 
 class Ledger:
@@ -285,38 +283,6 @@ def record_path(key: str, number: int) -> str:
 
 def marker_path(key: str, number: int) -> str:
     return f"ledger-open/{key}-{number:04d}"
-
-
-def readable(record: Record) -> tuple[Record, bytes]:
-    """*record* and its bytes, without what could not be read back: a record that is damaged by its writer is none."""
-    content, problem = _tried(record)
-    if problem is None:
-        return record, content
-    spoiling = {name for name in REPORTED if _tried(record.model_copy(update={name: None}))[1] != problem}
-    whole = record.model_copy(update=dict.fromkeys(spoiling))
-    content, problem = _tried(whole)
-    if problem is not None:
-        raise LedgerUnreadable(
-            f"The record `{record.step}` of {record.key} can't be written so that it can be read ({problem}); nothing "
-            "was submitted for it."
-        )
-    log.error("%s: `%s` is recorded without its unreadable %s.", record.key, record.step, ", ".join(sorted(spoiling)))
-    return whole, content
-
-
-def _tried(record: Record) -> tuple[bytes, str | None]:
-    """The bytes of *record*, and what keeps them from being read back."""
-    try:
-        content = _bytes_of(record)
-        Record.model_validate_json(content)
-    except ValueError as error:
-        return b"", " ".join(str(error).split())
-    return content, None
-
-
-def _bytes_of(record: Record) -> bytes:
-    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
-    return text.encode(errors="replace")  # an answer may hold half a character
 
 
 def _is_in(history: History, record: Record) -> bool:
