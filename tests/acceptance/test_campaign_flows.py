@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -140,7 +139,7 @@ def test_shards_on_workers_are_paid_once_whoever_is_killed_and_no_key_reaches_th
     with worker(deployed, POOL, "two", tmp_path) as doomed:
         until(lambda: len(list(Path(desk.store).glob("ledger/*/0002.json"))) == 6)
         assert _states(deployed, desk) == ["RUNNING", "RUNNING"]
-        parent.send_signal(signal.SIGKILL)
+        parent.kill()
         parent.wait()
         kill_tree(doomed.pid)
     serving.clear_faults()
