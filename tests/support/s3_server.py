@@ -49,7 +49,7 @@ class RunningS3:
         }
 
     def start(self) -> RunningS3:
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)]
+        command = [sys.executable, "-m", "tests.support.only_s3", str(self._port)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env={**os.environ, **self.environment}, stdout=subprocess.DEVNULL, stderr=log
