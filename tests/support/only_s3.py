@@ -1,7 +1,7 @@
 """`python -m tests.support.only_s3 PORT`: moto's S3 on loopback, with moto's own switches below /moto-api.
 
-Moto's command has all of AWS: it finds out anew which service each request means, which takes it as long as the answer, and
-it closes the connection behind each answer, which no S3 does.
+Moto's command has all of AWS: it finds out anew which service each request means, which takes it as long as the
+answer, and it closes the connection behind each answer, which no S3 does.
 """
 
 from __future__ import annotations
