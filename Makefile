@@ -4,6 +4,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
+# One run starts hundreds of processes: none of them compiles anew what is imported, also where an image has this set.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test servers suite test-lowest test-newest lint unit docs model format benchmarks torture image clean
 
 demo: .venv/runtime

@@ -1,7 +1,6 @@
 """`python -m tests.support.only_s3 PORT`: moto's S3 on loopback, with moto's own switches below /moto-api.
 
-Moto's command has all of AWS: it finds out anew which service each request means, which takes it as long as the
-answer, and it closes the connection behind each answer, which no S3 does.
+Moto's command has all of AWS, and finds out anew which service each request means: a third of what an answer costs.
 """
 
 from __future__ import annotations
@@ -11,13 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from moto.moto_server.werkzeug_app import create_backend_app
-from werkzeug.serving import WSGIRequestHandler, run_simple
-
-
-class Keeping(WSGIRequestHandler):
-    """Keeps connections."""
-
-    protocol_version = "HTTP/1.1"
+from werkzeug.serving import run_simple
 
 
 def main(port: int) -> None:
@@ -27,7 +20,7 @@ def main(port: int) -> None:
         meant = switches if environ["PATH_INFO"].startswith("/moto-api/") else s3
         return meant(environ, start)
 
-    run_simple("127.0.0.1", port, answer, threaded=True, request_handler=Keeping)
+    run_simple("127.0.0.1", port, answer, threaded=True)
 
 
 if __name__ == "__main__":
