@@ -1,4 +1,4 @@
-"""`python -m tests.support.only_s3 PORT`: moto's S3 on loopback, with moto's own switches below /moto-api.
+"""`python -m tests.support.only_s3 PORT`: moto's S3 on loopback, who lends keys for it, and moto's own switches.
 
 Moto's command has all of AWS, and finds out anew which service each request means: a third of what an answer costs.
 And it answers side by side what it keeps in plain dictionaries: among ten thousand objects a list fails (500) whenever
@@ -18,10 +18,12 @@ from werkzeug.serving import run_simple
 
 
 def main(port: int) -> None:
-    s3, switches, turn = create_backend_app("s3"), create_backend_app("moto_api"), threading.Lock()
+    s3, keys, switches = (create_backend_app(name) for name in ("s3", "sts", "moto_api"))
+    turn = threading.Lock()
 
     def answer(environ: dict[str, Any], start: Any) -> Iterable[bytes]:
-        meant = switches if environ["PATH_INFO"].startswith("/moto-api/") else s3
+        path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
+        meant = switches if path.startswith("/moto-api/") else keys if (method, path) == ("POST", "/") else s3
         environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)))
         with turn:
             return meant(environ, start)

@@ -120,7 +120,7 @@ def test_a_clip_with_overwritten_bytes_is_damaged(tmp_path: Path, place: float) 
     render(Card("overwritten", 1, "seedance-1-0-pro", 864, 480, 2, 24), clip)
     content = bytearray(clip.read_bytes())
     start = int(len(content) * place)
-    content[start : start + 512] = b"\xaa" * 512
+    content[start : start + 512] = b"\xff" * 512
     clip.write_bytes(content)
     with pytest.raises(ClipDamaged):
         examine(clip)
