@@ -17,7 +17,8 @@ from prefect_seedance.campaign.document import Campaign
 from prefect_seedance.campaign.pulse import end_of, pulse_of
 from prefect_seedance.campaign.results import ShardResult, result_of
 from prefect_seedance.campaign.shard import to_do_again
-from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable
+from prefect_seedance.campaign.shards import begun_anew
+from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable, summary
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.storage.store import Store
 
@@ -190,14 +191,17 @@ class ShardsElsewhere:
         return None if most is None or now - out.since < most else f"it gave no sign of life for {most:.0f} s"
 
     async def _has_ended(self, number: int, out: _Out) -> None:
-        """Tell what has become of the shard, or begin it anew where its run left nothing."""
+        """Tell what has become of the shard, or begin it anew where its run left nothing or had a silent store."""
         try:
             end = await self._end_of(number, out)
         except BadInput as error:  # its results are damaged: another look finds the same
             end = error
-        if end is None and out.starts < MOST_STARTS:
+        silent = summary(end) if isinstance(end, StoreUnavailable) else None
+        if (end is None or silent) and out.starts < MOST_STARTS:
             assert self._newest is not None  # it was started
-            self._say(f"The run of shard {number} ended without results ({out.run.message}); it is begun anew.")
+            self._say(begun_anew(number, silent or out.run.message))
+            if silent:
+                await asyncio.sleep(self._tick * 5 ** (out.starts - 1))  # a minute in all
             try:
                 run = await self._runs.begin(number, out.run.attempt + 1, out.options)
             except SeedanceError as error:

@@ -14,11 +14,19 @@ PAUSES = (1.0, 5.0, 20.0, 60.0)
 """Seconds after which the store is asked again."""
 
 
-async def patiently(ask: Callable[[], Awaitable[T]], pauses: Sequence[float]) -> T:
-    """The answer to *ask*, which is asked again after each of the *pauses*. Raises the last `StoreUnavailable`."""
+async def patiently(
+    ask: Callable[[], Awaitable[T]],
+    pauses: Sequence[float],
+    told: Callable[[StoreUnavailable], None] = lambda silent: None,
+) -> T:
+    """The answer to *ask*, which is asked again after each of the *pauses*. Raises the last `StoreUnavailable`.
+
+    Those before it are *told*.
+    """
     for pause in pauses:
         try:
             return await ask()
-        except StoreUnavailable:
+        except StoreUnavailable as silent:
+            told(silent)
             await asyncio.sleep(pause)
     return await ask()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from prefect_seedance.campaign.document import Campaign
+from prefect_seedance.campaign.patience import PAUSES, patiently
 from prefect_seedance.campaign.results import ShardResult
 from prefect_seedance.campaign.shard import run_shard
+from prefect_seedance.errors import StoreUnavailable, summary
 from prefect_seedance.rendering.board_run import cancelled_and_ended
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.render import Host
@@ -32,12 +34,29 @@ class Shards(Protocol):
         """Nobody waits any more: stop what must not go on by itself."""
 
 
-class ShardsHere:
-    """Runs shards in this process, each by a call of *run*."""
+def begun_anew(number: int, why: str) -> str:
+    """What is said where the run of a shard left nothing and another one begins."""
+    return (
+        f"The run of shard {number} ended without results ({why.rstrip('.')}); it is begun anew; what it has paid, if "
+        "anything, is not in the cost of this run: see report."
+    )
 
-    def __init__(self, run: Callable[[int, Options], Awaitable[ShardResult]], at_once: int) -> None:
+
+class ShardsHere:
+    """Runs shards in this process, each by a call of *run*, and anew after *pauses* where the store was silent."""
+
+    def __init__(
+        self,
+        run: Callable[[int, Options], Awaitable[ShardResult]],
+        at_once: int,
+        say: Callable[[str], None],
+        *,
+        pauses: Sequence[float] = PAUSES,
+    ) -> None:
         self.at_once = at_once
         self._run = run
+        self._say = say
+        self._pauses = pauses
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._ends: dict[int, ShardResult | Exception] = {}
 
@@ -45,8 +64,11 @@ class ShardsHere:
         self._tasks[asyncio.create_task(self._end(number, options))] = number
 
     async def _end(self, number: int, options: Options) -> None:
+        def told(silent: StoreUnavailable) -> None:
+            self._say(begun_anew(number, summary(silent)))
+
         try:
-            self._ends[number] = await self._run(number, options)
+            self._ends[number] = await patiently(lambda: self._run(number, options), self._pauses, told)
         except Exception as error:  # its siblings' money is out: whatever it is, it ends this shard alone
             self._ends[number] = error
 
@@ -67,4 +89,4 @@ def shards_here(
     async def render(number: int, options: Options) -> ShardResult:
         return await run_shard(store, account, campaign.id, number, options, host())
 
-    return ShardsHere(render, at_once)
+    return ShardsHere(render, at_once, host().say)

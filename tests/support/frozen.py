@@ -62,7 +62,7 @@ class Run:
         self.before_shard: Callable[[int], Awaitable[object]] = lambda _: asyncio.sleep(0)
         self.campaign = campaign
         self.running = CampaignRun(campaign, store, account, options, say=self.said.append, **more)
-        self.shards = ShardsHere(self._shard, at_once)
+        self.shards = ShardsHere(self._shard, at_once, self.said.append, pauses=more.get("pauses", ()))
 
     async def _shard(self, number: int, options: Options) -> ShardResult:
         self.out += 1

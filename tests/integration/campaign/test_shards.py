@@ -147,7 +147,7 @@ async def test_a_canary_that_is_still_on_its_way_lets_nothing_else_be_submitted(
     campaign = await frozen(tmp_path, ONE_SHOT, store, account, canary=1)
     emulator.fault("status", "hidden", prompt="number 1", times=1000)
     options = Options(wait_seconds=1)
-    shards = ShardsHere(lambda number, given: run(campaign, store, account, given, number), 2)
+    shards = ShardsHere(lambda number, given: run(campaign, store, account, given, number), 2, lambda _: None)
     running = CampaignRun(campaign, store, account, options, go_on=True)
     assert (await running.render(KNOWN, shards)).status == "nothing"
     assert running.why == "The canary is not done, and nothing else was submitted; run the campaign again."

@@ -62,6 +62,33 @@ async def test_a_store_that_stays_silent_lets_what_is_out_end_and_its_cost_be_sa
     assert len(emulator.charges) == 3
 
 
+async def test_a_shard_that_begins_while_the_store_is_silent_is_begun_anew(
+    tmp_path: Path, folder_store: Store, account: Account, emulator: RunningEmulator
+) -> None:
+    campaign = await frozen_mugs(tmp_path, folder_store, account, 3)
+    second, silences = f"{campaign.folder}/shards/{campaign.shard(2).name}", len(AT_ONCE)
+
+    def silent(kind: str, path: str) -> bool:
+        nonlocal silences
+        if not path.startswith(second) or run.out == 0:
+            return False
+        silences -= 1
+        return silences >= 0
+
+    run = Run(campaign, Silent(folder_store, silent), account, Options(), 1, pauses=AT_ONCE)
+    assert (await run.running.render(KNOWN, run.shards)).status == "complete"
+    assert ["The run of shard 2 ended without results" in line for line in run.said] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert float(run.running.spent_usd) == 0.15
+    assert len(emulator.charges) == 3
+
+
 async def test_a_store_that_falls_silent_under_the_first_shard_is_no_refusal_before_spending(
     tmp_path: Path, folder_store: Store, account: Account, emulator: RunningEmulator
 ) -> None:

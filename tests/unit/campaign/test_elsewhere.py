@@ -105,8 +105,29 @@ async def test_the_attempt_moves_on_only_when_a_run_ended_without_results(
     await leave_end(folder_store, campaign, campaign.shard(2), "2.2", result(2))
     runs.set("2.2", "ended")
     assert await waiting == {2: result(2)}
-    assert said == ["The run of shard 2 ended without results (Crashed: it was killed); it is begun anew."]
+    [sentence] = said
+    assert sentence.startswith("The run of shard 2 ended without results (Crashed: it was killed); it is begun anew;")
     assert runs.options["2.2"] == OPTIONS
+
+
+async def test_a_shard_whose_store_fell_silent_is_begun_anew_a_few_times(
+    campaign: Campaign, folder_store: Store, runs: RunsInMemory
+) -> None:
+    said: list[str] = []
+    shards = watched(campaign, folder_store, runs, said, tick=0.001)
+    await shards.start(2, OPTIONS)
+    waiting = asyncio.create_task(shards.ended())
+    for attempt in range(1, MOST_STARTS + 1):
+        while f"2.{attempt}" not in runs.known:
+            assert not waiting.done()
+            await asyncio.sleep(0.001)
+        silent = StoreUnavailable("The store failed (500).")
+        await leave_end(folder_store, campaign, campaign.shard(2), f"2.{attempt}", silent)
+        runs.set(f"2.{attempt}", "ended")
+    end = (await waiting)[2]
+    assert (type(end), str(end)) == (StoreUnavailable, "The store failed (500).")
+    assert len(said) == MOST_STARTS - 1
+    assert "shard 2 ended without results (The store failed (500)); it is begun anew; what it has paid" in said[0]
 
 
 async def test_a_shard_whose_runs_always_die_is_begun_a_few_times_and_is_then_one_sentence(
