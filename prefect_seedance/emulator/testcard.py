@@ -54,7 +54,7 @@ def render(card: Card, clip: Path) -> None:
     halves = {0: 0, card.frames // 2: 1} if len(card.pictures) > 1 else {0: 0}
     with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as film:
         # One thread: the bytes must not depend on the number of cores, and two clips are rendered side by side anyway.
-        stream = film.add_stream("libx264", rate=card.fps, options={"preset": "ultrafast", "qp": "20", "threads": "1"})
+        stream = film.add_stream("libx264", rate=card.fps, options={"preset": "ultrafast", "crf": "20", "threads": "1"})
         stream.width, stream.height, stream.pix_fmt = card.width, card.height, "yuv420p"
         stream.codec_context.time_base = Fraction(1, card.fps)
         track = Track(film, samples(card.prompt, card.number, card.seconds)) if card.sound else None
