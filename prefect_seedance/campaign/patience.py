@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from prefect_seedance.errors import StoreUnavailable
+from prefect_seedance.errors import LedgerUnreadable, StoreUnavailable
 
 T = TypeVar("T")
 
@@ -26,6 +26,8 @@ async def patiently(
     for pause in pauses:
         try:
             return await ask()
+        except LedgerUnreadable:  # the store has answered, and will answer the same
+            raise
         except StoreUnavailable as silent:
             told(silent)
             await asyncio.sleep(pause)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.catalog.endpoints import KNOWN
-from prefect_seedance.errors import BadStore, SeedanceError, StoreUnavailable
+from prefect_seedance.errors import BadStore, LedgerUnreadable, SeedanceError, StoreUnavailable
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store
@@ -87,6 +87,18 @@ async def test_a_shard_that_begins_while_the_store_is_silent_is_begun_anew(
     ]
     assert float(run.running.spent_usd) == 0.15
     assert len(emulator.charges) == 3
+
+
+async def test_a_record_that_cannot_be_read_is_no_silence_and_is_told_at_once(
+    tmp_path: Path, folder_store: Store, account: Account, emulator: RunningEmulator
+) -> None:
+    campaign = await frozen_mugs(tmp_path, folder_store, account, 1)
+    lines = f"{campaign.folder}/shards/"
+    spoilt = Silent(folder_store, lambda kind, path: path.startswith(lines) and run.out > 0, LedgerUnreadable)
+    run = Run(campaign, spoilt, account, Options(), pauses=AT_ONCE)
+    await run.running.render(KNOWN, run.shards)
+    assert not any("begun anew" in line for line in run.said)
+    assert emulator.charges == []
 
 
 async def test_a_store_that_falls_silent_under_the_first_shard_is_no_refusal_before_spending(
