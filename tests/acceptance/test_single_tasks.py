@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -129,3 +132,9 @@ async def test_a_task_is_tried_again_only_where_another_try_can_mend_it(error: E
     with pytest.raises(type(error)):
         await around()
     assert len(tries) == attempts
+
+
+def test_a_team_that_has_prefect_retry_every_task_has_it_repeat_no_submission() -> None:
+    program = "from prefect_seedance import submit_clip; print(submit_clip.retries)"
+    environment = os.environ | {"PREFECT_TASKS_DEFAULT_RETRIES": "2"}
+    assert subprocess.check_output([sys.executable, "-c", program], env=environment, text=True) == "0\n"
