@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import httpx
 from prefect_seedance.catalog.alternatives import why_withdrawn
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.catalog.loading import refuse_unknown
+from prefect_seedance.cli import prefect_api
 from prefect_seedance.cli.exit_codes import DONE, exit_code_of
 from prefect_seedance.errors import BadInput, SeedanceError
 from prefect_seedance.rendering.endpoints import check_endpoints
@@ -92,14 +92,14 @@ async def _check(name: str, look: Callable[[], Awaitable[str]]) -> Check:
 
 
 async def _prefect() -> str:
-    url = os.environ.get("PREFECT_API_URL")
+    url = prefect_api.url()
     if not url:
-        return "no PREFECT_API_URL in the environment; runs need none, and --prefect starts a server for one"
+        return "no PREFECT_API_URL is set; runs need none, and --prefect starts a server for one"
     try:
         async with httpx.AsyncClient(timeout=10) as client:
             answer = await client.get(f"{url.rstrip('/')}/health")
             answer.raise_for_status()
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise BadInput(
             f"The Prefect API at {url} does not answer ({error}); start it or unset PREFECT_API_URL."
         ) from error

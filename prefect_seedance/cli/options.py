@@ -46,7 +46,7 @@ class Place:
             prepare_prefect()
             from prefect_seedance.cli.saved_blocks import load_store
 
-            return load_store(self.store).open()
+            return load_store(self.store, self.public_base_url).open()
         return open_store(self.store, public_base_url=self.public_base_url)
 
     def who(self) -> Account:
@@ -97,7 +97,7 @@ WithPrefect = Annotated[
 def uses_prefect(place: Place, *, wanted: bool) -> bool:
     """Whether a command runs as a flow: where that is wanted, an API is configured, or blocks have to be loaded."""
     blocks = place.store.startswith("block:") or place.account is not None
-    return wanted or blocks or prefect_api.is_configured()
+    return wanted or blocks or bool(prefect_api.url())
 
 
 Json = Annotated[bool, Parameter(help="One JSON document on stdout, everything else on stderr.", negative="")]

@@ -10,11 +10,12 @@ from typing import Any
 NAME = "PREFECT_API_URL"
 
 
-def is_configured() -> bool:
-    """True where Prefect would find an API's address: environment, .env, prefect.toml, pyproject.toml, profile."""
+def url() -> str:
+    """Where Prefect would find its API, or "": environment, .env, prefect.toml, pyproject.toml, profile."""
     if NAME in os.environ:
-        return bool(os.environ[NAME])
-    return bool(_in_dot_env() or _in_project("prefect.toml") or _in_project("pyproject.toml") or _in_profile())
+        return os.environ[NAME]
+    found = _in_dot_env() or _in_project("prefect.toml") or _in_project("pyproject.toml") or _in_profile()
+    return str(found or "")
 
 
 def _in_dot_env() -> str:

@@ -15,7 +15,7 @@ from prefect_seedance.cli.exit_codes import OF_STATUS, REFUSED
 from prefect_seedance.cli.options import UNLIMITED, Json, Money, Place, WithPrefect, uses_prefect
 from prefect_seedance.cli.plan_command import plan_of
 from prefect_seedance.cli.prefect_settings import prepare_prefect
-from prefect_seedance.errors import BadInput, SeedanceError
+from prefect_seedance.errors import BadInput
 from prefect_seedance.rendering.endpoints import check_endpoints
 from prefect_seedance.rendering.plan import Planned
 from prefect_seedance.runpod.account import Account
@@ -116,7 +116,7 @@ def _render_directly(
     host = TerminalHost()
     try:
         return render(read, place, money.options(), host)
-    except SeedanceError:
+    except Exception:
         if host.planned is not None:
             if as_json:
                 terminal.document(host.planned.plan)
@@ -151,7 +151,7 @@ def _render_as_flow(
         from prefect_seedance.cli.run_flows import render_with
 
         return render_with(flow, parameters, place, money)
-    except SeedanceError:
+    except Exception:
         if as_json:
             terminal.document(planned.plan)
         raise

@@ -7,15 +7,18 @@ import logging
 from importlib import import_module
 from typing import Any
 
+import httpx
 from prefect import Flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectException
 from pydantic import SecretStr
 
 from prefect_seedance.campaign.prefect_made import CampaignMade
-from prefect_seedance.cli import temporary_server, terminal
+from prefect_seedance.cli import prefect_api, temporary_server, terminal
 from prefect_seedance.cli.options import Money, Place
 from prefect_seedance.cli.saved_blocks import load_credentials, load_store
 from prefect_seedance.cli.stopping import run_stoppable
+from prefect_seedance.errors import SeedanceError
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import watching
 from prefect_seedance.orchestration.logs import TERMINAL
@@ -66,7 +69,7 @@ def _blocks(place: Place) -> dict[str, Any]:
         who = place.who()
         credentials = RunpodCredentials(api_key=SecretStr(who.api_key), base_url=who.base_url)
     if place.store.startswith("block:"):
-        store = load_store(place.store)
+        store = load_store(place.store, place.public_base_url)
     else:
         store = VideoStore(url=place.open().url, public_base_url=place.public_base_url)
     return {"credentials": credentials, "store": store}
@@ -86,7 +89,13 @@ def _money(money: Money) -> dict[str, Any]:
 
 def _run(name: str, parameters: dict[str, Any]) -> Any:
     _begin()
-    state = run_stoppable(_state_of(_flow(name), parameters))
+    try:
+        state = run_stoppable(_state_of(_flow(name), parameters))
+    except (PrefectException, httpx.HTTPError, RuntimeError) as error:
+        raise SeedanceError(
+            f"Prefect did not run this to its end ({type(error).__name__}: {error}); what was submitted is in the "
+            f"ledger, so running it again pays nothing twice; see that the API at {prefect_api.url()} answers."
+        ) from error
     answer = state.result(raise_on_failure=False)
     if isinstance(answer, BaseException):
         raise answer

@@ -38,7 +38,7 @@ def start_unless_configured() -> None:
 
     It does not outlive this process, and Ctrl-C in the terminal does not reach it: the run can say how it ended.
     """
-    if prefect_api.is_configured():
+    if prefect_api.url():
         return
     terminal.say("Starting a Prefect server for this run (the first start takes up to a minute) …")
     port = _free_port()

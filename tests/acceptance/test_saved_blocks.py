@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import pytest
 from prefect_aws import AwsCredentials, MinIOCredentials
 from pydantic import SecretStr
 
-from prefect_seedance.orchestration.blocks import VideoStore
+from prefect_seedance.cli.saved_blocks import load_store
+from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
+from tests.support.commanding import Desk
+from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import RunningPrefect
 
 
@@ -29,3 +34,43 @@ def test_a_saved_store_names_saved_credentials_of_either_kind_and_holds_no_key(p
         ]
         assert document["data"].get("key") is None
         assert set(document["block_document_references"]) == {"aws_credentials"}
+
+
+BOARD = """
+    title: Gulls
+    shots: [{id: rise, prompt: Gulls rise., size: 640x640, duration: 2}]
+"""
+
+
+@pytest.fixture
+def desk(tmp_path: Path, prefect_server: RunningPrefect, emulator: RunningEmulator) -> Desk:
+    """Where store and account are saved under a name, and the environment has no key."""
+    VideoStore(url=str(tmp_path / "store")).save("gulls", overwrite=True)
+    RunpodCredentials(api_key=SecretStr("k"), base_url=emulator.base_url).save("gulls", overwrite=True)
+    desk = Desk(tmp_path, prefect_server.environment)
+    desk.store = "block:gulls"
+    return desk
+
+
+def test_every_command_takes_a_saved_store_and_account(desk: Desk, emulator: RunningEmulator) -> None:
+    account = ("--account", "block:gulls")
+    board = desk.board(BOARD)
+    assert desk.run("plan", board, *account, "--json").document["problems"] == []
+    assert desk.run("render", board, *account, "--json").code == 0
+    for command in ("doctor", "collect", "models", "report", "settle", "tidy"):
+        said = desk.run(command, *(account if command not in ("models", "report") else ()))
+        assert said.code == 0, (command, said.err)
+    assert load_store("block:gulls", "http://files.example").open().public_base_url == "http://files.example"
+    assert len(emulator.charges) == 1
+
+
+def test_a_prefect_api_that_is_down_is_one_sentence_and_costs_nothing(desk: Desk, emulator: RunningEmulator) -> None:
+    desk.environment |= {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"}
+    report = desk.run("report")
+    assert (report.code, "did not hand out the block gulls" in report.err) == (2, True), report.err
+    desk.store = str(desk.folder / "store")
+    account = {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url}
+    render = desk.run("render", desk.board(BOARD), "--json", **account)
+    assert (render.code, "Prefect did not run this to its end" in render.err) == (1, True), render.err
+    assert render.document["schema"] == "prefect-seedance/plan/1"
+    assert emulator.charges == []
