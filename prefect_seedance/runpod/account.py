@@ -41,12 +41,21 @@ class Account:
     def check(self) -> None:
         """Raise `BadInput` for a key or an address that can't work."""
         problems = []
-        if not self.api_key.strip() or not self.api_key.isascii() or re.search(r"\s", self.api_key.strip()):
+        if not re.fullmatch(r"[!-~]+", self.api_key):  # as it goes into a header, which quotes a bad one in its error
             problems.append("There is no usable Runpod API key; set RUNPOD_API_KEY or name a saved one with --account.")
-        parts = urlsplit(self.base_url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if not _is_address(self.base_url):
             problems.append(f"{self.base_url!r} is not an address; RUNPOD_BASE_URL is usually {BASE_URL}.")
-        elif parts.scheme == "http" and self.kind == "real":
+        elif urlsplit(self.base_url).scheme == "http" and self.kind == "real":
             problems.append(f"{self.base_url} would send the API key unencrypted; use https.")
         if problems:
             raise BadInput(*problems)
+
+
+def _is_address(url: str) -> bool:
+    """Whether *url* has a host that can be looked up, and a port, if any, that there can be."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and port != 0 and url.isprintable() and " " not in url

@@ -47,10 +47,12 @@ def open_store(
         )
     if not place or "://" in place:
         raise BadStore(f"A store is s3://bucket/prefix or a folder; {place.split('://')[0]!r} is neither.")
-    folder = Path(place).expanduser().resolve()
     try:
+        folder = Path(place).expanduser().resolve()
         if folder.exists() and not folder.is_dir():
             raise BadStore(f"{folder} is a file; name a folder for the store.")
     except OSError as error:
-        raise BadStore(f"{folder} can't be looked at ({error.strerror}); correct its rights or its name.") from error
+        raise BadStore(f"{place} can't be looked at ({error.strerror}); correct its rights or its name.") from error
+    except (RuntimeError, ValueError) as error:  # no such user's home, or a name with a null byte
+        raise BadStore(f"{place!r} is no folder ({error}); correct its name.") from error
     return LocalStore(folder, public_base_url=public_base_url)

@@ -225,8 +225,9 @@ class Store(ABC):
 
 def kind_of_api(base_url: str) -> Kind:
     """An API on this machine is a pretend one: its clips must never pass for paid ones."""
-    host = urlsplit(base_url).hostname or ""
+    host = ""
     try:
+        host = urlsplit(base_url).hostname or ""
         return "pretend" if ipaddress.ip_address(host).is_loopback else "real"
     except ValueError:
         return "pretend" if host == "localhost" or host.endswith(".localhost") else "real"
