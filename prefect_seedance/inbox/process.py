@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import BadStore, Missing, NotApproved, OverBudget, StoreUnavailable, summary
+from prefect_seedance.errors import BadInput, BadStore, Missing, NotApproved, OverBudget, StoreUnavailable, summary
 from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
 from prefect_seedance.inbox.same import is_made_of
@@ -26,6 +26,9 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.storyboard.reading import Board, read_boards
 from prefect_seedance.text import dollars, printable
+
+REFUSALS = (BadInput, BadStore, StoreUnavailable)
+"""What a render of one board ends with before anything is spent: of key, board, store or rights."""
 
 
 @dataclass
@@ -128,14 +131,16 @@ class InboxRun:
                 try:
                     works[delivery] = await self._begin(delivery, leases)
                 except Exception as error:  # whatever it is, the other deliveries go on
-                    self._note(delivery, "nothing", f"{summary(error)} It stays in the inbox for the next run.")
+                    why = f"{summary(error)} It stays in the inbox for the next run."
+                    self._note(delivery, "nothing", why, refused=isinstance(error, REFUSALS))
             self._share_budget([production for work in works.values() for production in work])
             share = Share.of(self.options.max_in_flight, sum(map(len, works.values())))
             await asyncio.gather(*(self._finish(delivery, work, share) for delivery, work in works.items()))
         return Report.on(sorted(self.outcomes, key=lambda outcome: outcome.file))
 
-    def _note(self, delivery: Delivery, status: Status, error: str) -> None:
-        self.outcomes += [Outcome(file=self._named(path), status=status, error=error) for path in delivery.boards]
+    def _note(self, delivery: Delivery, status: Status, error: str, *, refused: bool = False) -> None:
+        for path in delivery.boards:
+            self.outcomes.append(Outcome(file=self._named(path), status=status, error=error, refused=refused))
 
     def _named(self, path: str) -> str:
         return path.removeprefix(f"{self.inbox.prefix}/")
@@ -265,7 +270,7 @@ class InboxRun:
                 self.renderer.budget_refused(str(error))
             production.ends("over_budget", error, stays=True)
         except Exception as error:  # whatever it is, the other deliveries go on
-            production.ends("nothing", summary(error), stays=True)
+            production.ends("nothing", summary(error), stays=True, refused=isinstance(error, REFUSALS))
 
     async def _made_before(self, production: Production) -> Manifest | None:
         """The whole production of the very same shots, if an earlier run left one: it is not made twice."""

@@ -28,6 +28,7 @@ class Outcome(Frozen):
     manifest: str | None = None
     error: str | None = None
     spent_usd: Usd = ZERO
+    refused: bool = Field(False, exclude=True, description="Key, store or rights don't allow it; nothing was spent.")
 
 
 class Report(Frozen):
@@ -51,12 +52,12 @@ class Report(Frozen):
 
 
 def _exit_code(outcomes: Sequence[Outcome]) -> int:
-    """Of the command line: 0 all done, 1 nothing stored, 2 all broken, 3 some of it, 4 not allowed to spend."""
+    """Of the command line: 0 all done, 1 nothing stored, 2 all broken or refused, 3 some, 4 not allowed to spend."""
     statuses = {outcome.status for outcome in outcomes} - {"skipped"}
     if statuses <= {"complete"}:
         return 0
     if statuses & {"complete", "partial"}:
         return 3
-    if "nothing" in statuses:
+    if any(outcome.status == "nothing" and not outcome.refused for outcome in outcomes):
         return 1
     return 4 if "over_budget" in statuses else 2
