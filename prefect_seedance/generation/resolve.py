@@ -5,11 +5,20 @@ from __future__ import annotations
 import datetime
 import logging
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from prefect_seedance.budget.months import MonthlySpend
-from prefect_seedance.errors import BadInput, EndpointGone, JobGone, LostRace, NeedsAttention, SeedanceError
+from prefect_seedance.errors import (
+    ApiUnreachable,
+    BadInput,
+    EndpointGone,
+    JobGone,
+    LostRace,
+    NeedsAttention,
+    SeedanceError,
+)
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason, Step
 from prefect_seedance.ledger.rules import GRACE_SECONDS, History, seconds_until_overdue
@@ -20,6 +29,8 @@ log = logging.getLogger(__name__)
 
 NOT_CHARGED_AFTER_SECONDS = 3600.0
 """Before that a slow gateway or a sleeping writer may still make "not charged" false."""
+
+HANDLE = re.compile(r"([\w-]+)@(\d+)", re.ASCII)
 
 Verdict = Literal["job id", "not charged", "charged", "retry"]
 
@@ -99,9 +110,10 @@ async def settle(
     API no longer has its endpoint. "Retry" leads out of lost: to completed where the link is known, else to accepted
     where the job id is. The collector or the next render brings it home, or finds it lost again.
     """
-    key, _, number = handle.rpartition("@")
-    if not key or not number.isdigit():
+    named = HANDLE.fullmatch(handle)
+    if named is None:
         raise BadInput(f"{handle!r} is not KEY@NUMBER; `prefect-seedance settle` lists what can be settled.")
+    key, number = named.groups()
     history = await _observed(ledger, await ledger.load(key), needed=True)
     last = history.last
     if last is None:
@@ -157,8 +169,13 @@ async def _job(
         raise BadInput(
             f"The API does not know the job {job_id} of {last.request.model}; nothing was changed."
         ) from error
+    except NeedsAttention as error:
+        raise BadInput(
+            f"The API does not say whose the job {job_id} of {last.request.model} is, since it refuses this key or no "
+            "longer knows the endpoint; nothing was changed; set the key of that account."
+        ) from error
     if answer is None or not answer.body:
-        raise BadInput(f"The API gave no usable answer about {job_id}; nothing was changed; try again.")
+        raise ApiUnreachable(f"The API gave no usable answer about {job_id}; nothing was changed; try again.")
     account = client.account
     return OF_THE_JOB_BEFORE | {
         "step": Step.ACCEPTED,

@@ -12,7 +12,7 @@ import pytest
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.report import daily
-from prefect_seedance.errors import BadInput, LostRace, Taken
+from prefect_seedance.errors import ApiUnreachable, BadInput, LostRace, Taken
 from prefect_seedance.generation.collect import collect
 from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.resolve import settle, waiting
@@ -110,14 +110,19 @@ async def test_a_job_id_is_taken_only_if_the_api_knows_it(
         await settle(run.ledger, handle, "job id", job_id="made-up-u1")
     job = next(charge["job_id"] for charge in emulator.charges if charge["prompt"] == prompt)
     emulator.fault("status", "status", code=500, prompt=prompt)
-    with pytest.raises(BadInput, match="no usable answer"):
+    with pytest.raises(ApiUnreachable, match="no usable answer"):
+        await settle(run.ledger, handle, "job id", job_id=job, client=client)
+    emulator.fault("status", "status", code=401, prompt=prompt)
+    with pytest.raises(BadInput, match="refuses this key or no longer knows the endpoint; nothing was changed"):
         await settle(run.ledger, handle, "job id", job_id=job, client=client)
     await settle(run.ledger, handle, "job id", job_id=job, client=client)
     assert (await generate(run, small(prompt))).state is Step.STORED
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 
-@pytest.mark.parametrize("handle", ["sd1-nothing@1", "sd1-nothing", "@", "sd1-nothing@-1", "sd1-nothing@one"])
+@pytest.mark.parametrize(
+    "handle", ["sd1-nothing@1", "sd1-nothing", "@", "sd1-nothing@-1", "sd1-nothing@one", "../../x@1", "sd1-nothing@²"]
+)
 async def test_what_is_not_there_cannot_be_settled(store: Store, handle: str) -> None:
     with pytest.raises(BadInput):
         await settle(Ledger(store), handle, "not charged")
