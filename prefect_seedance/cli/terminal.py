@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from prefect_seedance.cli.tables import lines_of
 from prefect_seedance.models import Frozen
@@ -31,20 +31,49 @@ def _print(text: str) -> None:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
     except BrokenPipeError:
-        with open(os.devnull, "w") as nothing:  # what is left in the buffer would change the exit code
-            os.dup2(nothing.fileno(), sys.stderr.fileno())
+        _close(sys.stderr)
     except OSError:
         return
+
+
+def put(text: str) -> None:
+    """Write *text* to stdout, with a ? for what its encoding does not have.
+
+    Where stdout takes nothing more, the command goes on to its own exit code: what it did is done.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+    except OSError as error:
+        _close(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            say(f"The answer on stdout is not whole ({error.strerror}); what was done is in the store all the same.")
+
+
+def _close(stream: TextIO) -> None:
+    """What is left in the buffer of *stream* would change the exit code."""
+    with open(os.devnull, "w") as nothing:
+        os.dup2(nothing.fileno(), stream.fileno())
 
 
 def document(value: Frozen | dict[str, Any] | list[Any]) -> None:
     """Print the one JSON document on stdout."""
     plain = value.model_dump(mode="json", by_alias=True) if isinstance(value, Frozen) else value
     text = json.dumps(plain, indent=2, ensure_ascii=False)
+    if not _can_print(text):
+        text = json.dumps(plain, indent=2)
     # JSON leaves some control characters as they are, which may be written as escapes all the same.
     text = CONTROL.sub(lambda mark: mark[0] if mark[0] == "\n" else f"\\u{ord(mark[0]):04x}", text)
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    put(f"{text}\n")
+
+
+def _can_print(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Progress(logging.Handler):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv as csvlib
 import json
-import sys
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.records import Usage
 from prefect_seedance.budget.report import COLUMNS, Day
 from prefect_seedance.cli.tables import lines_of
-from prefect_seedance.cli.terminal import document, say
+from prefect_seedance.cli.terminal import document, put, say
 from prefect_seedance.generation import resolve
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import remedy
@@ -111,17 +111,19 @@ def show_inbox(report: dict[str, Any], *, as_json: bool) -> None:
 def show_report(days: Sequence[Day], usage: Usage, limits: Limits, *, csv: bool, jsonl: bool) -> None:
     rows = [day.as_row() for day in days]
     if csv:
-        writer = csvlib.DictWriter(sys.stdout, fieldnames=COLUMNS, lineterminator="\n")
+        text = StringIO()
+        writer = csvlib.DictWriter(text, fieldnames=COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+        put(text.getvalue())
         return
     if jsonl:
-        sys.stdout.writelines(json.dumps(row) + "\n" for row in rows)
+        put("".join(json.dumps(row) + "\n" for row in rows))
         return
     names = list(rows[0]) if rows else ["day"]
     cells = [[_cell(name, value) for name, value in row.items()] for row in rows]
     heads = [REPORT_HEADS.get(name, name) for name in names]
-    sys.stdout.write("\n".join(lines_of(heads, cells, right=set(range(1, len(names))))) + "\n")
+    put("\n".join(lines_of(heads, cells, right=set(range(1, len(names))))) + "\n")
     for line in usage.lines(limits):
         say(line)
 
