@@ -45,6 +45,7 @@ def demo(*, folder: Path = Path("seedance-demo")) -> int:
     """Emulator, example storyboard and local store, end to end, without any account. A second run costs $0."""
     from prefect_seedance.cli.demo import run_demo
 
+    make_folder(folder)
     return run_demo(folder, run)
 
 
@@ -60,9 +61,17 @@ def emulator(
     from prefect_seedance.emulator.server import serve as run
 
     if serve is not None:
-        serve.mkdir(parents=True, exist_ok=True)  # a store that is still to be made
+        make_folder(serve)  # a store that is still to be made
     run(port, speed, latency, faults, serve, None)
     return DONE
+
+
+def make_folder(folder: Path) -> None:
+    """Make *folder*, and those that it is in; raises `BadInput` where that can't be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"{folder} can't be a folder ({error.strerror}); nothing was begun; name another.") from error
 
 
 LATER = {

@@ -106,7 +106,13 @@ async def _plan(
     """Say what a campaign would do, in words too where nothing keeps it from being done."""
     try:
         catalog = await catalog_of(store)
-        async with drafted(asked, store, who, catalog) as draft:
+        async with contextlib.AsyncExitStack() as reading:
+            try:
+                draft = await reading.enter_async_context(drafted(asked, store, who, catalog))
+            except BadInput as error:
+                if as_json:
+                    terminal.document(campaign_terminal.document_without_rows(asked, error.problems))
+                raise
             found, campaign = Survey(), draft.campaign
             if not draft.problems:
                 shards = left_of(campaign, await results_of(store, campaign), retry_failed)
@@ -142,7 +148,7 @@ def run(
             more = {"deployment": deployment, "shards_at_once": shards_at_once, "go_on": go_on}
             return _run_as_flow(board, words, place, money, stops, more, as_json=json)
         manifest, running = _run_here(words.of(board), place, money, stops, shards_at_once, go_on=go_on)
-    except SeedanceError:
+    except Exception:
         if json:
             _document_plan(words.of(board), place, money.retry_failed)
         raise
@@ -195,6 +201,8 @@ def _run_as_flow(
         manifest = asyncio.run(_manifest(ended.id, place.open()))
     except StoreUnavailable as error:  # after spending: the flow has said how it ended
         terminal.say(f"{ended.message}. {error}")
+        if as_json:
+            terminal.document(ended)
         return OF_STATUS[ended.status]
     campaign_terminal.show_end(manifest, place.store, spent_usd=ended.spent_usd, why=ended.why, as_json=as_json)
     return OF_STATUS[manifest.status]

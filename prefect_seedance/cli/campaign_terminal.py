@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from prefect_seedance.campaign.draft import Draft
+from prefect_seedance.campaign.draft import Asked, Draft
 from prefect_seedance.campaign.manifest import CampaignManifest
 from prefect_seedance.campaign.problems import MOST_SHOWN
 from prefect_seedance.campaign.survey import Survey
 from prefect_seedance.cli import terminal
 from prefect_seedance.models import Problem
-from prefect_seedance.text import dollars
+from prefect_seedance.text import dollars, printable
 
 MOST_WARNINGS = 20
 
@@ -50,6 +50,22 @@ def document_of(draft: Draft, found: Survey, problems: Sequence[Problem]) -> dic
         "reused_usd": float(found.reused_usd),
         "warnings": [str(warning) for warning in draft.warnings[:MOST_WARNINGS]],
         "problems": [problem.model_dump(mode="json") for problem in problems[:MOST_SHOWN]],
+    }
+
+
+def document_without_rows(asked: Asked, problems: Sequence[str]) -> dict[str, Any]:
+    """The same of a campaign whose rows could not be told, so that it has no id and no hash."""
+    return {
+        "schema": "prefect-seedance/campaign-plan/1",
+        **dict.fromkeys(("id", "hash", "title", "catalog")),
+        **dict.fromkeys(("rows", "duplicates", "clips", "shards", "shards_left"), 0),
+        **dict.fromkeys(("estimated_usd", "upper_usd", "reused_usd"), 0.0),
+        "matrix": {},
+        "canary": asked.canary,
+        "shard_size": asked.shard_size,
+        "actions": {},
+        "warnings": [],
+        "problems": [Problem(file=printable(asked.storyboard, 200), message=one).model_dump() for one in problems],
     }
 
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prefect_seedance.cli import terminal
+from prefect_seedance.errors import SeedanceError
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -27,6 +28,11 @@ def _emulator(folder: Path) -> Iterator[str]:
     try:
         assert process.stdout is not None
         base_url = process.stdout.readline().strip()
+        if not base_url:
+            raise SeedanceError(
+                f"The demo's pretend Runpod did not start on port {_port(folder)}; nothing was begun; end what listens "
+                "there, another demo perhaps, or name another --folder."
+            )
         (folder / "emulator" / "port").write_text(base_url.rsplit(":", 1)[1].split("/")[0])
         yield base_url
     finally:
@@ -46,7 +52,6 @@ def run_demo(folder: Path, run: Callable[[Sequence[str]], int]) -> int:
     *run* takes the words of a command line and returns its exit code. Returns the first one that is not 0.
     """
     folder = folder.absolute()
-    folder.mkdir(parents=True, exist_ok=True)
     for name in ("lighthouse.yaml", "keeper.yaml", "references", "harbour"):
         if not (folder / name).exists():
             copy = shutil.copytree if (EXAMPLES / name).is_dir() else shutil.copy

@@ -81,8 +81,9 @@ def serve(
         threading.Thread(target=_end_with, args=(int(os.environ[PARENT]),), daemon=True).start()
     try:
         listening = socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        raise BadInput(f"the emulator can't listen on port {port}: {error.strerror}; choose another --port") from error
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) else "a port is from 0 to 65535"
+        raise BadInput(f"the emulator can't listen on port {port}: {why}; choose another --port") from error
     with listening, tempfile.TemporaryDirectory(prefix="seedance-emulator-") as temporary:
         folder = Path(temporary) if state is None else state.with_name(f"{state.name}.clips")
         origin = f"http://127.0.0.1:{listening.getsockname()[1]}"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import socket
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 import pytest
 
+from prefect_seedance.cli.app import run
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.generation.submit import submit
 from prefect_seedance.ledger.ledger import Ledger, record_path
@@ -87,15 +91,21 @@ def test_all_mistakes_are_told_at_once_with_their_places(command: str, desk: Des
         ({"RUNPOD_API_KEY": ""}, 2, "no usable Runpod API key"),
         ({"RUNPOD_BASE_URL": "http://127.0.0.1:9/v2"}, 1, "can't be reached"),
         ({"RUNPOD_BASE_URL": "not-an-address"}, 2, "is not an address"),
+        ({"RUNPOD_BASE_URL": "http://127.0.0.1:notaport/v2"}, 2, "is not an address"),
+        ({"RUNPOD_BASE_URL": "http://[::1"}, 2, "is not an address"),
+        ({"RUNPOD_BASE_URL": "https://a..b/v2"}, 2, "is not an address"),
     ],
     ids=str,
 )
 def test_an_account_that_cannot_work_is_one_sentence(
     changed: dict[str, str], code: int, told: str, desk: Desk, emulator: RunningEmulator
 ) -> None:
-    said = desk.run("render", desk.board(BOARD), **changed)
+    said = desk.run("render", desk.board(BOARD), "--json", **changed)
     assert said.code == code
+    assert said.document["schema"] == "prefect-seedance/plan/1"
     assert told in said.err
+    looked = desk.run("doctor", **changed)
+    assert (looked.code, told in looked.err) == (code, True), looked.err
     assert emulator.calls()["run"] == 0
 
 
@@ -128,7 +138,22 @@ def test_a_folder_that_cannot_be_made_is_one_sentence_before_anything_is_submitt
     assert emulator.charges == []
 
 
-@pytest.mark.parametrize("store", ["gs://bucket/x", "s3://"])
+def test_an_inbox_ends_as_a_render_does_where_key_or_store_do_not_allow_it(
+    desk: Desk, emulator: RunningEmulator
+) -> None:
+    inbox = Path(desk.store) / "inbox"
+    inbox.mkdir(parents=True)
+    (inbox / "board.yaml").write_text(textwrap.dedent(BOARD))
+    said = desk.run("inbox", "--json", RUNPOD_API_KEY="wrong")
+    assert said.code == 2, said
+    [told] = said.document["boards"]
+    assert (told["status"], "refuses this key" in told["error"]) == ("nothing", True)
+    assert said.document["exit_code"] == 2
+    assert (inbox / "board.yaml").exists()
+    assert emulator.calls()["run"] == 0
+
+
+@pytest.mark.parametrize("store", ["gs://bucket/x", "s3://", "~nobody-of-that-name/x"])
 def test_a_store_that_cannot_work_is_one_sentence(store: str, desk: Desk, emulator: RunningEmulator) -> None:
     desk.store = store
     for command in (["render", desk.board(BOARD)], ["collect"], ["settle"]):
@@ -182,6 +207,52 @@ def test_a_value_outside_of_its_bounds_is_exit_code_2_before_anything_begins(
     assert emulator.calls()["run"] == 0
 
 
+def test_what_can_not_be_a_place_is_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "file"
+    file.write_text("here")
+    for words in (
+        ["emulator", "--port", "99999"],
+        ["emulator", "--serve", f"{file}/x"],
+        ["demo", "--folder", str(file)],
+        ["settle", "../x@1", "--retry", "--store", str(tmp_path)],
+    ):
+        assert run(words) == 2, words
+        told = capsys.readouterr().err
+        assert "Something unexpected" not in told
+        assert len(told.splitlines()) == 1
+
+
+def test_a_demo_whose_port_is_taken_says_so(tmp_path: Path, desk: Desk) -> None:
+    folder = tmp_path / "demo"
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        (folder / "emulator").mkdir(parents=True)
+        (folder / "emulator" / "port").write_text(str(other.getsockname()[1]))
+        command = [sys.executable, "-m", "prefect_seedance.cli", "demo", "--folder", str(folder)]
+        said = subprocess.run(command, env=desk.environment, capture_output=True, text=True, check=False)
+        assert f"did not start on port {other.getsockname()[1]}" in said.stderr
+    assert said.returncode == 1
+    assert "Something unexpected" not in said.stderr
+
+
+@pytest.mark.parametrize(("encoding", "stdout"), [("latin-1", "read"), ("utf-8", "closed"), ("utf-8", "full")])
+def test_a_document_that_stdout_can_not_take_changes_no_exit_code(encoding: str, stdout: str, desk: Desk) -> None:
+    board = desk.board("title: 灯塔\nshots: [{id: a, prompt: Gulls.}]\n")
+    command = [sys.executable, "-m", "prefect_seedance.cli", "plan", board, "--store", desk.store, "--json"]
+    environment = desk.environment | {"PYTHONIOENCODING": encoding}
+    reading, writing = os.pipe()
+    if stdout == "closed":
+        os.close(reading)
+    if stdout == "full":
+        os.dup2(os.open("/dev/full", os.O_WRONLY), writing)
+    said = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert said.returncode == 0, said.stderr
+    assert ("No space left" in said.stderr) is (stdout == "full")
+    if stdout == "read":
+        with open(reading, encoding=encoding) as document:
+            assert json.load(document)["title"] == "灯塔"
+
+
 def test_a_server_for_one_command_leaves_block_types_to_the_persons_own_server(tmp_path: Path) -> None:
     home = tmp_path / "home"
     begin = "from prefect_seedance.cli import prefect_settings, temporary_server; prefect_settings.prepare_prefect()"
@@ -231,6 +302,14 @@ def test_the_doctor_says_what_would_work(desk: Desk) -> None:
     said = desk.run("doctor", RUNPOD_BASE_URL="http://127.0.0.1:9/v2")
     assert said.code == 1
     assert "can't be reached" in said.err
+
+
+def test_the_doctor_looks_for_prefect_where_a_command_would(desk: Desk) -> None:
+    profile = 'active = "work"\n[profiles.work]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
+    (desk.folder / "profiles.toml").write_text(profile)
+    said = desk.run("doctor", PREFECT_PROFILES_PATH=str(desk.folder / "profiles.toml"))
+    assert said.code == 2
+    assert "✗ Prefect: The Prefect API at http://127.0.0.1:9/api does not answer" in said.err
 
 
 def unclear_ones(desk: Desk, emulator: RunningEmulator, *prompts: str) -> list[Record]:

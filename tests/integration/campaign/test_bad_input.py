@@ -56,6 +56,10 @@ def test_a_table_that_can_not_be_used_is_one_sentence(
     refused = desk.campaign("run", table=name)
     assert (refused.code, sentence in refused.err) == (2, True), refused.err
     assert len(refused.err.strip().splitlines()) == 1
+    for command in ("plan", "run"):
+        document = desk.campaign(command, "--json", table=name).document
+        assert (document["schema"], document["id"]) == ("prefect-seedance/campaign-plan/1", None)
+        assert sentence in document["problems"][0]["message"]
     assert emulator.bill()["charges"] == []
 
 
