@@ -58,6 +58,7 @@ class Campaign(Frozen):
     hash: str = Field(description="Of all that decides what is rendered, and for how much at most: what is approved.")
     title: str
     storyboard: str = Field(description="Its file below board/.")
+    storyboard_sha256: str | None = Field(None, description="Of that file; null where an earlier version froze it.")
     table: str = Field(description="Where its rows were read, for people.")
     rows: int = Field(description="Without those that were there twice.")
     duplicates: int
@@ -117,11 +118,16 @@ async def load_lines(store: Store, campaign: Campaign, shard: Shard) -> list[Lin
     except Missing:
         content = b""
     if hashlib.sha256(content).hexdigest() != shard.sha256:
-        raise BadInput(
-            f"{store.url}/{path} is damaged or gone; nothing was submitted for it; remove campaign.json of this "
-            "campaign and run it again with the same words, which freezes it anew: what is stored is not paid again."
-        )
+        raise damaged(store, path)
     return [Line.model_validate_json(line) for line in content.splitlines()]
+
+
+def damaged(store: Store, path: str) -> BadInput:
+    """What to say where the file at *path* is not what was frozen."""
+    return BadInput(
+        f"{store.url}/{path} is damaged or gone; nothing was submitted for it; remove campaign.json of this campaign "
+        "and run it again with the same words, which freezes it anew: what is stored is not paid again."
+    )
 
 
 def shard_path(campaign: str, number: int) -> str:
