@@ -108,12 +108,23 @@ def summary_of(shard: Shard, rows: Iterable[Row], spent_usd: Decimal) -> ShardRe
 
 
 async def write_results(store: Store, campaign: Campaign, shard: Shard, rows: Sequence[Row], end: ShardResult) -> None:
-    """Leave *rows* as JSON lines and, where pyarrow is there, as Parquet. `shard.json` comes last: then it is done."""
-    folder = results_folder(campaign, shard)
-    await store.write(f"{folder}/part.jsonl", b"".join(map(_json_line, rows)), "application/x-ndjson")
+    """Leave *rows* as JSON lines and as Parquet. `shard.json` comes last: then it is done.
+
+    Where pyarrow is missing there is no Parquet, and none of an earlier run.
+    """
+    lines, parquet = part_paths(campaign, shard)
+    await store.write(lines, b"".join(map(_json_line, rows)), "application/x-ndjson")
     if has_parquet():
-        await store.write(f"{folder}/part.parquet", parquet_of(rows, COLUMNS), "application/vnd.apache.parquet")
+        await store.write(parquet, parquet_of(rows, COLUMNS), "application/vnd.apache.parquet")
+    else:
+        await store.delete(parquet)
     await store.write(result_path(campaign, shard), end.model_dump_json(indent=1).encode(), "application/json")
+
+
+def part_paths(campaign: Campaign, shard: Shard) -> tuple[str, str]:
+    """Its rows as JSON lines, and as Parquet."""
+    folder = results_folder(campaign, shard)
+    return f"{folder}/part.jsonl", f"{folder}/part.parquet"
 
 
 def result_path(campaign: Campaign, shard: Shard) -> str:
@@ -142,9 +153,14 @@ async def write_left(store: Store, campaign: Campaign, end: ShardResult) -> None
 
 
 async def reopen(store: Store, campaign: Campaign, done: ShardResult) -> None:
-    """Let a shard that is *done* be so no longer; what it has stored goes on to count."""
+    """Let a shard that is *done* be so no longer; what it has stored goes on to count.
+
+    Its rows go last: one that counts as done always has them.
+    """
+    shard = campaign.shard(done.number)
     await write_left(store, campaign, done.model_copy(update={"left": "it is rendered again"}))
-    await store.delete(result_path(campaign, campaign.shard(done.number)))
+    for path in (result_path(campaign, shard), *part_paths(campaign, shard)):
+        await store.delete(path)
 
 
 def left_path(campaign: Campaign, shard: Shard) -> str:
@@ -164,7 +180,7 @@ async def not_stored(store: Store, campaign: Campaign, results: Iterable[ShardRe
     found: list[Row] = []
     for result in results:
         if set(result.statuses) != {"stored"} and len(found) < most:
-            part = f"{results_folder(campaign, campaign.shard(result.number))}/part.jsonl"
+            part, _ = part_paths(campaign, campaign.shard(result.number))
             rows = map(json.loads, (await store.read(part)).splitlines())
             found += [row for row in rows if row["status"] != "stored"]
     return found[:most]

@@ -63,26 +63,38 @@ def test_a_table_that_can_not_be_used_is_one_sentence(
     assert emulator.bill()["charges"] == []
 
 
+def without_pyarrow(desk: CampaignDesk, table: str, *more: str) -> subprocess.CompletedProcess[str]:
+    """`campaign run` where pyarrow is not installed."""
+    without = "import sys; sys.modules['pyarrow'] = None; from prefect_seedance.cli.app import run; sys.exit(run())"
+    words = ["campaign", "run", "board.yaml", "--table", table, "--store", desk.store, *more]
+    command = [sys.executable, "-c", without, *words]
+    return subprocess.run(
+        command, env=desk.environment, cwd=desk.folder, text=True, capture_output=True, timeout=120, check=False
+    )
+
+
 def test_without_pyarrow_a_parquet_table_is_one_sentence_and_a_csv_works(
     desk: CampaignDesk, emulator: RunningEmulator
 ) -> None:
     write_table(desk.folder / "table.parquet", mugs(2))
-    without = "import sys; sys.modules['pyarrow'] = None; from prefect_seedance.cli.app import run; sys.exit(run())"
-
-    def run(table: str) -> subprocess.CompletedProcess[str]:
-        words = ["campaign", "run", "board.yaml", "--table", table, "--store", desk.store]
-        command = [sys.executable, "-c", without, *words]
-        return subprocess.run(
-            command, env=desk.environment, cwd=desk.folder, text=True, capture_output=True, timeout=120, check=False
-        )
-
-    refused = run("table.parquet")
+    refused = without_pyarrow(desk, "table.parquet")
     assert (refused.returncode, len(refused.stderr.strip().splitlines())) == (2, 1)
     assert "pip install 'prefect-seedance[warehouse]'" in refused.stderr
-    done = run("table.csv")
+    done = without_pyarrow(desk, "table.csv")
     assert done.returncode == 0, done.stderr
     assert len(desk.rows(desk.ids()[0])) == len(emulator.charges) == 4
     assert list(Path(desk.store).glob("campaigns/*/results/*/part.parquet")) == []
+
+
+def test_a_retry_without_pyarrow_leaves_no_parquet_of_before(desk: CampaignDesk, emulator: RunningEmulator) -> None:
+    emulator.fault("run", "failed", prompt="number 1", times=1)
+    assert desk.campaign("run").code == 3
+    [results] = Path(desk.store).glob("campaigns/*/results/*")
+    assert (results / "part.parquet").exists()
+    (results / "shard.json").unlink()  # as the sentence says where it is damaged
+    assert without_pyarrow(desk, "table.csv", "--retry-failed", "1").returncode == 0
+    assert {path.name for path in results.iterdir()} == {"part.jsonl", "shard.json"}
+    assert len(emulator.charges) == 4
 
 
 @pytest.mark.parametrize(

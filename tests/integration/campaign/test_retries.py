@@ -19,7 +19,7 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store
 from tests.support.campaigns import key_of_mug
 from tests.support.emulating import RunningEmulator
-from tests.support.frozen import Run, frozen_mugs
+from tests.support.frozen import Run, Silent, frozen_mugs
 
 
 async def test_a_retry_that_is_refused_leaves_what_was_done_as_it_was(
@@ -57,10 +57,31 @@ async def test_a_retry_that_dies_while_it_pays_leaves_its_shard_open_and_what_wa
         await dying
     assert json.loads(record.read_text())["step"] == "accepted"
     assert await results_of(folder_store, campaign) == {}
+    assert list(Path(folder_store.url).glob("campaigns/*/results/*/*")) == []  # no warehouse reads that it has failed
     assert (await manifest_of(folder_store, campaign)).statuses == {"failed": 1, "stored": 1}
     emulator.clear_faults()
     last = Run(campaign, folder_store, account, Options())
     assert (await last.running.render(KNOWN, last.shards)).status == "complete"
+    assert len(emulator.charges) == 2
+
+
+@pytest.mark.parametrize("file", ["shard.json", "part.jsonl", "part.parquet"])
+async def test_a_retry_that_dies_as_it_begins_leaves_no_shard_that_is_done_without_its_rows(
+    tmp_path: Path, folder_store: Store, account: Account, emulator: RunningEmulator, file: str
+) -> None:
+    campaign = await frozen_mugs(tmp_path, folder_store, account, 2, shard_size=2)
+    emulator.fault("run", "failed", prompt="number 1")
+    first = Run(campaign, folder_store, account, Options())
+    await first.running.render(KNOWN, first.shards)
+    dying = Silent(folder_store, lambda kind, path: kind == "delete" and path.endswith(file))
+    retried = Run(campaign, dying, account, Options(retry_failed=1))
+    await retried.running.render(KNOWN, retried.shards)
+    [results] = Path(folder_store.url).glob("campaigns/*/results/*")
+    assert (results / "part.jsonl").exists() or not (results / "shard.json").exists()
+    assert len(emulator.charges) == 1
+    last = Run(campaign, folder_store, account, Options(retry_failed=1))
+    assert (await last.running.render(KNOWN, last.shards)).status == "complete"
+    assert {path.name for path in results.iterdir()} == {"part.jsonl", "part.parquet", "shard.json"}
     assert len(emulator.charges) == 2
 
 
