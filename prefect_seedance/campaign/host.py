@@ -29,7 +29,7 @@ FOR_A_PERSON = (Step.UNCLEAR, Step.LOST)
 
 
 class ShardHost:
-    """Renders one shard by way of *inner*. `result` is what became of it, once `write` was reached.
+    """Renders one shard by way of *inner*. `result` is what became of it, or `error` why nobody can say it.
 
     A shard that was done *before* is so no longer once paying begins: what is submitted then has to be brought home.
     """
@@ -54,6 +54,7 @@ class ShardHost:
         self.before = before
         self.planned: Planned | None = None
         self.result: ShardResult | None = None
+        self.error: Exception | None = None
         self._at_hand = AtHand()
 
     def steps(self, session: RenderSession, shots: int) -> Steps:
@@ -89,29 +90,34 @@ class ShardHost:
         await self.inner.shot_ended(line)
 
     async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:
+        try:
+            self.result = await self._left(session.ledger.store, content)
+        except Exception as error:  # whoever renders the board only says it
+            self.error = error
+            raise
+        return manifest_of(content), ""
+
+    async def _left(self, store: Store, content: Content) -> ShardResult:
         """Leave the results of the shard, if all of its clips have come to an end, and its pages for review."""
-        store = session.ledger.store
         rows = rows_of(self.campaign, self.shard, self.lines, self.board, content.told, store)
         result = summary_of(self.shard, rows, content.spent_usd)
         ends = _ends_of(content.told)
         if held := self._held(ends):
             why = f"{len(held)} of its clips were not submitted: {held[0].error}"
-            self.result = result.model_copy(update={"left": why, "held": True})
-        elif out := [end for end in ends.values() if end.status == "running"]:
+            return result.model_copy(update={"left": why, "held": True})
+        if out := [end for end in ends.values() if end.status == "running"]:
             why = f"{len(out)} of its clips are still on their way; run the campaign again to bring them home"
-            self.result = result.model_copy(update={"left": why})
-        else:
-            try:
-                await write_pages(store, self.campaign, self.shard, rows)
-            except Exception as error:  # whatever it is: they are nice to have, and the results are not
-                self.say(f"The pages of shard {self.shard.number} could not be written: {summary(error)}")
-            try:
-                await write_results(store, self.campaign, self.shard, rows, result)
-                self.result = result
-            except SeedanceError as error:  # its clips are stored and paid: they count all the same
-                why = f"its results could not be written ({str(error).rstrip('.')}); run the campaign again"
-                self.result = result.model_copy(update={"left": why})
-        return manifest_of(content), ""
+            return result.model_copy(update={"left": why})
+        try:
+            await write_pages(store, self.campaign, self.shard, rows)
+        except Exception as error:  # whatever it is: they are nice to have, and the results are not
+            self.say(f"The pages of shard {self.shard.number} could not be written: {summary(error)}")
+        try:
+            await write_results(store, self.campaign, self.shard, rows, result)
+        except SeedanceError as error:  # its clips are stored and paid: they count all the same
+            why = f"its results could not be written ({str(error).rstrip('.')}); run the campaign again"
+            return result.model_copy(update={"left": why})
+        return result
 
     def _held(self, ends: Mapping[str, End]) -> list[End]:
         """What was not submitted for a reason that passes: neither by its plan nor for want of the shot before it."""

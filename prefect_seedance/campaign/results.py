@@ -140,10 +140,15 @@ async def result_of(store: Store, campaign: Campaign, shard: Shard) -> ShardResu
     except Missing:
         return None
     except ValidationError as error:
-        raise BadInput(
-            f"{store.url}/{path} is damaged; nothing was submitted; remove it, and run the campaign again: the shard "
-            "is rendered again for nothing."
-        ) from error
+        raise _damaged(store, path, "it") from error
+
+
+def _damaged(store: Store, path: str, remedy: str) -> BadInput:
+    """What to say where a file of a shard that is done can't be read; *remedy* is what to remove."""
+    return BadInput(
+        f"{store.url}/{path} is damaged or gone; nothing was submitted for it; remove {remedy}, and run the campaign "
+        "again: the shard is rendered again for nothing."
+    )
 
 
 async def write_left(store: Store, campaign: Campaign, end: ShardResult) -> None:
@@ -176,14 +181,21 @@ async def left_of(store: Store, campaign: Campaign, shard: Shard) -> ShardResult
 
 
 async def not_stored(store: Store, campaign: Campaign, results: Iterable[ShardResult], most: int) -> list[Row]:
-    """The first rows of the shards with *results* whose clip is not stored."""
+    """The first rows of the shards with *results* whose clip is not stored; `BadInput` where rows can't be read."""
     found: list[Row] = []
     for result in results:
         if set(result.statuses) != {"stored"} and len(found) < most:
-            part, _ = part_paths(campaign, campaign.shard(result.number))
-            rows = map(json.loads, (await store.read(part)).splitlines())
-            found += [row for row in rows if row["status"] != "stored"]
+            found += await _not_stored_in(store, campaign, campaign.shard(result.number))
     return found[:most]
+
+
+async def _not_stored_in(store: Store, campaign: Campaign, shard: Shard) -> list[Row]:
+    path, _ = part_paths(campaign, shard)
+    try:
+        rows = map(json.loads, (await store.read(path)).splitlines())
+        return [row for row in rows if row["status"] != "stored"]
+    except (Missing, ValueError, KeyError, TypeError) as error:
+        raise _damaged(store, path, result_path(campaign, shard)) from error
 
 
 def _json_line(row: Row) -> bytes:

@@ -190,7 +190,9 @@ class CampaignRun:
             await self._wait(shards)
 
     def _silent(self, error: SeedanceError) -> None:
-        self.why = self.why or f"The store can't be used, and no new shard begins: {error} Run the campaign again."
+        """Take note of a store that can't be used, or of a file in it that is damaged."""
+        store = f"The store can't be used, and no new shard begins: {error} Run the campaign again."
+        self.why = self.why or (str(error) if isinstance(error, BadInput) else store)
 
     async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer to *ask*. Once shards have been started, a store that does not answer is asked again."""

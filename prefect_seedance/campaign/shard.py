@@ -10,7 +10,7 @@ from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, l
 from prefect_seedance.campaign.frozen import open_campaign
 from prefect_seedance.campaign.host import ShardHost
 from prefect_seedance.campaign.results import ShardResult, result_of, write_left
-from prefect_seedance.errors import Missing, SeedanceError, StoreUnavailable
+from prefect_seedance.errors import Missing, SeedanceError, summary
 from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
 from prefect_seedance.models import Frozen
@@ -27,8 +27,9 @@ async def run_shard(
     """Render shard *number* of a frozen campaign; what it has stored already, here or anywhere, is reused for nothing.
 
     One that has results is not rendered again, unless *options* retry what failed and something is not stored. Where
-    `left` says why it is not done, another call goes on. Raises what `render_board` raises, and `BadInput` for a shard
-    whose file is damaged. Approvals are the campaign's affair: those in *options* are not looked at.
+    `left` says why it is not done, another call goes on. Raises what `render_board` raises, `BadInput` for a damaged
+    file of the campaign, and `SeedanceError` where its results could not be made. Approvals are the campaign's affair:
+    those in *options* are not looked at.
     """
     campaign = await load_campaign(store, campaign_id)
     shard = campaign.shard(number)
@@ -42,14 +43,23 @@ async def run_shard(
         board = await frozen.board_of(shard, lines)
         own = ShardHost(host, store, campaign, shard, lines, board, there)
         await render_board(board, account, store, without_approval(options), catalog, own)
-    if own.result is not None and own.result.left is not None:
+    result = _result_of(own)
+    if result.left is not None:
         with contextlib.suppress(SeedanceError):  # whoever started it is told all the same
-            await write_left(store, campaign, own.result)
-    if own.result is None:
-        raise StoreUnavailable(
-            f"The results of shard {number} could not be written; what is stored stays; run the campaign again."
-        )
-    return own.result
+            await write_left(store, campaign, result)
+    return result
+
+
+def _result_of(own: ShardHost) -> ShardResult:
+    if own.result is not None:
+        return own.result
+    assert own.error is not None  # a board that was rendered has been written, or could not be
+    if isinstance(own.error, SeedanceError):  # of the store, which may be asked again
+        raise own.error
+    raise SeedanceError(
+        f"The results of shard {own.shard.number} could not be made ({summary(own.error).rstrip('.')}); what is stored "
+        "stays and is not paid again; mend that, and run the campaign again."
+    ) from own.error
 
 
 def to_do_again(result: ShardResult, retry_failed: int) -> bool:

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.campaign.manifest import manifest_of
+from prefect_seedance.campaign.results import part_paths, result_path
 from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.errors import BadInput
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store
@@ -60,3 +62,25 @@ async def test_a_shard_whose_end_the_store_does_not_take_counts_what_it_has_paid
     assert (await second.running.render(KNOWN, second.shards)).status == "complete"
     assert (await manifest_of(folder_store, campaign)).statuses == {"stored": 2}
     assert (len(emulator.charges), second.running.spent_usd) == (2, 0)
+
+
+@pytest.mark.parametrize("content", [b'{"row": "m000', b"[]\n", None], ids=["cut-off", "something-else", "gone"])
+async def test_rows_of_a_shard_that_are_damaged_or_gone_are_one_sentence_and_are_made_again_for_nothing(
+    tmp_path: Path, folder_store: Store, account: Account, emulator: RunningEmulator, content: bytes | None
+) -> None:
+    campaign = await frozen_mugs(tmp_path, folder_store, account, 2, shard_size=2)
+    emulator.fault("run", "failed", prompt="number 1")
+    first = Run(campaign, folder_store, account, Options())
+    await first.running.render(KNOWN, first.shards)
+    part, _ = part_paths(campaign, campaign.shard(1))
+    if content is None:
+        await folder_store.delete(part)
+    else:
+        await folder_store.write(part, content)
+    second = Run(campaign, folder_store, account, Options())
+    with pytest.raises(BadInput, match=r"part\.jsonl is damaged or gone; nothing was submitted for it; remove "):
+        await second.running.render(KNOWN, second.shards)
+    await folder_store.delete(result_path(campaign, campaign.shard(1)))  # as the sentence says
+    third = Run(campaign, folder_store, account, Options())
+    assert (await third.running.render(KNOWN, third.shards)).statuses == {"failed": 1, "stored": 1}
+    assert len(emulator.charges) == 1

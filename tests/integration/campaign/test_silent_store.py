@@ -13,6 +13,7 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
 from tests.support.frozen import Run, Silent, frozen_mugs
+from tests.support.renderer import HookedStore
 
 AT_ONCE = (0.01,) * 3
 
@@ -99,6 +100,25 @@ async def test_a_record_that_cannot_be_read_is_no_silence_and_is_told_at_once(
     await run.running.render(KNOWN, run.shards)
     assert not any("begun anew" in line for line in run.said)
     assert emulator.charges == []
+
+
+async def test_results_that_cannot_be_made_are_no_silence_and_are_told_at_once_with_their_cause(
+    tmp_path: Path, folder_store: Store, account: Account, emulator: RunningEmulator
+) -> None:
+    campaign = await frozen_mugs(tmp_path, folder_store, account, 1)
+
+    async def broken(what: str, path: str) -> None:
+        if what == "before write" and path.endswith("part.parquet"):
+            raise RuntimeError("whatever a client may die of")
+
+    run = Run(campaign, HookedStore(folder_store, broken), account, Options(), pauses=AT_ONCE)
+    with pytest.raises(SeedanceError, match=r"could not be made \(RuntimeError: whatever .* of\); what is") as told:
+        await run.running.render(KNOWN, run.shards)
+    assert isinstance(told.value.__cause__, RuntimeError)
+    assert not any("begun anew" in line for line in run.said)
+    again = Run(campaign, folder_store, account, Options())
+    assert (await again.running.render(KNOWN, again.shards)).status == "complete"
+    assert len(emulator.charges) == 1
 
 
 async def test_a_store_that_falls_silent_under_the_first_shard_is_no_refusal_before_spending(
