@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 
 from prefect_seedance.campaign.document import Campaign
 from prefect_seedance.campaign.marks import Marks
-from prefect_seedance.campaign.results import ShardResult, left_of, result_of
+from prefect_seedance.campaign.results import ShardResult, open_result_of, result_of
 from prefect_seedance.campaign.review import index_path
 from prefect_seedance.campaign.shard import note_of
 from prefect_seedance.ledger.writer import is_gone
@@ -68,7 +68,7 @@ async def manifest_of(
     begun = await store.names(f"{campaign.folder}/begun")
     open_shards = [shard for shard in campaign.shards if shard.number not in results and f"{shard.name}.json" in begun]
     notes = await some_at_a_time(lambda shard: note_of(store, campaign, shard), open_shards)
-    left = await some_at_a_time(lambda shard: left_of(store, campaign, shard), open_shards)
+    left = await some_at_a_time(lambda shard: open_result_of(store, campaign, shard), open_shards)
     alive = [note is not None and not is_gone(note.writer) for note in notes]
     running = [shard.number for shard, is_alive in zip(open_shards, alive, strict=True) if is_alive]
     marks = Marks(store, campaign)

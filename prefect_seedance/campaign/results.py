@@ -172,7 +172,7 @@ def left_path(campaign: Campaign, shard: Shard) -> str:
     return f"{campaign.folder}/left/{shard.name}.json"
 
 
-async def left_of(store: Store, campaign: Campaign, shard: Shard) -> ShardResult | None:
+async def open_result_of(store: Store, campaign: Campaign, shard: Shard) -> ShardResult | None:
     """How the last run of *shard*, which is not done, has ended; None where it has not said it."""
     try:
         return ShardResult.model_validate_json(await store.read(left_path(campaign, shard)))
