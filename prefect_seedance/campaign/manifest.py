@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from prefect_seedance.campaign.document import Campaign
+from prefect_seedance.campaign.document import Campaign, Shard
 from prefect_seedance.campaign.marks import Marks
+from prefect_seedance.campaign.pulse import end_of
 from prefect_seedance.campaign.results import ShardResult, open_result_of, result_of
 from prefect_seedance.campaign.review import index_path
 from prefect_seedance.campaign.shard import note_of
@@ -61,25 +62,36 @@ async def results_of(store: Store, campaign: Campaign) -> dict[int, ShardResult]
 
 
 async def manifest_of(
-    store: Store, campaign: Campaign, told: Mapping[int, ShardResult] = MappingProxyType({})
+    store: Store,
+    campaign: Campaign,
+    told: Mapping[int, ShardResult] = MappingProxyType({}),
+    ended: Collection[int] = (),
 ) -> CampaignManifest:
-    """How *campaign* stands. *told* is how runs of open shards have ended, which the store may not know."""
+    """How *campaign* stands. The store may not know *told*, the results of open shards, nor whose runs have *ended*."""
     results = await results_of(store, campaign)
     begun = await store.names(f"{campaign.folder}/begun")
     open_shards = [shard for shard in campaign.shards if shard.number not in results and f"{shard.name}.json" in begun]
-    notes = await some_at_a_time(lambda shard: note_of(store, campaign, shard), open_shards)
     left = await some_at_a_time(lambda shard: open_result_of(store, campaign, shard), open_shards)
-    alive = [note is not None and not is_gone(note.writer) for note in notes]
-    running = [shard.number for shard, is_alive in zip(open_shards, alive, strict=True) if is_alive]
+    unheard = [shard for shard in open_shards if shard.number not in ended]
+    at_work = await some_at_a_time(lambda shard: _somebody_works(store, campaign, shard), unheard)
     marks = Marks(store, campaign)
     return manifest_from(
         campaign,
         results,
         {end.number: end for end in left if end is not None} | dict(told),
-        running=tuple(number for number in running if number not in told),
+        running=tuple(shard.number for shard, works in zip(unheard, at_work, strict=True) if works),
         approved=await marks.approved(),
         stopped=await marks.stopped(),
     )
+
+
+async def _somebody_works(store: Store, campaign: Campaign, shard: Shard) -> bool:
+    """Whether somebody may be at work at *shard*: who began it may live, and has not said that its run has ended."""
+    note = await note_of(store, campaign, shard)
+    if note is None or note.ended or is_gone(note.writer):
+        return False
+    run = note.writer.flow_run_id
+    return run is None or await end_of(store, campaign, shard, run) is None
 
 
 def manifest_from(

@@ -83,6 +83,7 @@ class CampaignRun:
         self._seen = False
         self._out: dict[int, Decimal] = {}
         self._started = False
+        self._over: set[int] = set()
         self._ended = 0
 
     async def render(self, catalog: Catalog, shards: Shards) -> CampaignManifest:
@@ -263,6 +264,7 @@ class CampaignRun:
         """Wait until some shard has ended and take note of what became of it."""
         for number, end in (await shards.ended()).items():
             del self._out[number]
+            self._over.add(number)
             if isinstance(end, Exception):
                 self._stopped_by(number, end)
                 if not isinstance(end, BEFORE_PAYING):
@@ -291,7 +293,7 @@ class CampaignRun:
 
     async def _leave(self) -> CampaignManifest:
         """Write the index of the pages and the manifest."""
-        manifest = await manifest_of(self.store, self.campaign, self._left_open)
+        manifest = await manifest_of(self.store, self.campaign, self._left_open, self._over)
         done = {result.number: result for result in manifest.done}
         problems = await not_stored(self.store, self.campaign, done.values(), MOST_PROBLEMS)
         if done:

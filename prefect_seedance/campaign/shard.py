@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Mapping
 from decimal import Decimal
 
+from pydantic import Field
+
 from prefect_seedance.campaign.document import Campaign, Shard, load_campaign, load_lines
 from prefect_seedance.campaign.frozen import open_campaign
 from prefect_seedance.campaign.host import ShardHost
@@ -37,27 +39,41 @@ async def run_shard(
     if there is not None and not to_do_again(there, options.retry_failed):
         return there.model_copy(update={"spent_usd": Decimal(0)})  # another run has paid it
     await begin(store, campaign, shard, host.flow_run_id)
-    catalog = await catalog_of(store)
-    lines = await load_lines(store, campaign, shard)
-    async with open_campaign(campaign, store, account, catalog) as frozen:
-        board = await frozen.board_of(shard, lines)
-        own = ShardHost(host, store, campaign, shard, lines, board, there)
-        await render_board(board, account, store, without_approval(options), catalog, own)
-    result = _result_of(own)
+    result = None
+    try:
+        result = await _rendered(store, account, campaign, shard, options, host, there)
+    finally:
+        if result is None or result.left is not None:
+            with contextlib.suppress(SeedanceError):
+                await begin(store, campaign, shard, host.flow_run_id, ended=True)
     if result.left is not None:
         with contextlib.suppress(SeedanceError):  # whoever started it is told all the same
             await write_left(store, campaign, result)
     return result
 
 
-def _result_of(own: ShardHost) -> ShardResult:
+async def _rendered(
+    store: Store,
+    account: Account,
+    campaign: Campaign,
+    shard: Shard,
+    options: Options,
+    host: Host,
+    before: ShardResult | None,
+) -> ShardResult:
+    catalog = await catalog_of(store)
+    lines = await load_lines(store, campaign, shard)
+    async with open_campaign(campaign, store, account, catalog) as frozen:
+        board = await frozen.board_of(shard, lines)
+        own = ShardHost(host, store, campaign, shard, lines, board, before)
+        await render_board(board, account, store, without_approval(options), catalog, own)
     if own.result is not None:
         return own.result
     assert own.error is not None  # a board that was rendered has been written, or could not be
     if isinstance(own.error, SeedanceError):  # of the store, which may be asked again
         raise own.error
     raise SeedanceError(
-        f"The results of shard {own.shard.number} could not be made ({summary(own.error).rstrip('.')}); what is stored "
+        f"The results of shard {shard.number} could not be made ({summary(own.error).rstrip('.')}); what is stored "
         "stays and is not paid again; mend that, and run the campaign again."
     ) from own.error
 
@@ -87,11 +103,14 @@ class Begun(Frozen):
 
     writer: Writer
     nonce: str
+    ended: bool = Field(False, description="Whether that one works no more at it, though it is not done.")
 
 
-async def begin(store: Store, campaign: Campaign, shard: Shard, flow_run_id: str | None) -> None:
-    """Leave a note of who works at the shard, for whoever asks how it stands: it keeps nobody from anything."""
-    note = Begun(writer=this_writer(flow_run_id), nonce=new_claim_id())
+async def begin(
+    store: Store, campaign: Campaign, shard: Shard, flow_run_id: str | None, *, ended: bool = False
+) -> None:
+    """Leave a note of who works at the shard, or did, for whoever asks how it stands: it keeps nobody from anything."""
+    note = Begun(writer=this_writer(flow_run_id), nonce=new_claim_id(), ended=ended)
     await store.write(begun_path(campaign, shard), note.model_dump_json().encode(), "application/json")
 
 
