@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from prefect_seedance.campaign.document import Campaign, Line, Shard
-from prefect_seedance.campaign.results import ShardResult, reopen, rows_of, summary_of, write_results
+from prefect_seedance.campaign.results import ShardResult, at_risk_in, reopen, rows_of, summary_of, write_results
 from prefect_seedance.campaign.review import write_pages
 from prefect_seedance.errors import SeedanceError, summary
 from prefect_seedance.generation.session import RenderSession
+from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.ledger.rules import remedy
 from prefect_seedance.production.at_hand import AtHand
@@ -91,16 +92,17 @@ class ShardHost:
 
     async def write(self, session: RenderSession, content: Content) -> tuple[Manifest, str]:
         try:
-            self.result = await self._left(session.ledger.store, content)
+            self.result = await self._left(session.ledger, content)
         except Exception as error:  # whoever renders the board only says it
             self.error = error
             raise
         return manifest_of(content), ""
 
-    async def _left(self, store: Store, content: Content) -> ShardResult:
+    async def _left(self, ledger: Ledger, content: Content) -> ShardResult:
         """Leave the results of the shard, if all of its clips have come to an end, and its pages for review."""
+        store = ledger.store
         rows = rows_of(self.campaign, self.shard, self.lines, self.board, content.told, store)
-        result = summary_of(self.shard, rows, content.spent_usd)
+        result = summary_of(self.shard, rows, content.spent_usd, await at_risk_in(rows, ledger))
         ends = _ends_of(content.told)
         if held := self._held(ends):
             why = f"{len(held)} of its clips were not submitted: {held[0].error}"

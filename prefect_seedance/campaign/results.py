@@ -14,8 +14,9 @@ from pydantic import ConfigDict, Field, ValidationError
 from prefect_seedance.campaign.document import Campaign, Line, Shard
 from prefect_seedance.campaign.parquet import has_parquet, parquet_of
 from prefect_seedance.errors import BadInput, Missing
+from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.models import Frozen, Usd
-from prefect_seedance.production.manifest import NarrationResult, ShotResult
+from prefect_seedance.production.manifest import NarrationResult, ShotResult, ShotStatus
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.board import Board, BoardShot
 
@@ -40,6 +41,8 @@ COLUMNS: dict[str, type] = {
 }
 """The columns of the results and their types. `usd` is a decimal in Parquet and a text in JSON lines, never a float."""
 Row = dict[str, object]
+MAY_HAVE_COST: tuple[ShotStatus, ...] = ("stored", "running", "unclear", "lost")
+"""What is charged, or counts as charged until somebody knows better."""
 
 
 class ShardResult(Frozen):
@@ -49,6 +52,7 @@ class ShardResult(Frozen):
     number: int
     statuses: dict[str, int] = Field(description="Clips by what became of them.")
     clips_usd: Usd = Field(description="What its clips have cost, without those that an earlier row has paid.")
+    at_risk_usd: Usd = Field(Decimal(0), description="The most that those may have cost whose cost nobody knows.")
     spent_usd: Usd = Field(description="What the run that ended it has paid.")
     left: str | None = Field(None, description="Why it is not done: then it has no results yet and is rendered again.")
     held: bool = Field(False, description="Whether clips of it were not submitted, for a reason that holds for others.")
@@ -99,12 +103,20 @@ def _row(shot: BoardShot, result: ShotResult | NarrationResult, line: Line, stor
     }
 
 
-def summary_of(shard: Shard, rows: Iterable[Row], spent_usd: Decimal) -> ShardResult:
+async def at_risk_in(rows: Iterable[Row], ledger: Ledger) -> Decimal:
+    """The most that the clips of *rows* may have cost whose cost nobody knows, as *ledger* counts them: each once."""
+    keys = sorted({str(row["key"]) for row in rows if row["usd"] is None and row["status"] in MAY_HAVE_COST})
+    lasts = [history.last for history in await ledger.load_many(keys)]
+    return sum((last.charged_usd for last in lasts if last is not None), Decimal(0))
+
+
+def summary_of(shard: Shard, rows: Sequence[Row], spent_usd: Decimal, at_risk_usd: Decimal) -> ShardResult:
     """*rows* in numbers."""
-    rows = list(rows)
     usd = sum((row["usd"] for row in rows if isinstance(row["usd"], Decimal)), Decimal(0))
     statuses = Counter(str(row["status"]) for row in rows)
-    return ShardResult(number=shard.number, statuses=dict(statuses), clips_usd=usd, spent_usd=spent_usd)
+    return ShardResult(
+        number=shard.number, statuses=dict(statuses), clips_usd=usd, at_risk_usd=at_risk_usd, spent_usd=spent_usd
+    )
 
 
 async def write_results(store: Store, campaign: Campaign, shard: Shard, rows: Sequence[Row], end: ShardResult) -> None:

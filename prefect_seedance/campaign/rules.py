@@ -16,7 +16,7 @@ FAILED = ("failed", "lost", "unclear")
 
 
 class StopRules(Frozen):
-    """What stops new shards. Nothing does unless it is said."""
+    """What stops new shards. Nothing does unless it is said. What may have been charged counts as cost."""
 
     failed_percent: float | None = Field(None, ge=0, le=100)
     refused_percent: float | None = Field(None, ge=0, le=100)
@@ -25,10 +25,11 @@ class StopRules(Frozen):
     def broken_by(self, results: Iterable[ShardResult]) -> str | None:
         """Why no new shard may begin after *results*; None where one may."""
         statuses: Counter[str] = Counter()
-        usd = Decimal(0)
+        usd = at_risk = Decimal(0)
         for result in results:
             statuses.update(result.statuses)
-            usd += result.clips_usd
+            usd += result.clips_usd + result.at_risk_usd
+            at_risk += result.at_risk_usd
         ended, stored = statuses.total(), statuses["stored"]
         failed = sum(statuses[status] for status in FAILED)
         for count, word, most in (
@@ -38,6 +39,6 @@ class StopRules(Frozen):
             if most is not None and ended and count * 100 > most * ended:
                 return f"{count} of {ended} clips {word}, more than the {most:g} % that were allowed"
         if self.usd_per_clip is not None and usd > self.usd_per_clip * stored:
-            each = f"{dollars(usd)} for {stored} clips that are stored"
-            return f"it has cost {each}, more than the {dollars(self.usd_per_clip)} per clip that were allowed"
+            cost = f"it {'may have' if at_risk else 'has'} cost {dollars(usd)} for {stored} clips that are stored"
+            return f"{cost}, more than the {dollars(self.usd_per_clip)} per clip that were allowed"
         return None

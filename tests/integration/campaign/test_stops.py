@@ -27,6 +27,7 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.store import Store
 from tests.support.campaigns import ONE_SHOT, mugs
 from tests.support.emulating import RunningEmulator
+from tests.support.frozen import frozen_mugs
 
 ASK = Limits(approve_above=Decimal(0))
 
@@ -127,3 +128,29 @@ async def test_a_budget_that_refuses_a_whole_campaign_is_told_as_one_that_refuse
         await run(campaign, folder_store, account, Options(limits=ASK), person=person)
     assert len(person.heard) == 1
     assert emulator.bill()["charges"] == []
+
+
+@pytest.mark.parametrize(
+    ("on", "fault", "more", "stored"),
+    [("run", "status", {"code": 500, "accept": True}, 0), ("status", "shape", {"as_": "bare"}, 1)],
+    ids=["an-unclear-clip", "a-clip-whose-cost-is-not-told"],
+)
+async def test_what_may_have_been_charged_counts_where_a_clip_may_cost_so_much(
+    tmp_path: Path,
+    folder_store: Store,
+    account: Account,
+    emulator: RunningEmulator,
+    on: str,
+    fault: str,
+    more: dict[str, object],
+    stored: int,
+) -> None:
+    of_two_shards = await frozen_mugs(tmp_path, folder_store, account, 2)
+    emulator.fault(on, fault, prompt="number 1", times=100, **more)
+    rules = StopRules(usd_per_clip=Decimal("0.04"))
+    manifest = await run(of_two_shards, folder_store, account, Options(), rules=rules)
+    assert manifest.stopped == (
+        f"it may have cost $0.05 for {stored} clips that are stored, more than the $0.04 per clip that were allowed"
+    )
+    assert [float(result.at_risk_usd) for result in manifest.done] == [0.05]
+    assert len(emulator.charges) == 1
