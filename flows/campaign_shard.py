@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Annotated, cast
 
 from prefect import flow
@@ -14,7 +13,7 @@ from prefect_seedance.campaign.document import Campaign, Shard, load_campaign
 from prefect_seedance.campaign.marks import Marks
 from prefect_seedance.campaign.prefect_host import ShardRunHost
 from prefect_seedance.campaign.pulse import leave_end, pulsing
-from prefect_seedance.campaign.results import ShardResult
+from prefect_seedance.campaign.results import ShardResult, not_begun
 from prefect_seedance.campaign.shard import run_shard
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
@@ -80,8 +79,7 @@ async def _stopped(store: Store, campaign: Campaign, shard: Shard) -> ShardResul
     """What becomes of a shard that was still waiting when its campaign was stopped."""
     if (stopped := await Marks(store, campaign).stopped()) is None:
         return None
-    why = f"the campaign was stopped: {stopped}; nothing was submitted"
-    return ShardResult(number=shard.number, statuses={}, clips_usd=Decimal(0), spent_usd=Decimal(0), left=why)
+    return not_begun(shard.number, f"the campaign was stopped: {stopped}; nothing was submitted")
 
 
 def _in_words(result: ShardResult) -> str:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
 
 from prefect_seedance.campaign.document import Campaign
+from prefect_seedance.campaign.marks import Marks
 from prefect_seedance.campaign.pulse import end_of, pulse_of
-from prefect_seedance.campaign.results import ShardResult, result_of
+from prefect_seedance.campaign.results import ShardResult, not_begun, result_of
+from prefect_seedance.campaign.runs import Away, Runs, Seen, newest
 from prefect_seedance.campaign.shard import to_do_again
 from prefect_seedance.campaign.shards import begun_anew
 from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable, summary
@@ -33,42 +34,10 @@ STARTING = 240.0
 have died with it in its hands, and images may have to be pulled."""
 PATIENCE = 600.0
 """Seconds that whoever counts the runs may be gone."""
+UNTAKEN = 300.0
+"""Seconds in which nobody takes up a shard after which it is said."""
 MOST_STARTS = 4
 """How often one campaign run begins a shard whose runs end without results."""
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A run of a shard as it stood when it was looked at. `attempt` counts the runs of its shard from 1."""
-
-    id: str
-    shard: int
-    attempt: int
-    state: Literal["waiting", "starting", "running", "ended"]
-    message: str = ""
-
-
-class Away(Exception):
-    """Whoever counts the runs does not answer now, and may later."""
-
-
-class Runs(Protocol):
-    """Whoever begins runs of shards and knows how they stand. Each call raises `Away` where nobody answers."""
-
-    async def of_campaign(self) -> Sequence[Seen]:
-        """Every run of the campaign that is known, whoever began it."""
-
-    async def begin(self, shard: int, attempt: int, options: Options) -> Seen:
-        """Begin that attempt, or return the run that was begun for it already."""
-
-    async def look(self, ids: Collection[str]) -> Sequence[Seen]:
-        """How these runs stand; one that is not known any more is left out."""
-
-    async def is_dead(self, run: str, why: str) -> None:
-        """Nobody works at *run* any more, and *why*: it has ended."""
-
-    async def call_back(self, ids: Collection[str]) -> None:
-        """End those of these runs that have not begun."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +66,7 @@ class ShardsElsewhere:
         patience: float = PATIENCE,
         silent: float = SILENT,
         starting: float = STARTING,
+        untaken: float = UNTAKEN,
     ) -> None:
         self.at_once = at_once
         self._campaign = campaign
@@ -107,11 +77,16 @@ class ShardsElsewhere:
         self._patience = patience
         self._silent = silent
         self._starting = starting
+        self._untaken = untaken
         self._newest: dict[int, Seen] | None = None
         self._out: dict[int, _Out] = {}
         self._ends: dict[int, ShardResult | Exception] = {}
         self._away_since: float | None = None
         self._listened = 0.0
+        self._marks = Marks(store, campaign)
+        self._stopped: str | None = None
+        self._moved = time.monotonic()
+        self._told_untaken = False
 
     async def start(self, number: int, options: Options) -> None:
         """Join the run of the shard that has begun and not ended, or begin the next attempt."""
@@ -129,6 +104,7 @@ class ShardsElsewhere:
                 self._ends[number] = error
                 return
         self._out[number] = _Out(run, options, since=time.monotonic())
+        self._moved = time.monotonic()
 
     async def _joined_or_begun(self, number: int, options: Options) -> Seen:
         if self._newest is None:
@@ -176,6 +152,23 @@ class ShardsElsewhere:
             elif listen and (why := await self._why_dead(number, out)) is not None:
                 await self._runs.is_dead(run.id, why)
                 await self._has_ended(number, replace(out, run=replace(run, message=why)))
+        if any(run.state != "waiting" for run in seen.values()):
+            self._moved = time.monotonic()
+        if listen:
+            await self._see_to_what_waits()
+
+    async def _see_to_what_waits(self) -> None:
+        """Call it back where the campaign was stopped, since nobody may ever take it up; say once that nobody does."""
+        waiting = [out.run for out in self._out.values() if out.run.state == "waiting"]
+        if not waiting:
+            return
+        self._stopped = await self._marks.stopped()
+        untaken = len(waiting) == len(self._out) and time.monotonic() - self._moved >= self._untaken
+        if self._stopped is not None:
+            await self._runs.call_back([run.id for run in waiting])
+        elif untaken and not self._told_untaken:
+            self._told_untaken = True
+            self._say(_untaken_for(self._untaken, waiting[0].place, self._campaign))
 
     async def _why_dead(self, number: int, out: _Out) -> str | None:
         """Why nobody can be at work at a run that has not ended; None where somebody may be."""
@@ -196,6 +189,8 @@ class ShardsElsewhere:
             end = await self._end_of(number, out)
         except BadInput as error:  # its results are damaged: another look finds the same
             end = error
+        if end is None and self._stopped is not None and not await self._began(number, out):
+            end = not_begun(number, f"the campaign was stopped: {self._stopped}; its run had not begun")
         silent = summary(end) if isinstance(end, StoreUnavailable) else None
         if (end is None or silent) and out.starts < MOST_STARTS:
             assert self._newest is not None  # it was started
@@ -211,6 +206,9 @@ class ShardsElsewhere:
             self._out[number] = _Out(run, out.options, out.starts + 1, since=time.monotonic())
             return
         self._tell(number, end or _died(out))
+
+    async def _began(self, number: int, out: _Out) -> bool:
+        return await pulse_of(self._store, self._campaign, self._campaign.shard(number), out.run.id) is not None
 
     async def _end_of(self, number: int, out: _Out) -> ShardResult | SeedanceError | None:
         """How the run of a shard ended, by its own word or by results that nothing is left to be done about."""
@@ -246,9 +244,12 @@ class ShardsElsewhere:
                 self._say("Shards that wait could not be called back; campaign stop keeps them from beginning.")
 
 
-def newest(runs: Sequence[Seen]) -> dict[int, Seen]:
-    """The last attempt of each shard."""
-    return {run.shard: run for run in sorted(runs, key=lambda run: run.attempt)}
+def _untaken_for(seconds: float, place: str, campaign: Campaign) -> str:
+    return (
+        f"No worker has taken up a shard for {seconds / 60:.0f} minutes{place and f' from {place}'}; nothing was "
+        "submitted for those that wait; see that their work pool is there, is not paused and has a worker with room, "
+        f"or call them back with `campaign stop {campaign.id}`."
+    )
 
 
 def _nobody_answers(silent: Exception) -> SeedanceError:

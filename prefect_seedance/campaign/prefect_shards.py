@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Crashed
 
 from prefect_seedance.campaign.document import Campaign
-from prefect_seedance.campaign.elsewhere import Away, Seen
+from prefect_seedance.campaign.runs import Away, Seen
 from prefect_seedance.errors import BadInput, SeedanceError
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.rendering.options import Options
@@ -154,7 +154,9 @@ def _seen(run: FlowRun) -> Seen:
     known = (int(shard), int(attempt)) if shard.isdecimal() and attempt.isdecimal() else (0, 0)
     state = run.state
     message = f"{state.name}: {state.message}" if state and state.message else (state.name or "") if state else ""
-    return Seen(str(run.id), *known, STATES[state.type] if state else "waiting", message)
+    places = (("the work pool", run.work_pool_name), ("queue", run.work_queue_name))
+    place = ", ".join(f"{kind} {name}" for kind, name in places if name)
+    return Seen(str(run.id), *known, STATES[state.type] if state else "waiting", message, place)
 
 
 @asynccontextmanager

@@ -119,6 +119,11 @@ def summary_of(shard: Shard, rows: Sequence[Row], spent_usd: Decimal, at_risk_us
     )
 
 
+def not_begun(number: int, why: str) -> ShardResult:
+    """Of a shard that was left before anything of it was submitted."""
+    return ShardResult(number=number, statuses={}, clips_usd=Decimal(0), spent_usd=Decimal(0), left=why)
+
+
 async def write_results(store: Store, campaign: Campaign, shard: Shard, rows: Sequence[Row], end: ShardResult) -> None:
     """Leave *rows* as JSON lines and as Parquet. `shard.json` comes last: then it is done.
 

@@ -8,8 +8,9 @@ from decimal import Decimal
 from typing import Literal
 
 from prefect_seedance.campaign.document import Campaign, Shard
-from prefect_seedance.campaign.elsewhere import Away, Runs, Seen, ShardsElsewhere
+from prefect_seedance.campaign.elsewhere import ShardsElsewhere
 from prefect_seedance.campaign.results import ShardResult, result_path
+from prefect_seedance.campaign.runs import Away, Runs, Seen
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.storage.store import Store
