@@ -187,6 +187,7 @@ def _campaign(
         hash=digest,
         title=title,
         storyboard=file,
+        storyboard_sha256=hashlib.sha256(content).hexdigest(),
         table=table.name,
         rows=units.rows,
         duplicates=units.duplicates,

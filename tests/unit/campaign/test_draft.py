@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -68,6 +69,11 @@ async def test_whatever_decides_what_is_rendered_or_paid_makes_another_campaign(
     async with drafted(Asked(str(board), ROWS), store, Account("k2", ACCOUNT.base_url), KNOWN) as other:
         made.append(other.campaign)
     assert len({campaign.hash for campaign in made}) == len(made)
+
+
+async def test_a_campaign_keeps_the_hash_of_its_storyboard(board: Path, store: Store) -> None:
+    campaign = (await draft(board, ROWS, store))[0]
+    assert campaign.storyboard_sha256 == hashlib.sha256(board.read_bytes()).hexdigest()
 
 
 async def test_a_repeated_row_changes_nothing(board: Path, store: Store) -> None:
