@@ -35,17 +35,20 @@ from prefect_seedance.storage.uploads import (
     PIECE,
     SLOW_LINE,
     SMALL_SECONDS,
+    UPLOADS_AT_ONCE,
+    WHOLE_SECONDS,
     filled,
     in_thread,
     opened,
+    piece_of,
     put_parts,
     soon,
+    upload_seconds,
     uploads_older_than,
 )
 
 T = TypeVar("T")
 
-UPLOADS_AT_ONCE = 4  # each holds one part in memory
 SMALL_AT_ONCE = 64  # calls whose time is limited; more would spend it waiting for each other
 
 
@@ -53,6 +56,7 @@ class S3Store(Store):
     """Calls go to the one S3 loop that s3fs keeps in a thread, from whatever event loop they come.
 
     They use the client below s3fs: s3fs itself repeats a lost PUT five more times and hides which answer came.
+    *patience* says how many times the usual a whole file may take, up, down or across.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class S3Store(Store):
         region: str | None = None,
         verify: bool | str | None = None,
         public_base_url: str | None = None,
+        patience: float = 1.0,
     ) -> None:
         bucket, _, prefix = url.removeprefix("s3://").rstrip("/").partition("/")
         if not bucket or "@" in bucket or ":" in bucket:
@@ -88,6 +93,7 @@ class S3Store(Store):
         )
         self._signing = signing
         self._keys: AwsKeys | None = None
+        self._patience = patience
         self._uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
         self._turns = asyncio.Semaphore(SMALL_AT_ONCE)
 
@@ -109,7 +115,7 @@ class S3Store(Store):
             body = (await soon(s3.get_object(**self._at(path))))["Body"]
             async with body:
                 content, most = bytearray(), float("inf") if most_bytes < 0 else most_bytes
-                while len(content) < most and (piece := await soon(body.read(int(min(PIECE, most - len(content)))))):
+                while piece := await soon(piece_of(body, int(min(PIECE, most - len(content))))):
                     content += piece
                 return bytes(content)
 
@@ -155,25 +161,27 @@ class S3Store(Store):
             async with self._uploads, opened(local, "rb") as file:
                 part = bytearray(PART)
                 if await filled(part, file) < PART:
-                    await s3.put_object(**self._at(path), Body=bytes(part), **typed(content_type))
+                    sending = s3.put_object(**self._at(path), Body=bytes(part), **typed(content_type))
+                    await soon(sending, self._patience * upload_seconds(len(part)))
                 else:
-                    await put_parts(s3, self._at(path), part, file, typed(content_type))
+                    await put_parts(s3, self._at(path), part, file, typed(content_type), self._patience)
 
         await self._ask(path, upload, large=True)
 
     async def fetch(self, path: str, local: Path) -> None:
         async def download(s3: Any) -> None:
+            within = self._patience * (SMALL_SECONDS + PIECE / SLOW_LINE)
             with kept_if_whole(local):
-                body = (await s3.get_object(**self._at(path)))["Body"]
+                body = (await soon(s3.get_object(**self._at(path)), within))["Body"]
                 async with body, opened(local, "wb") as file:
-                    async for piece in body.iter_chunks(PIECE):
+                    while piece := await soon(piece_of(body), within):
                         await in_thread(file.write, piece)
 
         await self._ask(path, download, large=True)
 
     async def copy(self, source: str, target: str) -> None:
         async def copy(s3: Any) -> None:
-            await s3.copy_object(**self._at(target), CopySource=self._at(source))
+            await soon(s3.copy_object(**self._at(target), CopySource=self._at(source)), self._patience * WHOLE_SECONDS)
 
         await self._ask(source, copy, large=True)
 

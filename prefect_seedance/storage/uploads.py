@@ -22,29 +22,44 @@ CONNECT_SECONDS, READ_SECONDS = 5, 10
 SLOW_LINE = 2**17  # bytes a second that even a bad line manages
 SMALL_SECONDS = CONNECT_SECONDS + READ_SECONDS
 """How long a record, a listing's page or a piece of a file may take, so that a store that hangs is noticed."""
+WHOLE_SECONDS = 300.0
+"""How long S3 may take to copy a file or to join its parts: minutes, its manual says, however fast the line is."""
+UPLOADS_AT_ONCE = 4
+"""Each holds one part in memory, and all share the line."""
 
 
 async def put_parts(
-    s3: Any, place: dict[str, str], part: bytearray, file: BufferedReader, kind: dict[str, str]
+    s3: Any, place: dict[str, str], part: bytearray, file: BufferedReader, kind: dict[str, str], patience: float
 ) -> None:
     """Send *file*, of which *part* was read already, to the bucket and key of *place*: whole or not at all.
 
-    Memory holds one part. *kind* is the content type as an argument of S3.
+    Memory holds one part. *kind* is the content type as an argument of S3, *patience* that of the store.
     """
-    # A file of this size always comes here, so whoever sends it again ends what a dead writer left.
-    await _abort_leftovers(s3, place)
-    upload = {**place, "UploadId": (await s3.create_multipart_upload(**place, **kind))["UploadId"]}
+    upload = await soon(_begun(s3, place, kind), patience * SMALL_SECONDS)
     try:
         parts: list[dict[str, Any]] = []
         while part:
-            answer = await s3.upload_part(**upload, PartNumber=len(parts) + 1, Body=bytes(part))
+            sending = s3.upload_part(**upload, PartNumber=len(parts) + 1, Body=bytes(part))
+            answer = await soon(sending, patience * upload_seconds(len(part)))
             parts.append({"PartNumber": len(parts) + 1, "ETag": answer["ETag"]})
             await filled(part, file)
-        await s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        joining = s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+        await soon(joining, patience * WHOLE_SECONDS)
     except BaseException:
-        with suppress(BotoCoreError, ClientError):
-            await s3.abort_multipart_upload(**upload)
+        with suppress(BotoCoreError, ClientError, TimeoutError):
+            await soon(s3.abort_multipart_upload(**upload), patience * SMALL_SECONDS)
         raise
+
+
+def upload_seconds(size: int) -> float:
+    """How long *size* bytes may take to S3, on a bad line that as many uploads share as there may be."""
+    return SMALL_SECONDS + UPLOADS_AT_ONCE * size / SLOW_LINE
+
+
+async def _begun(s3: Any, place: dict[str, str], kind: dict[str, str]) -> dict[str, str]:
+    """An upload in parts. Files of this size always come here: who sends one again ends what a dead writer left."""
+    await _abort_leftovers(s3, place)
+    return {**place, "UploadId": (await s3.create_multipart_upload(**place, **kind))["UploadId"]}
 
 
 async def _abort_leftovers(s3: Any, place: dict[str, str]) -> None:
@@ -78,6 +93,14 @@ async def soon(asking: Awaitable[T], within: float = SMALL_SECONDS) -> T:
             return await asking
     except TimeoutError as error:
         raise TimeoutError(f"no answer within {within:.0f} s") from error
+
+
+async def piece_of(body: Any, most: int = PIECE) -> bytes:
+    """The next *most* bytes of an answer's *body*, or what is left of it. A trickle does not pass for progress."""
+    piece = bytearray()
+    while len(piece) < most and (came := await body.read(most - len(piece))):
+        piece += came
+    return bytes(piece)
 
 
 async def in_thread(work: Callable[[Any], T], argument: Any) -> T:

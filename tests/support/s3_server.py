@@ -82,7 +82,7 @@ class RunningS3:
 
 
 class Line:
-    """A line to the S3 server that a test can make a bad one."""
+    """A line to the S3 server that a test can make a bad one. What it is silent at gets not even a "continue"."""
 
     def __init__(self, server: RunningS3) -> None:
         self.strips_conditions = False
@@ -90,6 +90,9 @@ class Line:
         self.breaks_after: int | None = None
         self.answer_instead: tuple[int, str] | None = None
         self.on_request: Callable[[str, str], None] = lambda method, path: None
+        self.silent_at: Callable[[str, str], bool] = lambda method, path: False
+        self.trickles = False
+        self._ended = threading.Event()
         self.signed_with: list[tuple[str, str | None]] = []
         target, line = urlsplit(server.endpoint_url).netloc, self
 
@@ -100,7 +103,16 @@ class Line:
                 with contextlib.suppress(ConnectionError):  # who asked may have been killed
                     super().handle()
 
+            def handle_expect_100(self) -> bool:
+                self.keep_silent()
+                return super().handle_expect_100()
+
+            def keep_silent(self) -> None:
+                if line.silent_at(self.command, self.path):
+                    line._ended.wait()
+
             def pass_on(self) -> None:
+                self.keep_silent()
                 sent = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 line.on_request(self.command, self.path)
                 line.signed_with.append(_keys_of(self.headers.get("Authorization", ""), self.headers))
@@ -129,6 +141,8 @@ class Line:
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                while line.trickles and not line._ended.wait(0.01):
+                    self.wfile.write(b"x")
                 if self.command != "HEAD":
                     self.wfile.write(body[: line.breaks_after])
                     self.close_connection = line.breaks_after is not None
@@ -144,6 +158,7 @@ class Line:
         threading.Thread(target=self._listener.serve_forever, daemon=True).start()
 
     def stop(self) -> None:
+        self._ended.set()
         self._listener.shutdown()
         self._listener.server_close()
 

@@ -153,13 +153,17 @@ async def test_a_download_that_breaks_off_leaves_no_file(line: Line, far_store: 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hangs", ["at once", "in the middle of an answer"])
+@pytest.mark.parametrize("hangs", ["at once", "in the middle of an answer", "but for a byte now and then"])
 async def test_a_bucket_that_hangs_is_told_of_within_seconds(hangs: str) -> None:
     async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
             await reader.readuntil(b"\r\n\r\n")
             if hangs != "at once":
-                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nhalf")
+            while hangs == "but for a byte now and then":
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.05)
             await reader.read(-1)
             await asyncio.sleep(3600)
 
