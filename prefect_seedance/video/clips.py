@@ -22,6 +22,9 @@ from prefect_seedance.video.hearing import Ear, SoundTrack
 POSTER_WIDTH = 640
 """Pixels, at most."""
 
+MOST_PIXELS = 8192 * 4320
+"""Of one frame: 8K. No row of the catalog makes a quarter of it; FFmpeg's own bound is 2 GB for each frame it keeps."""
+
 SOUND_SLACK = Fraction(1, 10)
 """Seconds of sound that an encoder may have added or left out."""
 
@@ -105,7 +108,7 @@ def _audio(clip: av.container.InputContainer, ear: Ear, picture: Fraction) -> So
 
 def _draw(frame: av.VideoFrame, picture: Path, kind: str, width: int) -> None:
     """Save *frame*, at most *width* pixels wide; leave nothing where that fails."""
-    with suppress(OSError, ValueError, av.FFmpegError), whole_or_nothing(picture) as unfinished:
+    with suppress(OSError, ValueError, MemoryError, av.FFmpegError), whole_or_nothing(picture) as unfinished:
         width = min(width, frame.width)
         size = {"width": width, "height": max(1, round(frame.height * width / frame.width))}
         image: Image.Image = frame.to_image(**size, interpolation="AREA")  # type: ignore[no-untyped-call]
@@ -125,7 +128,7 @@ def _seconds(stream: av.VideoStream | av.AudioStream) -> Fraction:
 
 @contextmanager
 def opened(path: Path, kind: Literal["video", "audio"] = "video") -> Iterator[av.container.InputContainer]:
-    """The clip at *path*. Errors of the decoder inside become `ClipDamaged`, those of the disk stay what they are."""
+    """The clip at *path*. Errors of the decoder inside become `ClipDamaged`, those of disk and memory stay."""
     if path.stat().st_size == 0:
         raise ClipDamaged(f"{path.name} is empty")
     try:
@@ -135,7 +138,7 @@ def opened(path: Path, kind: Literal["video", "audio"] = "video") -> Iterator[av
                 raise ClipDamaged(f"{path.name} has no picture in it")
             yield clip
     except av.FFmpegError as error:
-        if isinstance(error, OSError):  # the disk's fault, not the clip's
+        if isinstance(error, OSError | MemoryError):  # the machine's fault, not the clip's
             raise
         raise ClipDamaged(f"{path.name} is damaged: {error.strerror}") from error
 
@@ -147,6 +150,9 @@ def moments(clip: av.container.InputContainer, ear: Ear | None = None) -> Iterat
     """
     name, stream = Path(clip.name).name, clip.streams.video[0]
     stream.thread_type = "NONE"  # with threads of its own the codec takes half as much processor time again
+    if stream.codec_context is None:
+        raise ClipDamaged(f"{name} has pictures of a kind that can't be decoded")
+    stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
     tick, rate = stream.time_base or Fraction(1), rate_of(clip)
     number, first, last = 0, 0, None
     for frame in clip.decode(stream, *([clip.streams.audio[0]] if ear else [])):

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -71,6 +74,58 @@ def test_decoders_leave_the_processor_to_what_pays_and_waits(clip: Path) -> None
     assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in decoders(os.getpid())} == {min(own + decoding.NICENESS, 19)}
 
 
+def one_frame(path: Path, width: int, height: int, *, noise: bool = False) -> Path:
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=24, options={"preset": "ultrafast", "qp": "1"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        frame = av.VideoFrame(width, height, "yuv420p")
+        for plane in frame.planes:
+            plane.update(os.urandom(plane.buffer_size) if noise else bytes(plane.buffer_size))
+        film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+    return path
+
+
+@contextmanager
+def no_more_memory() -> Iterator[None]:
+    """Leave the decoders what they have: no test should fill some GiB."""
+    before = {pid: resource.prlimit(pid, resource.RLIMIT_AS) for pid in decoders(os.getpid())}
+    for pid, (_, hard) in before.items():
+        taken = int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.prlimit(pid, resource.RLIMIT_AS, (taken, hard))
+    try:
+        yield
+    finally:
+        for pid, limit in before.items():
+            resource.prlimit(pid, resource.RLIMIT_AS, limit)
+
+
+def test_a_clip_that_needs_more_memory_than_a_decoder_may_have_is_damaged_and_the_next_is_read(
+    clip: Path, tmp_path: Path
+) -> None:
+    large = one_frame(tmp_path / "large.mp4", 1920, 1080, noise=True)
+    examine(clip)
+    had = decoders(os.getpid())
+    with no_more_memory(), pytest.raises(ClipDamaged, match="needs more memory than 4 GiB"):
+        examine(large)
+    assert examine(large).frames == 1
+    assert examine(clip).frames == 24
+    assert decoders(os.getpid()) == had
+
+
+def test_a_decoder_has_a_bound_of_memory_and_goes_first_where_memory_ends(clip: Path) -> None:
+    examine(clip)
+    for pid in decoders(os.getpid()):
+        assert resource.prlimit(pid, resource.RLIMIT_AS)[0] == decoding.MOST_MEMORY
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+
+
+def test_frames_larger_than_any_screen_are_damage(tmp_path: Path) -> None:
+    """Few bytes can unpack to gigabytes."""
+    with pytest.raises(ClipDamaged):
+        examine(one_frame(tmp_path / "clip.mp4", 8192, 4336))
+
+
 def test_the_clip_that_proves_the_decoder_is_shipped_and_whole() -> None:
     asyncio.run(decoder.prove())
 
@@ -92,6 +147,7 @@ def strangers_files(folder: Path, clip: Path) -> dict[str, bytes]:
         "absolute list": f"ffconcat version 1.0\nfile {clip}\n".encode(),
         "playlist": f"#EXTM3U\n#EXTINF:1,\n{clip}\n#EXT-X-ENDLIST\n".encode(),
         "matroska": (folder / "clip.mkv").read_bytes(),
+        "unknown codec": clip.read_bytes().replace(b"avc1", b"zzzz"),
         "page": b"<html>503 Service Unavailable</html>" * 50,
     }
 
