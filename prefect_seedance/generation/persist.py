@@ -25,8 +25,9 @@ from prefect_seedance.generation.poll import refuse_foreign
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger import durable
 from prefect_seedance.ledger.clocks import Elapsed
+from prefect_seedance.ledger.ledger import record_path
 from prefect_seedance.ledger.record import FailureReason, Record, Step, next_step
-from prefect_seedance.ledger.rules import History
+from prefect_seedance.ledger.rules import LINK_SECONDS, History
 from prefect_seedance.models import AUTO
 from prefect_seedance.production.pictures import poster_path
 from prefect_seedance.runpod.download import DOWNLOAD_SECONDS
@@ -95,7 +96,7 @@ class _Persisting:
                 await asyncio.sleep(tried)
             if trouble.what == before and await self._was_seen_before(record, trouble, look):
                 return await self._lose(history, record, trouble, scratch)
-            raise DownloadFailed(f"{trouble.why}; {LATER}")
+            raise DownloadFailed(f"{trouble.why}; {await self._outlook(record)}")
         finally:
             scratch.unlink(missing_ok=True)
 
@@ -136,6 +137,14 @@ class _Persisting:
             return await self._keep_unreadable(history, record, scratch, trouble.sha256, trouble.why)
         reason = f"{trouble.why}, as another run saw hours before"
         return await durable.append_until_in(self.ledger, next_step(record, Step.LOST, reason=reason), history)
+
+    async def _outlook(self, record: Record) -> str:
+        """What is to be done about a clip that could not be had this time."""
+        with suppress(Missing, StoreUnavailable, BadStore):
+            if await self.ledger.store.age(record_path(record.key, record.number)) > LINK_SECONDS:
+                handle = f"{record.key}@{record.number}"
+                return f"{LATER}, or, as links end, `prefect-seedance settle {handle} --charged` gives it up"
+        return LATER
 
     def _link_of(self, record: Record) -> str | None:
         return link_in(record.answer or {}, http=self.client.account.kind == "pretend")

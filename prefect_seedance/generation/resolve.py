@@ -21,7 +21,7 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.ledger.ledger import Ledger, record_path
 from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason, Step
-from prefect_seedance.ledger.rules import GRACE_SECONDS, History, seconds_until_overdue
+from prefect_seedance.ledger.rules import GRACE_SECONDS, LINK_SECONDS, History, seconds_until_overdue
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.runpod.responses import link_in
 
@@ -40,7 +40,7 @@ MAY_BE_SETTLED: dict[Verdict, frozenset[Step]] = {
     "charged": frozenset({Step.UNCLEAR, Step.ACCEPTED, Step.COMPLETED}),
     "retry": frozenset({Step.LOST}),
 }
-"""What each answer may be about. A job that is out is given up only if its account or its endpoint is gone."""
+"""What each answer may be about. A job that is out is given up only if account, endpoint or link is gone."""
 
 
 OF_THE_JOB_BEFORE: dict[str, Any] = {
@@ -107,8 +107,9 @@ async def settle(
     A job id is checked by a status call, and against this key's other attempts and all open keys; a closed key that
     has it is not found. "Not charged" is taken only one hour after the claim by the store's clock. "Charged" makes it
     lost; of a job that is out it is taken only after the grace, if it is of another account than the client's, or the
-    API no longer has its endpoint. "Retry" leads out of lost: to completed where the link is known, else to accepted
-    where the job id is. The collector or the next render brings it home, or finds it lost again.
+    API no longer has its endpoint, and of a completed one once its link has ended. "Retry" leads out of lost: to
+    completed where the link is known, else to accepted where the job id is. The collector or the next render brings it
+    home, or finds it lost again.
     """
     named = HANDLE.fullmatch(handle)
     if named is None:
@@ -202,12 +203,15 @@ async def _refuse_to_give_up(ledger: Ledger, last: Record, client: RunpodClient 
     handle = f"{last.key}@{last.number}"
     if client is None:
         raise BadInput(f"Whose job {handle} is can only be told with an API key; nothing was changed; set one.")
-    if last.account == client.account.fingerprint and not await _is_withdrawn(last, client):
+    own = last.account == client.account.fingerprint and not await _is_withdrawn(last, client)
+    left = (LINK_SECONDS if own else GRACE_SECONDS) - await ledger.store.age(record_path(last.key, last.number))
+    if own and (last.step is Step.ACCEPTED or left > 0):
+        hours = math.ceil(left / 3600)
+        later = "" if last.step is Step.ACCEPTED else f"; in {hours} hours, when its link has ended, it can be given up"
         raise BadInput(
             f"{handle} is {last.step} and its account is the one in use; nothing was changed; `prefect-seedance "
-            "collect` brings it home, or finds it lost."
+            f"collect` brings it home, or finds it lost{later}."
         )
-    left = GRACE_SECONDS - await ledger.store.age(record_path(last.key, last.number))
     if left > 0:
         raise BadInput(f"It is too early to give up {handle}; nothing was changed; look again in {left:.0f} seconds.")
 

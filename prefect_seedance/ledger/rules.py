@@ -36,6 +36,9 @@ OPEN = frozenset({Step.CLAIMED, Step.UNCLEAR, Step.ACCEPTED, Step.COMPLETED})
 GRACE_SECONDS = 150.0
 """A job may be invisible to /status for so long after it was accepted (a peer's observation of the live API)."""
 
+LINK_SECONDS = 7 * 24 * 3600.0
+"""How long the link of a clip lives, as Runpod documents it: after that a completed job has nothing to wait for."""
+
 
 @dataclass(frozen=True)
 class History:

@@ -12,8 +12,9 @@ import pytest
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.budget.report import daily
-from prefect_seedance.errors import ApiUnreachable, BadInput, LostRace, Taken
+from prefect_seedance.errors import ApiUnreachable, BadInput, DownloadFailed, LostRace, Taken
 from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.persist import persist
 from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.resolve import settle, waiting
 from prefect_seedance.generation.session import RenderSession
@@ -197,6 +198,29 @@ async def test_a_completed_job_of_another_account_is_listed_as_well_as_one_that_
     assert (await waiting(run.ledger, client.account.fingerprint)).records == ()
     found = await waiting(run.ledger, Account("after-the-rotation", emulator.base_url).fingerprint)
     assert [(record.key, record.step) for record in found.records] == [(completed.key, Step.COMPLETED)]
+    assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
+
+
+async def test_a_clip_that_never_came_home_can_be_given_up_when_its_link_has_ended_and_not_before(
+    emulator: RunningEmulator, run: RenderSession, client: RunpodClient, store: Store, prompt: str
+) -> None:
+    """Its link is dead each time, and each time the API has another one: nothing else ends that."""
+    completed = await wait(run, await submit(run, small(prompt)))
+    assert completed.last is not None
+    emulator.fault("media", "gone", times=1000, prompt=prompt)
+    emulator.fault("status", "signed", times=1000, prompt=prompt)
+    handle, record = f"{completed.key}@{completed.number}", record_path(completed.key, completed.number)
+    for age, hours in ((1800, 168), (6.5 * 86400 + 1800, 12)):
+        os.utime(Path(store.url) / record, (time.time() - age,) * 2)
+        with pytest.raises(BadInput, match=f"one in use; nothing was changed.*; in {hours} hours, .* be given up"):
+            await settle(run.ledger, handle, "charged", client=client)
+    os.utime(Path(store.url) / record, (time.time() - 7 * 86400 - 1,) * 2)
+    with pytest.raises(DownloadFailed, match=f"stays completed.*`prefect-seedance settle {handle} --charged`"):
+        await persist(run, completed)
+    given_up = await settle(run.ledger, handle, "charged", client=client)
+    assert (given_up.step, given_up.by, given_up.charged_usd) == (Step.LOST, "person", completed.last.charged_usd)
+    assert (await generate(run, small(prompt))).state is Step.LOST
+    assert await run.ledger.markers() == []
     assert sum(charge["prompt"] == prompt for charge in emulator.charges) == 1
 
 
