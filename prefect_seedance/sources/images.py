@@ -117,7 +117,10 @@ class Gallery:
         self._roots = roots_of(folder, store)
 
     async def examine(self, locations: Iterable[str]) -> dict[str, PictureSource | BadInput]:
-        """What lies at each of *locations*: a picture, or the reason why it can't be used."""
+        """What lies at each of *locations*: a picture, or the reason why it can't be used.
+
+        A store that does not answer is `StoreUnavailable`, and the other pictures are read no further.
+        """
         wanted = [location for location in dict.fromkeys(locations) if location not in self._seen]
         slots, decoders = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(DECODERS)
 
@@ -134,8 +137,12 @@ class Gallery:
                 except BadInput as reason:
                     return reason
 
-        async with asyncio.TaskGroup() as group:
-            tasks = {location: group.create_task(examine(location)) for location in wanted}
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {location: group.create_task(examine(location)) for location in wanted}
+        except ExceptionGroup as several:  # whoever knows `StoreUnavailable` would miss it in a group
+            first = several.exceptions[0]
+            raise first from first.__cause__
         self._seen |= {location: task.result() for location, task in tasks.items()}
         return self._seen
 

@@ -22,10 +22,12 @@ from prefect_seedance.ledger.record import Record
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage import open_store
+from prefect_seedance.storage.store import Store
 from tests.support.commanding import Desk
 from tests.support.emulating import RunningEmulator
+from tests.support.pictures import plain_picture
 from tests.support.renderer import small
-from tests.support.s3_server import RunningS3
+from tests.support.s3_server import Line, RunningS3
 
 BOARD = """
     title: The lighthouse
@@ -180,6 +182,25 @@ def test_a_bucket_without_permission_is_one_sentence(
     said = desk.run("render", desk.board(BOARD), **s3_server.environment)
     assert said.code == 2
     assert "no-such-bucket-anywhere" in said.err
+    assert emulator.charges == []
+
+
+@pytest.mark.parametrize("command", ["plan", "render"])
+async def test_a_bucket_that_is_silent_while_pictures_are_read_is_one_sentence(
+    command: str, desk: Desk, line: Line, far_store: Store, s3_server: RunningS3, emulator: RunningEmulator
+) -> None:
+    shots = [f"- {{id: s{number}, prompt: Waves., image: {number}.png}}" for number in range(9)]
+    await far_store.write("board.yaml", "\n".join(["title: Film", "shots:", *shots]).encode())
+    for number in range(9):
+        await far_store.write(f"{number}.png", plain_picture(number))
+    line.on_request = lambda _, path: setattr(
+        line, "answer_instead", (503, "SlowDown") if path.endswith(".png") else None
+    )
+    away = s3_server.environment | {"AWS_ENDPOINT_URL": line.endpoint_url}
+    said = await asyncio.to_thread(desk.run, command, f"{far_store.url}/board.yaml", **away)
+    assert said.code == 2, said
+    assert said.err.startswith(f"The store failed at {far_store.url}/")
+    assert "group" not in said.err.lower()
     assert emulator.charges == []
 
 
