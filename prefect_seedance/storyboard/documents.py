@@ -63,9 +63,13 @@ class Node:
 
 
 def text_of(content: bytes, most_bytes: int = MOST_BYTES) -> str:
-    """*content* as text, or `Mistake` at the first line that is not UTF-8."""
+    """*content* as text whose lines end with LF, so that a checkout with other ends makes the same keys.
+
+    Raises `Mistake` at the first line that is not UTF-8.
+    """
     if len(content) > most_bytes:
         raise Mistake(1, f"the file has {len(content):,} bytes; the most is {most_bytes:,}, so split it")
+    content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -93,6 +93,26 @@ async def test_yaml_json_csv_and_a_form_make_the_same_requests() -> None:
         assert read_again.title == "board"
 
 
+@pytest.mark.parametrize("ends", ["\r\n", "\r"], ids=["CRLF", "CR"])
+async def test_other_line_ends_change_neither_keys_nor_lines(desk: Path, ends: str) -> None:
+    """A checkout on Windows must not pay again for what was rendered elsewhere."""
+    texts = {
+        "board.csv": 'id,prompt,notes\na,"A keeper rows.\nHe looks up.",x\nb,"Gulls ""cry"".",\nc,\n',
+        "board.yaml": shots("  - id: a", "    prompt: |", "      A keeper rows.", "      He looks up.", "  - {id: c}"),
+        "board.json": '{"title": "Film", "shots": [{"id": "a", "prompt": "A keeper.\\r\\nHe."},\n\n{"id": "c"}]}\n',
+    }
+    for name, text in texts.items():
+        as_elsewhere = await read(text, name)
+        (desk / name).write_bytes(text.replace("\n", ends).encode())
+        here = await read_board(name, catalog=KNOWN, store=None)
+        assert [(shot.key, shot.line) for shot in here.shots] == [(shot.key, shot.line) for shot in as_elsewhere.shots]
+        assert told(here) == told(as_elsewhere) != []
+    (desk / "board.csv").write_bytes(b"id,prompt" + ends.encode() + b"a,\xff")
+    assert told(await read_board("board.csv", catalog=KNOWN, store=None)) == [
+        "board.csv:2: the file is not UTF-8 text from here on; save it as UTF-8"
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "messages"),
     [

@@ -65,6 +65,14 @@ async def test_a_prompt_of_its_own_replaces_the_common_one_or_takes_it_in(frames
     ]
 
 
+async def test_a_prompt_beside_a_picture_has_one_key_with_any_line_ends(frames: Path) -> None:
+    keys = set[str | None]()
+    for ends in (b"\n", b"\r\n", b"\r"):
+        (frames / "img2.txt").write_bytes(b"Fog rises." + ends + b"It clears." + ends)
+        keys.add((await read("frames/img2.png")).shots[0].key)
+    assert len(keys) == 1
+
+
 async def test_a_list_names_picture_prompt_id_duration_and_take(frames: Path) -> None:
     write(
         "list.csv", "Path;prompt;id;duration;take\nframes/img10.png;Go. {prompt};last;10;\nframes/img1.png;;;;2\n;;;;\n"
