@@ -49,6 +49,17 @@ def _counts_frames(heading: str, rows: Sequence[Row]) -> bool:
     return plain(heading) in FRAMES and are_numbers(rows, heading)
 
 
+def _known(headings: Sequence[str], known: Sequence[str]) -> dict[str, str]:
+    """Those of the *headings* that are names of ours, each with its field."""
+    firsts: dict[str, str] = {}
+    for heading in headings:
+        field = field_name(heading)
+        if field in known and firsts.setdefault(field, heading) != heading:
+            both = f"`{printable(firsts[field])}` and `{printable(heading)}`"
+            raise Mistake(1, f"columns {both} are both `{field}`; keep one of them")
+    return {heading: field for field, heading in firsts.items()}
+
+
 def columns_of(
     headings: Sequence[str],
     rows: Sequence[Row],
@@ -58,12 +69,13 @@ def columns_of(
     table: str,
     synonyms: Mapping[str, str],
 ) -> Columns:
-    """Sort *headings* into fields and others; raises `Mistake` for a slip of the pen and for a column that is *needed*.
+    """Sort *headings* into fields and others.
 
+    Raises `Mistake` for a slip of the pen, for two columns that are one field and for a *needed* one that is missing.
     A column of a known name comes before its *synonyms*, and of those the first that holds anything in the *rows*.
     *needed* says of each field what else its column may be called.
     """
-    fields = {heading: field_name(heading) for heading in headings if field_name(heading) in known}
+    fields = _known(headings, known)
     held = {heading for row in rows for heading in row.cells}
     called = {plain(heading): heading for one in (headings, held) for heading in headings[::-1] if heading in one}
     for name in sorted(synonyms, key=lambda name: called.get(name) not in held):

@@ -93,6 +93,9 @@ async def test_a_list_names_picture_prompt_id_duration_and_take(frames: Path) ->
                          "you mean `prompt`?), column `image` is missing; "
                          "the columns of an image list are image, prompt, id, duration, take, notes, dialogue, camera, "
                          "transition"]),
+        ("Image,image,Duration\nframes/img1.png,frames/img2.png,5\n", [
+            "list.csv:1: columns `Image` and `image` are both `image`; keep one of them",
+        ]),
         ("image\n", ["list.csv: there are no pictures; name a folder, a pattern or a list with more"]),
         ("", ["list.csv:1: the file is empty; its first line names the columns"]),
         ("image,duration,take,id\nframes/img1.png,99,0,a\n,,,b\nframes/no.png,5 s,,a/b\nx,,,,,y\n../x.png,,,\n", [

@@ -86,6 +86,23 @@ async def test_a_slip_of_the_pen_in_a_heading_is_refused() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("headings", "message"),
+    [
+        ("id,Prompt,prompt,x", "columns `Prompt` and `prompt` are both `prompt`; keep one of them"),
+        ("ID,prompt,id,x", "columns `ID` and `id` are both `id`; keep one of them"),
+        (
+            "prompt,continue_from,Scene,Continue from",
+            "columns `continue_from` and `Continue from` are both `continue_from`; keep one of them",
+        ),
+    ],
+)
+async def test_two_columns_that_are_one_field_are_refused(headings: str, message: str) -> None:
+    """The last filled one was taken, at its price."""
+    board = await read(f"{headings}\na,b,c,\n", "board.csv")
+    assert (told(board), board.shots) == ([f"board.csv:1: {message}"], ())
+
+
 async def test_scenes_in_any_script_name_their_shots() -> None:
     board = await read("Scene,Shot,Description\n厨房/夜,A,灯亮了。\n厨房/夜,B,他坐下。\n", "灯塔.csv")
     assert told(board) == []
