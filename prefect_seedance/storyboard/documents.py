@@ -99,7 +99,8 @@ def _one_character(match: re.Match[str]) -> str:
 def read_yaml(text: str) -> tuple[Node, list[tuple[Loc, int, str]]]:
     """The tree of *text* and its duplicate fields, each with its path, its line and a message.
 
-    Raises `Mistake` for text that is not YAML and for what a storyboard never needs: anchors, tags, many documents.
+    Raises `Mistake` for text that is not YAML and for what a storyboard never needs: anchors, merges, tags and
+    many documents.
     """
     try:
         return _tree(_events(text))
@@ -155,6 +156,8 @@ def _tree(events: Iterator[tuple[Any, int]]) -> tuple[Node, list[tuple[Loc, int,
         if isinstance(into, dict) and waiting[-1] is None:
             if not isinstance(event, yaml.ScalarEvent):
                 raise Mistake(line, "a field needs a plain name before its colon; quote a text that begins with { or [")
+            if event.value == "<<" and not event.style:
+                raise Mistake(line, "merges (`<<`) are not read; write the fields out, or quote it")
             waiting[-1] = (event.value, line)
             continue
         step: str | int

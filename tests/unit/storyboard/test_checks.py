@@ -41,6 +41,10 @@ MISTAKES = {
         "title: &t Film\nshots: *t\n",
         ["board.yaml:1: anchors and aliases (`&`, `*`) are not read; write the value out, or quote it"],
     ),
+    "a merge": (
+        shots("  - {id: a, prompt: x}", "  - id: b", "    <<: {duration: 10}", "    prompt: x"),
+        ["board.yaml:5: merges (`<<`) are not read; write the fields out, or quote it"],
+    ),
     "a tag": (
         "title: !!python/object/apply:os.system [ls]\n",
         ["board.yaml:1: tags (`!`) are not read; write the value without one, or quote it"],

@@ -81,6 +81,19 @@ async def test_unknown_fields_are_kept_as_metadata_with_a_warning() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("board.yaml", 'title: Film\nshots: [{id: a, prompt: x, "<<": {duration: 10}}]\n'),
+        ("board.json", '{"title": "Film", "shots": [{"id": "a", "prompt": "x", "<<": {"duration": 10}}]}'),
+    ],
+)
+async def test_a_quoted_merge_is_a_name_like_any_other(name: str, text: str) -> None:
+    board = await read(text, name)
+    assert told(board) == []
+    assert board.shots[0].words.metadata == {"<<": {"duration": "10"}}
+
+
 @pytest.mark.parametrize("field", ["dialogue_en", "transition_in", "Camera body", "transitionOut", "notes-2"])
 async def test_a_remark_with_a_further_word_is_another_remark(field: str) -> None:
     board = await read(f"title: Film\n{ONE_SHOT}    {field}: x\n")
