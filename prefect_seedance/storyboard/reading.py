@@ -32,9 +32,9 @@ from prefect_seedance.storyboard.documents import (
 )
 from prefect_seedance.storyboard.schema import Defaults, Outline, ShotSpec, Storyboard, outline_of
 from prefect_seedance.storyboard.shot_list import read_shot_list
-from prefect_seedance.storyboard.texts import VARIABLE, title_of
+from prefect_seedance.storyboard.texts import LONGEST_TITLE, VARIABLE, title_of
 from prefect_seedance.storyboard.translation import in_our_words
-from prefect_seedance.text import printable
+from prefect_seedance.text import printable, slug
 
 __all__ = [
     "Board",
@@ -186,18 +186,22 @@ async def _with_rows(outline: Outline, folder: Folder | None, path: str) -> list
 
 
 def _outlines_of(outline: Outline, rows: list[Row], file: str) -> list[Outline]:
-    first_lines: dict[str, int] = {}
+    titles: dict[str, int] = {}
+    folders: dict[str, int] = {}
     outlines = []
     for row in rows:
         cells = {column: cell for column, cell in row.cells.items() if VARIABLE.fullmatch(f"{{{column}}}")}
         board = storyboard_for(outline.board, cells)
         one = replace(outline, board=board)
-        first = first_lines.setdefault(title_of(board.title, board.variables).casefold(), row.line)
+        title = title_of(board.title, board.variables)
+        folder = slug(title[:LONGEST_TITLE])  # a longer one is refused
+        first, in_folder = titles.setdefault(title.casefold(), row.line), folders.setdefault(folder, row.line)
         if row.mistake or not cells:
             message = row.mistake or "this row has no value for a variable; fill it or remove it"
             one = _silenced(one, Problem(file=file, line=row.line, message=message))
-        elif first != row.line:
-            message = f"this row makes the same title as line {first}; put more {{columns}} into the `title:`"
+        elif not first == in_folder == row.line:
+            same = f"title as line {first}" if first != row.line else f"folder `{folder}` as line {in_folder}"
+            message = f"this row makes the same {same}; put more {{columns}} into the `title:`"
             one = replace(one, problems=(*one.problems, Problem(file=file, line=row.line, message=message)))
         outlines.append(one)
     return outlines

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_seedance.production.names import RESERVED, slug
-from prefect_seedance.text import file_words
+from prefect_seedance.text import RESERVED, file_words, slug
 
 
 @pytest.mark.parametrize(

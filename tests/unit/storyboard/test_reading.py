@@ -18,6 +18,7 @@ from prefect_seedance.keys import key_of
 from prefect_seedance.models import LastFrame, Request
 from prefect_seedance.storyboard.documents import read_json
 from prefect_seedance.storyboard.reading import ShotSpec, Storyboard, read_board, read_boards, storyboard_for
+from prefect_seedance.text import slug
 from tests.support.board_texts import read, shots, told
 from tests.support.places import EXAMPLES, ROOT
 
@@ -182,6 +183,25 @@ async def test_rows_make_one_board_each_and_bad_rows_are_problems_of_their_own()
         ["rows.csv:7: this row has no value for a variable; fill it or remove it"],
         ["board.yaml:5: shot a: `--dur` in the prompt can change the bill; use the fields, or write it without --"],
     ]
+
+
+async def test_rows_whose_productions_would_share_a_folder_are_problems(desk: Path) -> None:
+    (desk / "board.yaml").write_text("title: Spring\nrows: rows.csv\nshots:\n  - {id: a, prompt: 'A {product}.'}\n")
+    long = "A mug of the spring, blue and tall as no other one, at {}"
+    (desk / "rows.csv").write_text(f'product\nC++\nc++\nC#\nc\nC-3\n"{long.format("noon")}"\n"{long.format("Noon")}"\n')
+    boards = await read_boards("board.yaml", catalog=KNOWN, store=None)
+    into = "put more {columns} into the `title:`"
+    assert [told(board) for board in boards] == [
+        [],
+        [f"rows.csv:3: this row makes the same title as line 2; {into}"],
+        [f"rows.csv:4: this row makes the same folder `spring-c` as line 2; {into}"],
+        [f"rows.csv:5: this row makes the same folder `spring-c` as line 2; {into}"],
+        [],
+        [],
+        [f"rows.csv:8: this row makes the same title as line 7; {into}"],
+    ]
+    kept = [board for board in boards if not board.problems]
+    assert len({slug(board.title) for board in kept}) == len(kept)
 
 
 @pytest.mark.parametrize(
