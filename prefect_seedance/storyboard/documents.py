@@ -22,6 +22,7 @@ TOO_MUCH = f"the file holds more than {MOST_VALUES:,} values or {DEEPEST} levels
 NULLS = {"", "~", "null", "Null", "NULL"}
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is about ten times as fast
 SURROGATES = re.compile(r"\\(?:u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})|.)", re.IGNORECASE | re.DOTALL)
+HALF = re.compile("[\ud800-\udfff]")  # of a character: JSON can say it, and no file can hold it
 RAW = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")  # JSON allows them; YAML would change or refuse them
 
 Loc = tuple[str | int, ...]
@@ -244,4 +245,6 @@ def _json_row(number: int, line: str) -> Row:
     if not isinstance(cells, dict) or not all(isinstance(cell, str | int | float) for cell in cells.values()):
         return Row(number, {}, 'this line is not an object of plain values; write it like {"product": "Red mug"}')
     texts = {name: cell if isinstance(cell, str) else json.dumps(cell) for name, cell in cells.items()}
+    if HALF.search("".join([*texts, *texts.values()])):
+        return Row(number, {}, "this line holds half a character, such as `\\ud800`; write the whole one, or remove it")
     return Row(number, texts)

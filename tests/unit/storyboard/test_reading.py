@@ -218,6 +218,8 @@ async def test_rows_whose_productions_would_share_a_folder_are_problems(desk: Pa
                                                  "the most is 1,000 rows and 10,000 shots in all"),
         ("rows.jsonl", "{}\n", "rows.jsonl:1: this row has no value for a variable; fill it or remove it"),
         ("rows.jsonl", "{'a': 1}\n", "rows.jsonl:1: this line is not JSON; write one object per line"),
+        ("rows.jsonl", '{"product": "\\ud800"}\n', "rows.jsonl:1: this line holds half a character, such as `\\ud800`; "
+                                                 "write the whole one, or remove it"),
         ("rows.jsonl", '\n{"product": [1]}\n', "rows.jsonl:2: this line is not an object of plain values; "
                                                 'write it like {"product": "Red mug"}'),
     ],
