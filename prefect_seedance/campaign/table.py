@@ -85,7 +85,7 @@ def _table(name: str, content: bytes, kind: str) -> Table:
 
 def table_of(rows: Iterable[Mapping[str, object]], name: str) -> Table:
     """The table of *rows*, as a program has them; *name* stands for them in messages."""
-    return _bounded(name, (), [_row(number, row) for number, row in enumerate(rows, start=1)])
+    return _bounded(name, (), [_row(number, row.items()) for number, row in enumerate(rows, start=1)])
 
 
 def _bounded(name: str, columns: tuple[str, ...], rows: list[Row]) -> Table:
@@ -103,25 +103,33 @@ def _bounded(name: str, columns: tuple[str, ...], rows: list[Row]) -> Table:
 
 def _json_row(number: int, line: str) -> Row:
     try:
-        cells = json.loads(line)
+        cells = json.loads(line, object_pairs_hook=tuple)  # a dict would forget all but the last of two equal names
     except (ValueError, RecursionError):
         return Row(number, {}, "this line is not JSON; write one object per line")
-    if not isinstance(cells, dict):
+    if not isinstance(cells, tuple):
         return Row(number, {}, 'this line is not an object; write it like {"product": "Red mug"}')
     return _row(number, cells)
 
 
-def _row(number: int, given: Mapping[str, object]) -> Row:
-    cells, wrong = {}, []
-    for column, value in given.items():
-        text = _text(value)
-        if text is None or _text(str(column)) is None:
+def _row(number: int, given: Iterable[tuple[str, object]]) -> Row:
+    cells: dict[str, str] = {}
+    wrong: list[str] = []
+    twice: list[str] = []
+    for name, value in given:
+        column, text = str(name).strip(), _text(value)
+        if column in cells:
+            twice.append(f"`{printable(column)}`")
+        if text is None or _text(column) is None:
             wrong.append(f"`{printable(column)}`")
-        elif text:
-            cells[str(column).strip()] = text
-    return Row(
-        number, cells, f"{', '.join(wrong[:5])} holds no plain value; write a text or a number" if wrong else None
-    )
+        cells[column] = text or ""
+    filled = {column: text for column, text in cells.items() if text}
+    return Row(number, filled, _mistake(wrong, twice))
+
+
+def _mistake(wrong: list[str], twice: list[str]) -> str | None:
+    if twice:
+        return f"{', '.join(twice[:5])} is there twice; each column needs a name of its own"
+    return f"{', '.join(wrong[:5])} holds no plain value; write a text or a number" if wrong else None
 
 
 def _text(value: object) -> str | None:

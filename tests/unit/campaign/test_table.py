@@ -117,3 +117,12 @@ async def test_each_row_that_can_not_be_read_says_so_itself(tmp_path: Path) -> N
         "`a` holds no plain value; write a text or a number",
         "this line is not JSON; write one object per line",
     ]
+
+
+async def test_a_row_that_names_a_column_twice_says_so_and_no_cell_is_taken_for_another(tmp_path: Path) -> None:
+    twice = "`p` is there twice; each column needs a name of its own"
+    lines = ('{"p": "x", "p": "z"}', '{"p": "x", "p ": "z"}', '{"p": null, " p": "z"}', '{"p": "x", "q": "x"}')
+    (tmp_path / "t.jsonl").write_text("\n".join(lines))
+    table = await read_table(str(tmp_path / "t.jsonl"), None)
+    assert [row.mistake for row in table.rows] == [twice, twice, twice, None]
+    assert [row.mistake for row in table_of([{"p": "x", "p ": "z"}, {"p": "x"}], "the rows").rows] == [twice, None]
