@@ -25,11 +25,13 @@ def has_parquet() -> bool:
     return pyarrow is not None
 
 
-def rows_of_parquet(content: bytes) -> list[dict[str, Any]]:
-    """The rows of a Parquet file; `BadInput` with the reason where it can't be read."""
+def rows_of_parquet(content: bytes, most: int) -> list[dict[str, Any]]:
+    """The rows of a Parquet file; `BadInput` with the reason where it can't be read or has more than *most*."""
     if pyarrow is None:
         raise BadInput(NO_PARQUET)
     try:
+        if (count := pyarrow.parquet.read_metadata(BytesIO(content)).num_rows) > most:  # a few kB can hold millions
+            raise BadInput(f"it has {count:,} rows; the most is {most:,}; split it")
         rows: list[dict[str, Any]] = pyarrow.parquet.read_table(BytesIO(content)).to_pylist()
     except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -74,7 +74,7 @@ async def _content(location: str, store: Store | None) -> bytes:
 
 def _table(name: str, content: bytes, kind: str) -> Table:
     if kind == ".parquet":
-        return table_of(rows_of_parquet(content), name)
+        return table_of(rows_of_parquet(content, MOST_ROWS), name)
     text = text_of(content, MOST_BYTES)
     if kind == ".csv":
         columns, rows = read_csv(text)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import datetime
 import math
+import tracemalloc
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from prefect_seedance.campaign import table as tables
+from prefect_seedance.campaign.parquet import rows_of_parquet
 from prefect_seedance.campaign.table import read_table, table_of
 from prefect_seedance.errors import BadInput
 from prefect_seedance.storage import open_store
@@ -106,6 +110,23 @@ async def test_more_rows_than_a_campaign_takes_are_told(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_bytes(lines)
     with pytest.raises(BadInput, match="has 100,001 rows; the most is 100,000"):
         await read_table(str(tmp_path / "t.csv"), None)
+
+
+async def test_a_small_parquet_file_of_too_many_rows_is_refused_before_they_are_made(tmp_path: Path) -> None:
+    rows = pyarrow.table({"product": pyarrow.array(["mug"] * 1_000_000)})
+    pyarrow.parquet.write_table(rows, tmp_path / "t.parquet")
+    sentence = "it has 1,000,000 rows; the most is 100,000; split it"
+    with pytest.raises(BadInput, match=f"The table .* can't be read: {sentence}; nothing was submitted"):
+        await read_table(str(tmp_path / "t.parquet"), None)
+    content = (tmp_path / "t.parquet").read_bytes()
+    assert len(content) < 10_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput, match=sentence):
+            rows_of_parquet(content, tables.MOST_ROWS)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 async def test_each_row_that_can_not_be_read_says_so_itself(tmp_path: Path) -> None:
