@@ -118,9 +118,12 @@ def named_in(board: Storyboard) -> set[str]:
 
 
 def refuse_missing_columns(board: Storyboard, table: Table, matrix: Matrix) -> None:
-    """Raise `BadInput`, one sentence, where *board* names what neither it nor *table* nor *matrix* has."""
+    """Raise `BadInput`, one sentence, where *board* names what neither it nor *table* nor *matrix* has.
+
+    Where no row has a cell, each of them says better what is wrong.
+    """
     there = {*board.variables, *table.columns, *matrix.variables}
-    if missing := sorted(named_in(board) - there):
+    if table.columns and (missing := sorted(named_in(board) - there)):
         names = ", ".join(f"{{{printable(name)}}}" for name in missing[:10])
         columns = ", ".join(printable(column) for column in table.columns[:30])
         raise BadInput(

@@ -32,6 +32,20 @@ def test_all_problems_of_all_rows_are_in_a_file_and_the_first_hundred_are_shown(
     assert emulator.bill()["charges"] == []
 
 
+def test_a_table_with_no_line_that_can_be_read_says_of_each_why(desk: CampaignDesk, emulator: RunningEmulator) -> None:
+    (desk.folder / "table.jsonl").write_text("{oh\n[1]\n")
+    refused = desk.campaign("run", table="table.jsonl")
+    assert (refused.code, refused.err.splitlines()[:2]) == (
+        2,
+        [
+            "✗ table.jsonl:1: this line is not JSON; write one object per line",
+            '✗ table.jsonl:2: this line is not an object; write it like {"product": "Red mug"}',
+        ],
+    )
+    assert "2 problems, all of them in " in refused.err
+    assert emulator.bill()["charges"] == []
+
+
 def test_rows_whose_ids_collide_are_problems(desk: CampaignDesk, emulator: RunningEmulator) -> None:
     write_table(desk.folder / "table.csv", [*mugs(2), {"id": "m00001", "product": "jar"}])
     refused = desk.campaign("run")
