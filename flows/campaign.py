@@ -72,7 +72,7 @@ async def campaign(
 
     Args:
         storyboard: A YAML or JSON file with {columns} in it, where the worker can read it (a path or s3://…).
-        table: A .csv, .jsonl or .parquet: a path, s3://…, or a file of the store. From Python any rows will do.
+        table: A .csv, .jsonl or .parquet: a path, s3://…, beside the storyboard or in the store. From Python any rows.
         credentials: The Runpod account that pays.
         store: Where campaign, clips and results go. It knows what is paid for already, so use the same one every time.
         vary: NAME=VALUE,VALUE: every row with each value of size, ratio, take, model, duration or a variable.
@@ -111,7 +111,7 @@ async def campaign(
         manifest = await running.render(catalog, shards)
         ended = CampaignMade.of(manifest, opened, running.spent_usd, running.why)
         made(ended)
-        sources = (storyboard, table) if isinstance(table, str) else (storyboard,)
+        sources = (storyboard, found.table) if isinstance(table, str) else (storyboard,)
         await Display().show(show(ended, found, opened, tuple(source_of(one, opened) for one in sources)))
     finally:
         await opened.aclose()

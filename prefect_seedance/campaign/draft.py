@@ -90,7 +90,7 @@ async def drafted(asked: Asked, store: Store, account: Account, catalog: Catalog
     outline = outline_from(content, file, printable(asked.storyboard, 200))
     if outline.problems:
         raise BadInput(*map(str, outline.problems))
-    table = await read_table(asked.table, store) if isinstance(asked.table, str) else table_of(asked.table, "the rows")
+    table = await _table(asked.table, store, folder)
     matrix = Matrix.of(asked.vary)
     refuse_missing_columns(outline.board, table, matrix)
     units = units_of(table, matrix)
@@ -117,6 +117,10 @@ async def _storyboard(location: str, store: Store) -> tuple[Folder, bytes, str]:
         raise BadInput(f"There is no storyboard {shown}; nothing was submitted; check the path.") from error
     except BadInput as error:
         raise BadInput(f"The storyboard {printable(location, 200)} can't be read: {error}.") from error
+
+
+async def _table(asked: str | Sequence[Mapping[str, object]], store: Store, beside: Folder) -> Table:
+    return await read_table(asked, store, beside) if isinstance(asked, str) else table_of(asked, "the rows")
 
 
 def _parts(units: Sequence[Unit], canary: int, shard_size: int, shots: int) -> list[list[Unit]]:

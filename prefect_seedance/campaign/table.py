@@ -5,6 +5,7 @@ So the same rows are the same campaign in whatever form they come.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import math
@@ -16,7 +17,7 @@ from pathlib import PurePosixPath
 
 from prefect_seedance.campaign.parquet import rows_of_parquet
 from prefect_seedance.errors import BadInput, Missing
-from prefect_seedance.sources.folder import parted, read_named
+from prefect_seedance.sources.folder import Folder, parted, read_named
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.documents import Mistake, Row, read_csv, text_of
 from prefect_seedance.text import printable
@@ -37,39 +38,46 @@ class Table:
     rows: tuple[Row, ...]
 
 
-async def read_table(location: str, store: Store | None) -> Table:
-    """The table at *location*: a local file, an s3:// object, or else a file of *store*. `BadInput` says what is wrong.
+async def read_table(location: str, store: Store | None, beside: Folder | None = None) -> Table:
+    """The table at *location*: a local file, an s3:// object, else a file *beside* the storyboard or one of *store*.
 
-    Each row that can't be read says so itself.
+    `BadInput` says what is wrong with it; each row that can't be read says so itself.
     """
     kind, name = PurePosixPath(location).suffix.lower(), printable(location, 200)
     if kind not in KINDS:
         raise BadInput(f"The table {name} must be a .csv, .jsonl or .parquet file; nothing was submitted.")
     try:
-        return _table(name, await _content(location, store), kind)
+        found, content = await _found(location, store, beside)
+        name = printable(found, 200)
+        return _table(name, content, kind)
     except Missing as error:
-        raise BadInput(f"There is no table {name}, here or in the store; nothing was submitted; check the path.") from (
-            error
-        )
+        where = "here, beside the storyboard or in the store"
+        raise BadInput(f"There is no table {name} {where}; nothing was submitted; check the path.") from error
     except Mistake as mistake:
         raise BadInput(f"{name}:{mistake.line}: {mistake}; nothing was submitted.") from mistake
     except BadInput as error:
         raise BadInput(f"The table {name} can't be read: {error}; nothing was submitted.") from error
 
 
-async def _content(location: str, store: Store | None) -> bytes:
+async def _found(location: str, store: Store | None, beside: Folder | None) -> tuple[str, bytes]:
+    """Where the table lies, and its content."""
     folder, file = parted(location, store)
     try:
-        return await read_named(folder, file, MOST_BYTES)
+        return location, await read_named(folder, file, MOST_BYTES)
     except Missing:
-        if store is None or "://" in location:
+        if location.startswith(("/", "~")) or "://" in location:
             raise
-        try:
-            return await store.read(location, MOST_BYTES)
-        except ValueError:
-            raise Missing(location) from None
     finally:
         await folder.aclose()
+    if beside is not None:
+        with contextlib.suppress(Missing):
+            return f"{beside.url}/{location}", await read_named(beside, location, MOST_BYTES)
+    if store is None:
+        raise Missing(location)
+    try:
+        return location, await store.read(location, MOST_BYTES)
+    except ValueError:
+        raise Missing(location) from None
 
 
 def _table(name: str, content: bytes, kind: str) -> Table:

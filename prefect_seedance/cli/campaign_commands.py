@@ -47,7 +47,10 @@ Percent = Annotated[float | None, Parameter(help="Of all clips that have ended."
 class Words:
     """What a campaign is made of, beside its storyboard."""
 
-    table: Annotated[str, Parameter(help="A .csv, .jsonl or .parquet: a file, an s3:// object or a file of the store.")]
+    table: Annotated[
+        str,
+        Parameter(help="A .csv, .jsonl or .parquet: a file, an s3:// object, beside the storyboard or in the store."),
+    ]
     vary: Annotated[
         list[str] | None,
         Parameter(

@@ -247,7 +247,7 @@ def test_the_command_with_prefect_ends_as_it_does_without(
         canary, done = desk.campaign("run", *words), desk.campaign("run", *words, "--go-on")
         missing = desk.campaign("run", table="none.csv")
         assert f"{desk.store}/campaigns/{desk.ids()[0]}/review/0001.html" in canary.err
-        assert "There is no table none.csv, here or in the store; nothing was submitted" in missing.err
+        assert "There is no table none.csv here, beside the storyboard or in the store; nothing was" in missing.err
         assert [said.document["shards_left"] for said in (dear, canary)] == [2, 1]
         assert "This run cost $0.05." in canary.err
         codes = [said.code for said in (dear, canary, done, missing)]

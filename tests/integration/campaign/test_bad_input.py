@@ -59,7 +59,7 @@ def test_rows_whose_ids_collide_are_problems(desk: CampaignDesk, emulator: Runni
         ("t.csv", b"id,colour\nm1,red\n", "The storyboard names {product}, and the table t.csv has no such column"),
         ("t.parquet", b"PAR1 and no more", "The table t.parquet can't be read: it is damaged or no Parquet file"),
         ("t.csv", b"", "t.csv:1: the file is empty"),
-        ("none.csv", None, "There is no table none.csv, here or in the store"),
+        ("none.csv", None, "There is no table none.csv here, beside the storyboard or in the store"),
     ],
 )
 def test_a_table_that_can_not_be_used_is_one_sentence(

@@ -115,6 +115,12 @@ def test_a_campaign_in_a_bucket_reads_its_table_there(
     assert first.code == 0, first.err
     again = desk.campaign("run", "--shard-size", "2", table="tables/mugs.csv")
     assert (again.code, "This run cost $0.00." in again.err) == (0, True)
+    board = (desk.folder / "board.yaml").read_bytes()
+    httpx.put(f"{s3_server.endpoint_url}/{bucket}/films/tables/board.yaml", content=board).raise_for_status()
+    there = desk.run(
+        "campaign", "plan", f"{desk.store}/tables/board.yaml", "--table", "mugs.csv", "--shard-size", "2", "--json"
+    )
+    assert (there.document["id"], there.document["shards_left"]) == (first.document["id"], 0)
     status = desk.run("campaign", "status", first.document["id"], "--json").document
     assert (status["status"], len(status["done"]), status["running"]) == ("complete", 2, [])
     assert len(emulator.charges) == 4

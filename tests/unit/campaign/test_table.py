@@ -17,6 +17,7 @@ from prefect_seedance.campaign import table as tables
 from prefect_seedance.campaign.parquet import rows_of_parquet
 from prefect_seedance.campaign.table import read_table, table_of
 from prefect_seedance.errors import BadInput
+from prefect_seedance.sources.folder import Folder
 from prefect_seedance.storage import open_store
 from tests.support.campaigns import write_table
 
@@ -73,6 +74,26 @@ def test_cells_that_no_prompt_can_hold_are_mistakes_of_their_row() -> None:
     assert all(mistake.encode() for mistake in mistakes)
 
 
+async def test_a_table_may_lie_beside_its_storyboard_and_one_at_the_path_itself_goes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, product in (("store", "in the store"), ("boards", "beside"), (".", "here")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "mugs.csv").write_text(f"product\n{product}\n")
+    store, beside = open_store(tmp_path / "store"), Folder("boards")
+
+    async def found() -> tuple[str, str]:
+        table = await read_table("mugs.csv", store, beside)
+        return table.name, table.rows[0].cells["product"]
+
+    assert await found() == ("mugs.csv", "here")
+    (tmp_path / "mugs.csv").unlink()
+    assert await found() == ("boards/mugs.csv", "beside")
+    (tmp_path / "boards" / "mugs.csv").unlink()
+    assert await found() == ("mugs.csv", "in the store")
+
+
 async def test_a_table_may_be_a_file_of_the_store(tmp_path: Path) -> None:
     store = open_store(tmp_path / "store")
     await store.write("tables/mugs.csv", b"id,product\nm1,mug\n")
@@ -101,7 +122,7 @@ async def test_what_is_no_table_is_one_sentence(tmp_path: Path, name: str, conte
 
 
 async def test_a_table_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"There is no table .*none\.csv, here or in the store"):
+    with pytest.raises(BadInput, match=r"There is no table .*none\.csv here, beside the storyboard or in the store"):
         await read_table(str(tmp_path / "none.csv"), open_store(tmp_path / "store"))
 
 
