@@ -40,6 +40,8 @@ COLUMNS: dict[str, type] = {
     "made": str,
 }
 """The columns of the results and their types. `usd` is a decimal in Parquet and a text in JSON lines, never a float."""
+IN_PARQUET = {name: kind for name, kind in COLUMNS.items() if name != "shard"}
+"""The name of its folder says the shard, shard=00001: of that readers make a column, and fail over a second one."""
 Row = dict[str, object]
 MAY_HAVE_COST: tuple[ShotStatus, ...] = ("stored", "running", "unclear", "lost")
 """What is charged, or counts as charged until somebody knows better."""
@@ -132,7 +134,7 @@ async def write_results(store: Store, campaign: Campaign, shard: Shard, rows: Se
     lines, parquet = part_paths(campaign, shard)
     await store.write(lines, b"".join(map(_json_line, rows)), "application/x-ndjson")
     if has_parquet():
-        await store.write(parquet, parquet_of(rows, COLUMNS), "application/vnd.apache.parquet")
+        await store.write(parquet, parquet_of(rows, IN_PARQUET), "application/vnd.apache.parquet")
     else:
         await store.delete(parquet)
     await store.write(result_path(campaign, shard), end.model_dump_json(indent=1).encode(), "application/json")

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import httpx
+import pyarrow.dataset
 import pyarrow.parquet
 
 from tests.support.campaigns import BOARD, ROWS, CampaignDesk, write_table
@@ -68,14 +69,19 @@ def test_the_rows_of_the_results_match_the_ledger_and_the_bill(desk: CampaignDes
     assert len(emulator.charges) == len({row["key"] for row in rows}) - 1 == 7
 
 
-def test_results_are_parquet_too_with_money_as_decimals(desk: CampaignDesk) -> None:
-    assert desk.campaign("run").code == 0
-    [campaign] = desk.ids()
-    [part] = Path(desk.store).glob(f"campaigns/{campaign}/results/*/part.parquet")
-    table = pyarrow.parquet.read_table(part, partitioning=None)
-    assert str(table.schema.field("usd").type) == "decimal128(12, 6)"
-    told = [{**row, "usd": Decimal(row["usd"])} for row in desk.rows(campaign)]
-    assert table.to_pylist() == told
+def test_results_are_parquet_too_with_money_as_decimals_and_the_shard_as_their_folder_says_it(
+    desk: CampaignDesk, emulator: RunningEmulator
+) -> None:
+    assert desk.campaign("run", "--shard-size", "2").code == 0
+    [results] = Path(desk.store).glob("campaigns/*/results")
+    parts = sorted(results.glob("*/part.parquet"))
+    told = [{**row, "usd": Decimal(row["usd"])} for row in desk.rows(results.parent.name)]
+    hive = pyarrow.dataset.dataset(results, partitioning="hive", exclude_invalid_files=True).to_table()
+    assert str(hive.schema.field("usd").type) == "decimal128(12, 6)"
+    assert sorted(hive.to_pylist(), key=lambda row: row["row"]) == told
+    plain = [row for part in parts for row in pyarrow.parquet.read_table(part).to_pylist()]
+    assert [{**row, "shard": told[place]["shard"]} for place, row in enumerate(plain)] == told
+    assert len(emulator.charges) == 4
 
 
 def test_the_pages_show_posters_that_are_there_and_what_went_wrong(
