@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from prefect_seedance.campaign.results import COLUMNS
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage import open_store
 from prefect_seedance.storyboard.documents import read_csv
-from tests.support.campaigns import CampaignDesk
+from tests.support.campaigns import CampaignDesk, mugs, write_table
 from tests.support.emulating import RunningEmulator
 from tests.support.places import EXAMPLES, ROOT
 
@@ -59,3 +60,22 @@ def test_the_page_names_every_column_of_the_results() -> None:
     [table] = re.findall(r"\| column \| says \|\n(.*?)\n\n", PAGE, re.DOTALL)
     first = [line.split("|")[1] for line in table.splitlines()[1:]]
     assert {name for cell in first for name in re.findall(r"`(\w+)`", cell)} == set(COLUMNS)
+
+
+def test_the_sums_of_the_page_are_the_bill_though_a_campaign_shows_clips_of_an_earlier_one(
+    desk: CampaignDesk, emulator: RunningEmulator
+) -> None:
+    for count in (2, 4):
+        write_table(desk.folder / "table.csv", mugs(count))
+        assert desk.campaign("run").code == 0
+    parts = [row for campaign in desk.ids() for row in desk.rows(campaign)]
+    warehouse = sqlite3.connect(":memory:")
+    warehouse.execute("create table parts (campaign, key, status, usd)")
+    warehouse.executemany("insert into parts values (:campaign, :key, :status, cast(:usd as real))", parts)
+    [page] = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
+    _, each, total = re.sub(r"read_parquet\(.*?\)", "parts", page).strip().rstrip(";").split(";")
+    by_campaign = {campaign: (status, clips, round(usd, 2)) for campaign, status, clips, usd in warehouse.execute(each)}
+    assert sorted(by_campaign.values()) == [("stored", 2, 0.1), ("stored", 4, 0.2)]
+    [[usd]] = warehouse.execute(total)
+    assert round(usd, 2) == emulator.bill()["total_usd"] == 0.2
+    assert len(emulator.charges) == 4
