@@ -35,7 +35,9 @@ from prefect_seedance.storage.store import Store
 
 File = Annotated[str, Field(title="File")]
 Rows = Annotated[list[dict[str, Any]], Field(title="Rows")]
-Table = Annotated[File | Rows, BeforeValidator(lambda given: given if isinstance(given, str) else list(given))]
+Table = Annotated[
+    File | Rows | None, BeforeValidator(lambda given: given if given is None or isinstance(given, str) else list(given))
+]
 Percent = Annotated[float, Field(ge=0, le=100)]
 AtOnce = Annotated[int, Field(ge=1, le=64)]
 
@@ -71,7 +73,7 @@ async def campaign(
     """Render every row of a table with a storyboard; killed anywhere and run again it goes on and pays nothing twice.
 
     Args:
-        storyboard: A YAML or JSON file with {columns} in it, where the worker can read it (a path or s3://…).
+        storyboard: A YAML or JSON file with {columns} in it (a path or s3://…); without a table, the id of a campaign.
         table: A .csv, .jsonl or .parquet: a path, s3://…, beside the storyboard or in the store. From Python any rows.
         credentials: The Runpod account that pays.
         store: Where campaign, clips and results go. It knows what is paid for already, so use the same one every time.
@@ -111,7 +113,7 @@ async def campaign(
         manifest = await running.render(catalog, shards)
         ended = CampaignMade.of(manifest, opened, running.spent_usd, running.why)
         made(ended)
-        sources = (storyboard, found.table) if isinstance(table, str) else (storyboard,)
+        sources = () if table is None else (storyboard, found.table) if isinstance(table, str) else (storyboard,)
         await Display().show(show(ended, found, opened, tuple(source_of(one, opened) for one in sources)))
     finally:
         await opened.aclose()

@@ -35,10 +35,13 @@ MOST_A_SHARD = 5_000
 
 @dataclass(frozen=True)
 class Asked:
-    """How a campaign is asked for. Rows of a program may stand in the place of a table's location."""
+    """How a campaign is asked for. Rows of a program may stand in the place of a table's location.
+
+    Without a table `storyboard` is the id of a campaign that was frozen, which goes on.
+    """
 
     storyboard: str
-    table: str | Sequence[Mapping[str, object]]
+    table: str | Sequence[Mapping[str, object]] | None = None
     vary: tuple[str, ...] = ()
     canary: int = 0
     shard_size: int = SHARD_SIZE
@@ -119,7 +122,9 @@ async def _storyboard(location: str, store: Store) -> tuple[Folder, bytes, str]:
         raise BadInput(f"The storyboard {printable(location, 200)} can't be read: {error}.") from error
 
 
-async def _table(asked: str | Sequence[Mapping[str, object]], store: Store, beside: Folder) -> Table:
+async def _table(asked: str | Sequence[Mapping[str, object]] | None, store: Store, beside: Folder) -> Table:
+    if asked is None:
+        raise BadInput("A plan needs the table of the campaign; nothing was submitted; name it with --table.")
     return await read_table(asked, store, beside) if isinstance(asked, str) else table_of(asked, "the rows")
 
 

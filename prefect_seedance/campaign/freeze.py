@@ -6,15 +6,16 @@ import contextlib
 import json
 
 from prefect_seedance.campaign.boards import sha256_of
-from prefect_seedance.campaign.document import Campaign, content_of, load_campaign, shard_path
-from prefect_seedance.campaign.draft import Asked, Draft, drafted
+from prefect_seedance.campaign.document import Campaign, content_of, folder_of, load_campaign, shard_path
+from prefect_seedance.campaign.draft import SHARD_SIZE, Asked, Draft, drafted
 from prefect_seedance.campaign.problems import refusal_of, write_problems
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import Missing, NotApproved, Taken
+from prefect_seedance.errors import BadInput, Missing, NotApproved, Taken
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.sources import images, sounds
 from prefect_seedance.storage.reads import some_at_a_time
 from prefect_seedance.storage.store import Store
+from prefect_seedance.text import printable
 
 MOST_BYTES = max(images.MOST_BYTES, sounds.MOST_BYTES)
 
@@ -24,13 +25,43 @@ async def frozen(
 ) -> Campaign:
     """The campaign that is *asked*, frozen in *store*. What a flow or a command begins with; spends nothing.
 
+    Asked for by its id it is the one that was frozen, wherever its storyboard, its table and the prices have moved.
     Raises `BadInput` with its problems, and `NotApproved` where *approve* is the hash of another campaign.
     """
+    if asked.table is None:
+        campaign = await _frozen_before(asked, store)
+        refuse_other_hash(campaign, approve)
+        return campaign
     async with drafted(asked, store, account, catalog) as draft:
         if draft.problems:
             raise refusal_of(draft.problems, await write_problems(store, draft.campaign, draft.problems))
         refuse_other_hash(draft.campaign, approve)
         return await freeze(draft, store)
+
+
+async def _frozen_before(asked: Asked, store: Store) -> Campaign:
+    """The campaign whose id stands in the place of a storyboard; `BadInput` where none was frozen, or otherwise."""
+    try:
+        there = await store.exists(f"{folder_of(asked.storyboard)}/campaign.json")
+    except ValueError:  # no path of a store, such as ../board.yaml
+        there = False
+    if not there:
+        raise BadInput(
+            f"{printable(asked.storyboard, 200)} is not the id of a campaign that was frozen in {store.url}; nothing "
+            "was submitted; name the table of the storyboard with --table, or the id that a run has said."
+        )
+    campaign = await load_campaign(store, asked.storyboard)
+    said = {
+        "--vary": asked.vary,
+        "--canary": asked.canary not in (0, campaign.canary),
+        "--shard-size": asked.shard_size not in (SHARD_SIZE, campaign.shard_size),
+    }
+    if other := [word for word, is_said in said.items() if is_said]:
+        raise BadInput(
+            f"{' and '.join(other)} can't change the campaign {campaign.id} any more; nothing was submitted; leave it "
+            "out, or plan another campaign from a storyboard and a table."
+        )
+    return campaign
 
 
 async def frozen_by(

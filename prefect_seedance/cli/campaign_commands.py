@@ -38,6 +38,7 @@ from prefect_seedance.storage.store import Store
 from prefect_seedance.text import printable
 
 Id = Annotated[str, Parameter(name="id", help="The id of the campaign, as its plan says it.")]
+BoardOrId = Annotated[str, Parameter(help="The storyboard; without --table, the id of a campaign that was frozen.")]
 StorePlace = Annotated[str, Parameter(help="s3://bucket/prefix, a folder, or block:NAME.")]
 Percent = Annotated[float | None, Parameter(help="Of all clips that have ended.", validator=Number(gte=0, lte=100))]
 
@@ -48,9 +49,9 @@ class Words:
     """What a campaign is made of, beside its storyboard."""
 
     table: Annotated[
-        str,
+        str | None,
         Parameter(help="A .csv, .jsonl or .parquet: a file, an s3:// object, beside the storyboard or in the store."),
-    ]
+    ] = None
     vary: Annotated[
         list[str] | None,
         Parameter(
@@ -86,14 +87,14 @@ class Stops:
         )
 
 
-NO_STOPS = Stops()
+NO_WORDS, NO_STOPS = Words(), Stops()
 
 
 def plan(
     board: str,
-    words: Words,
-    place: Place,
+    words: Words = NO_WORDS,
     *,
+    place: Place,
     problems: Annotated[Path | None, Parameter(help="Where to write all problems; else into the store.")] = None,
     retry_failed: RetryFailed = 0,
     json: Json = False,
@@ -131,12 +132,12 @@ async def _plan(
 
 
 def run(
-    board: str,
-    words: Words,
+    board: BoardOrId,
+    words: Words = NO_WORDS,
+    *,
     place: Place,
     money: Money = UNLIMITED,
     stops: Stops = NO_STOPS,
-    *,
     shards_at_once: Annotated[int, Parameter(help="Pieces at work at once.", validator=Number(gte=1, lte=64))] = 4,
     go_on: Annotated[bool, Parameter(help="You have looked at the canary.", negative="")] = False,
     prefect: WithPrefect = False,
@@ -191,7 +192,7 @@ def _run_as_flow(
     rules = stops.rules()
     asked = {
         "storyboard": _where(board),
-        "table": _where(words.table),
+        "table": words.table and _where(words.table),
         "vary": words.vary,
         "canary": words.canary,
         "shard_size": words.shard_size,
@@ -241,6 +242,8 @@ def status(which: Id, *, store: StorePlace, json: Json = False) -> int:
     """Say how a campaign stands, from the files of the store alone."""
     manifest = asyncio.run(_manifest(which, Place(store).open()))
     campaign_terminal.show_status(manifest, store, as_json=json)
+    if manifest.left:
+        terminal.say(f"To go on as it was frozen: `campaign run {which}`.")
     return DONE
 
 
@@ -262,8 +265,8 @@ def stop(
 
     asyncio.run(work())
     if lift:
-        terminal.say(f"Shards of {which} may begin again; run it again.")
+        terminal.say(f"Shards of {which} may begin again; `campaign run {which}` goes on.")
     else:
-        go_on = f"say `campaign stop {which} --lift` and run it again"
+        go_on = f"say `campaign stop {which} --lift` and `campaign run {which}`"
         terminal.say(f"No new shard of {which} begins; what is out goes on. To go on, {go_on}.")
     return DONE

@@ -98,8 +98,8 @@ def test_a_campaign_pauses_for_its_price_and_for_its_canary_and_goes_on_with_wha
         **references_to(str(blocks[0]._block_document_name)),
     }
 
-    def start() -> str:
-        return str(deployed.post(f"deployments/{deployment}/create_flow_run", parameters=given)["id"])
+    def start(**changed: str | None) -> str:
+        return str(deployed.post(f"deployments/{deployment}/create_flow_run", parameters=given | changed)["id"])
 
     with worker(deployed, POOL, "one", tmp_path):
         run = start()
@@ -117,9 +117,11 @@ def test_a_campaign_pauses_for_its_price_and_for_its_canary_and_goes_on_with_wha
         deployed.post(f"flow_runs/{run}/resume", run_input={"approved": True})
         ended = deployed.wait_for_state(run, "Completed")
         assert ended["state"]["message"].startswith("2 of 2 clips stored, 2 of 2 shards done, $0.05 spent")
+        by_id = deployed.wait_for_state(start(storyboard=found, table=None), "Completed")
         (desk.folder / "table.csv").write_text(moved)
         again = deployed.wait_for_state(start(), "Completed")
-    assert again["state"]["message"] == "2 of 2 clips stored, 2 of 2 shards done, $0.00 spent"
+    for run_again in (by_id, again):
+        assert run_again["state"]["message"] == "2 of 2 clips stored, 2 of 2 shards done, $0.00 spent"
     assert len(serving.charges) == 2
     assert desk.ids() == [found]
 
@@ -246,14 +248,17 @@ def test_the_command_with_prefect_ends_as_it_does_without(
         words += ["--approve", told.rpartition(" ")[2].rstrip(".")]
         canary, done = desk.campaign("run", *words), desk.campaign("run", *words, "--go-on")
         missing = desk.campaign("run", table="none.csv")
+        write_table(desk.folder / "table.csv", mugs(3))
+        by_id = desk.run("campaign", "run", desk.ids()[0], "--json")
+        assert by_id.document == done.document
         assert f"{desk.store}/campaigns/{desk.ids()[0]}/review/0001.html" in canary.err
         assert "There is no table none.csv here, beside the storyboard or in the store; nothing was" in missing.err
         assert [said.document["shards_left"] for said in (dear, canary)] == [2, 1]
         assert "This run cost $0.05." in canary.err
-        codes = [said.code for said in (dear, canary, done, missing)]
+        codes = [said.code for said in (dear, canary, done, missing, by_id)]
         ends.append([codes, done.document["statuses"], sorted(done.document)])
     assert ends[0] == ends[1]
-    assert ends[0][:2] == [[4, 4, 0, 2], {"stored": 2}]
+    assert ends[0][:2] == [[4, 4, 0, 2, 0], {"stored": 2}]
     assert len(serving.charges) == 4
     runs = prefect_server.post("flow_runs/filter", flows={"name": {"any_": ["campaign"]}})
     assert len([run for run in runs if run["parameters"]["storyboard"] == str(desk.folder / "board.yaml")]) == 4

@@ -140,6 +140,28 @@ def test_a_campaign_that_is_not_there_is_one_sentence(desk: CampaignDesk) -> Non
         assert (told.code, "There is no campaign none-123 in" in told.err) == (2, True)
 
 
+@pytest.mark.parametrize("word", ["board.yaml", "../board.yaml", "none-123"])
+def test_what_is_run_without_a_table_and_is_no_frozen_campaign_is_one_sentence(
+    desk: CampaignDesk, emulator: RunningEmulator, word: str
+) -> None:
+    refused = desk.run("campaign", "run", word)
+    sentence = f"{word} is not the id of a campaign that was frozen in {desk.store}; nothing was submitted; name the"
+    assert (refused.code, refused.err.startswith(sentence)) == (2, True), refused.err
+    assert len(refused.err.strip().splitlines()) == 1
+    assert emulator.bill()["charges"] == []
+
+
+def test_a_frozen_campaign_can_not_be_varied_any_more(desk: CampaignDesk, emulator: RunningEmulator) -> None:
+    assert desk.campaign("run", "--approve-above", "0", "--canary", "1").code == 4
+    by_id = ("campaign", "run", desk.ids()[0])
+    refused = desk.run(*by_id, "--vary", "take=1,2", "--canary", "2", "--shard-size", "3")
+    assert (refused.code, len(refused.err.strip().splitlines())) == (2, 1)
+    assert refused.err.startswith("--vary and --canary and --shard-size can't change the campaign ")
+    assert emulator.bill()["charges"] == []
+    assert desk.run(*by_id, "--canary", "1", "--go-on").code == 4  # as it was frozen: nobody has looked yet
+    assert len(emulator.charges) == 1
+
+
 def test_what_keeps_every_clip_from_being_made_is_found_by_the_plan(
     desk: CampaignDesk, emulator: RunningEmulator
 ) -> None:

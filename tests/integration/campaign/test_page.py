@@ -43,14 +43,16 @@ async def test_the_program_of_the_page_renders_the_rows_that_it_is_given(
 
 
 def test_the_commands_of_the_page_plan_and_run_the_example(desk: CampaignDesk, emulator: RunningEmulator) -> None:
-    words = re.findall(r"^prefect-seedance campaign (?:plan|run) (.*?) --store", PAGE, re.MULTILINE)
+    *words, by_id = re.findall(r"^prefect-seedance campaign (?:plan|run) (.*?) --store", PAGE, re.MULTILINE)
     served = ("--public-base-url", emulator.public_base_url)
     asked = [str(ROOT / word) if word.startswith("examples/") else word for word in words[0].split()]
-    assert words == [words[0]] * 2
+    assert (words, by_id) == ([words[0]] * 2, "for-the-morning-1f0c9b2a77d4")
     planned = desk.run("campaign", "plan", *asked, *served, "--json")
     assert planned.code == 0, planned.err
     done = desk.run("campaign", "run", *asked, *served, "--approve", planned.document["hash"], "--json")
     assert done.code == 0, done.err
+    again = desk.run("campaign", "run", done.document["id"], *served, "--json")
+    assert again.document == done.document
     for path in re.findall(r"^campaigns/ID/(\S+) {2,}", PAGE, re.MULTILINE):
         assert (Path(desk.store) / "campaigns" / done.document["id"] / path).is_file(), path
     assert len(emulator.charges) == 6

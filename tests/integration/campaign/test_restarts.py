@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.campaigns import CampaignDesk, key_of_mug, mugs, write_table
+from tests.support.campaigns import ONE_SHOT, CampaignDesk, key_of_mug, mugs, write_table
 from tests.support.emulating import RunningEmulator
 
 
@@ -69,6 +69,31 @@ def test_a_campaign_that_is_stopped_while_it_runs_brings_home_what_is_out_and_be
     assert "The campaign was stopped: somebody stopped it with campaign stop; no new shard begins" in err
     assert [row["row"] for row in desk.rows(desk.ids()[0])] == ["m00001"]
     assert len(emulator.charges) == 1
+
+
+def test_a_killed_campaign_goes_on_by_its_id_wherever_its_table_and_its_storyboard_have_moved(
+    desk: CampaignDesk, emulator: RunningEmulator
+) -> None:
+    asking = ("--approve-above", "0")
+    assert desk.campaign("run", "--shard-size", "2", *asking).code == 4
+    [campaign] = desk.ids()
+    desk.board(ONE_SHOT.replace("turns", "spins"))
+    write_table(desk.folder / "table.csv", mugs(6))
+    by_id = ("campaign", "run", campaign)
+    asked = desk.run(*by_id, *asking)  # what was frozen was not approved by that
+    assert (asked.code, emulator.bill()["charges"]) == (4, [])
+    approved = asked.err.rpartition("approve it with --approve ")[2].strip().rstrip(".")
+    emulator.fault("status", "silent", prompt="number 3", times=1000)
+    process = desk.start(*by_id, *asking, "--approve", approved, "--shards-at-once", "1")
+    wait_until(lambda: all((Path(desk.store) / "ledger" / key_of_mug(mug) / "0002.json").exists() for mug in (3, 4)))
+    process.kill()
+    process.communicate(timeout=60)
+    assert f"`campaign run {campaign}`" in desk.run("campaign", "status", campaign).err
+    emulator.clear_faults()
+    ended = desk.run(*by_id, *asking, "--json")
+    assert (ended.code, ended.document["statuses"]) == (0, {"stored": 4}), ended.err
+    assert desk.ids() == [campaign]
+    assert sorted(charge["prompt"] for charge in emulator.charges) == [f"A {row['product']} turns." for row in mugs(4)]
 
 
 def test_two_runs_of_one_campaign_at_once_pay_each_clip_once(desk: CampaignDesk, emulator: RunningEmulator) -> None:
