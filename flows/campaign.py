@@ -28,6 +28,7 @@ from prefect_seedance.orchestration.board_flow import table_flow
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.production import KEPT_AS
 from prefect_seedance.orchestration.render import options_of
+from prefect_seedance.orchestration.shared_limits import share_quotas
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.sources.catalog import catalog_of
@@ -100,6 +101,7 @@ async def campaign(
     account, opened = credentials.account(), store.open()
     try:
         catalog = await catalog_of(opened)
+        await share_quotas(account)
         asked = Asked(storyboard, table, tuple(vary or ()), canary, shard_size)
         found = await _frozen(asked, opened, account, catalog, options.approve)
         logs.log_line(f"{found.title} ({found.id}): {found.clips} clips in {len(found.shards)} shards.")

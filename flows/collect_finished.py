@@ -14,6 +14,7 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.orchestration.display import Display, made
+from prefect_seedance.orchestration.shared_limits import share_quotas
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import refuse_other_kind
 
@@ -33,6 +34,7 @@ async def collect_finished(
     step_events = events.StepEvents()
     try:
         await refuse_other_kind(opened, account.kind)
+        await share_quotas(account)
         async with open_client(account) as client:
             run = RenderSession(client, Ledger(opened), on_step=step_events)
             found = (await collect(run, MonthlySpend(opened))).as_json()

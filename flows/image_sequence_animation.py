@@ -11,6 +11,7 @@ from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLim
 from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
 from prefect_seedance.orchestration.production import KEPT_AS, Production
 from prefect_seedance.orchestration.render import options_of, render_board
+from prefect_seedance.orchestration.shared_limits import share_quotas
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storyboard.reading import Defaults
@@ -76,6 +77,7 @@ async def image_sequence_animation(
         title=title,
         style=style,
     )
+    await share_quotas(credentials.account())
     # Prefect hands on what the state holds.
     return cast(
         "Production",

@@ -14,6 +14,7 @@ from prefect_seedance.orchestration import artifacts
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.render import options_of
+from prefect_seedance.orchestration.shared_limits import share_quotas
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.sources.catalog import catalog_of
 
@@ -55,6 +56,7 @@ async def process_inbox(
     opened = store.open()
     try:
         catalog = await catalog_of(opened)
+        await share_quotas(credentials.account())
         renderer = PrefectRenderer(credentials, store, catalog)
         report = await process(credentials.account(), opened, options, catalog, renderer, prefix, quiet_minutes * 60)
     finally:

@@ -12,6 +12,7 @@ from prefect_seedance.orchestration.board_flow import board_flow
 from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run
 from prefect_seedance.orchestration.production import KEPT_AS, Production
 from prefect_seedance.orchestration.render import options_of, render_board
+from prefect_seedance.orchestration.shared_limits import share_quotas
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.storyboard.reading import Storyboard, read_board
@@ -59,6 +60,7 @@ async def storyboard_to_shots(
     catalog = await catalog_of(opened)
     pretend = credentials.account().kind == "pretend"
     board = await read_board(storyboard, catalog=catalog, store=opened, allow_private=pretend)
+    await share_quotas(credentials.account())
     # Prefect hands on what the state holds.
     return cast(
         "Production",

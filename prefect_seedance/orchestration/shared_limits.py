@@ -57,12 +57,16 @@ class SharedTurns:
             self._one_at_a_time.release()
 
 
-async def share_quotas(account: Account, processes: int) -> None:
-    """Keep this process to its part of what *account* allows, where so many processes render with it at once."""
+async def share_quotas(account: Account, processes: int = 1) -> None:
+    """Keep this process to its part of what *account* allows, where so many processes render with it at once.
+
+    A flow begins with it. Where the limit for status calls is not there, nobody asks for the other one.
+    """
+    slots = 1
     for name, quota in ((STATUS, status_calls_of(account)), (SUBMIT, submits_of(account))):
         if quota is None:
             continue
-        slots = await _slots_of(name)
+        slots = slots and await _slots_of(name)
         if slots:
             quota.shared = SharedTurns(_taking(name), min(BATCH, slots), _falling_back(name, quota, processes)).turn
         else:
