@@ -29,7 +29,7 @@ from prefect_seedance.cli.exit_codes import DONE, OF_STATUS
 from prefect_seedance.cli.options import UNLIMITED, Json, Limit, Money, Place, RetryFailed, WithPrefect, uses_prefect
 from prefect_seedance.cli.prefect_settings import prepare_prefect
 from prefect_seedance.cli.run_direct import run as run_to_its_end
-from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable
+from prefect_seedance.errors import BadInput, SeedanceError, StoreUnavailable, summary
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.models import Problem
 from prefect_seedance.runpod.account import Account
@@ -152,8 +152,10 @@ def run(
             more = {"deployment": deployment, "shards_at_once": shards_at_once, "go_on": go_on}
             return _run_as_flow(board, words, place, money, stops, more, as_json=json)
         manifest, running = _run_here(words.of(board), place, money, stops, shards_at_once, go_on=go_on)
-    except Exception:
-        if json:
+    except Exception as error:
+        if json and words.table is None:  # nothing is planned anew
+            terminal.document(campaign_terminal.document_without_rows(words.of(board), [summary(error)]))
+        elif json:
             _document_plan(words.of(board), place, money.retry_failed)
         raise
     campaign_terminal.show_end(manifest, place.store, spent_usd=running.spent_usd, why=running.why, as_json=json)

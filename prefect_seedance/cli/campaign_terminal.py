@@ -54,7 +54,7 @@ def document_of(draft: Draft, found: Survey, problems: Sequence[Problem]) -> dic
 
 
 def document_without_rows(asked: Asked, problems: Sequence[str]) -> dict[str, Any]:
-    """The same of a campaign whose rows could not be told, so that it has no id and no hash."""
+    """The same where no rows were planned: there are problems alone, and neither id nor hash."""
     return {
         "schema": "prefect-seedance/campaign-plan/1",
         **dict.fromkeys(("id", "hash", "title", "catalog")),

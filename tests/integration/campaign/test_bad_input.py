@@ -144,10 +144,11 @@ def test_a_campaign_that_is_not_there_is_one_sentence(desk: CampaignDesk) -> Non
 def test_what_is_run_without_a_table_and_is_no_frozen_campaign_is_one_sentence(
     desk: CampaignDesk, emulator: RunningEmulator, word: str
 ) -> None:
-    refused = desk.run("campaign", "run", word)
+    refused = desk.run("campaign", "run", word, "--json")
     sentence = f"{word} is not the id of a campaign that was frozen in {desk.store}; nothing was submitted; name the"
     assert (refused.code, refused.err.startswith(sentence)) == (2, True), refused.err
     assert len(refused.err.strip().splitlines()) == 1
+    assert refused.document["problems"][0]["message"].startswith(sentence)
     assert emulator.bill()["charges"] == []
 
 
