@@ -168,9 +168,9 @@ class Ledger:
         """Append *record* wherever the history has a place for it, repeating until it is in. Only a kill ends this.
 
         A step that is no longer legal is dropped, since somebody else took it; a job id that no record names becomes a
-        stray. What is known goes to stderr, to the log and to the rescue file when the store fails, and within
-        `RESCUE_AFTER` seconds when it says nothing. A history that can't be read ends it: `LedgerUnreadable`, once
-        that is done. *known* is where the history stood a moment ago, which usually spares reading it again.
+        stray. What is known goes to stderr, to the log and to the rescue file when the store fails in whatever way, and
+        within `RESCUE_AFTER` seconds when it says nothing. A history that can't be read ends it: `LedgerUnreadable`,
+        once that is done. *known* is where the history stood a moment ago, which usually spares reading it again.
         """
         rescuing = asyncio.create_task(self._rescue_soon(record))
         try:
@@ -183,7 +183,7 @@ class Ledger:
 
     async def _append_until_in(self, record: Record, known: History | None) -> History:
         if known is not None and known.allows(record.step, record.claim_id):
-            with contextlib.suppress(LostRace, StoreUnavailable, BadStore):
+            with contextlib.suppress(Exception):  # whatever it was is seen again below
                 return await self.append(known, record)
         races, outages, unreadable = pauses(0.02, 2.0), pauses(0.5, 15.0), 0
         while True:
@@ -191,7 +191,7 @@ class Ledger:
                 return await self._append_in_place(record)
             except LostRace:
                 await asyncio.sleep(next(races))
-            except (StoreUnavailable, BadStore) as error:
+            except Exception as error:  # also what nobody foresaw: no other place knows the record
                 self.rescue(record, error)
                 unreadable += isinstance(error, LedgerUnreadable)
                 if unreadable == UNREADABLE_TRIES:

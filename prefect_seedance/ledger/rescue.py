@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from prefect_seedance.errors import LedgerUnreadable
+from prefect_seedance.errors import LedgerUnreadable, summary
 from prefect_seedance.ledger.record import Record, Step
 from prefect_seedance.text import harmless
 
@@ -36,14 +36,14 @@ def rescue(record: Record, error: Exception, store_url: str, file: Path | None =
 
     Never raises: whoever calls it goes on trying, and a terminal or a disk that is gone must not end that.
     """
-    summary = (
-        f"The store does not take the record `{record.step}` of {_job_of(record)}: {error} It is tried until it does. "
-        f"Should this process end before, {_way_on(record, store_url)}; a copy is in {rescue_file()}."
+    told = (
+        f"The store does not take the record `{record.step}` of {_job_of(record)}: {summary(error)} It is tried until "
+        f"it does. Should this process end before, {_way_on(record, store_url)}; a copy is in {rescue_file()}."
     )
     if isinstance(error, LedgerUnreadable):
-        summary = without_a_place(record, error)
+        told = without_a_place(record, error)
     if file is not None:
-        summary += f" The clip itself is kept as {file}."
+        told += f" The clip itself is kept as {file}."
     line: dict[str, Any] = {"at": datetime.datetime.now(datetime.UTC).isoformat(), "store": store_url}
     line |= {"file": str(file)} if file is not None else {}
     line["record"] = record.model_dump(mode="json")
@@ -54,10 +54,10 @@ def rescue(record: Record, error: Exception, store_url: str, file: Path | None =
             lines.flush()
             os.fsync(lines.fileno())
     except (OSError, ValueError) as failure:
-        summary += f" The rescue file can't be written either: {failure}"
-    log.error(summary)
+        told += f" The rescue file can't be written either: {failure}"
+    log.error(told)
     with suppress(OSError, ValueError):  # nobody reads the terminal any more
-        print(harmless(summary), file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
+        print(harmless(told), file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off
 
 
 def without_a_place(record: Record, error: Exception) -> str:

@@ -12,11 +12,10 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-import aiohttp
 import s3fs
 from botocore.exceptions import BotoCoreError, ClientError, EndpointConnectionError, HTTPClientError
 
-from prefect_seedance.errors import BadStore, Missing, StoreUnavailable
+from prefect_seedance.errors import BadStore, Missing, SeedanceError, StoreUnavailable
 from prefect_seedance.storage.processes import own_folder
 from prefect_seedance.storage.s3_errors import NOT_ASKED, meaning, unavailable, unusable
 from prefect_seedance.storage.s3_settings import connection, given, typed
@@ -24,6 +23,7 @@ from prefect_seedance.storage.signing import AwsKeys, Signing
 from prefect_seedance.storage.store import (
     ABANDONED_SECONDS,
     DISK,
+    BadPath,
     Leftover,
     Store,
     checked,
@@ -274,15 +274,19 @@ class S3Store(Store):
             raise unavailable(self.url, path, str(error)) from error
         except (BotoCoreError, ValueError) as error:
             raise unusable(self.url, error) from error
+        except Exception as error:  # from an answer that can't be read, or for want of a thread
+            raise unavailable(self.url, path, str(error) or type(error).__name__) from error
         try:
             return await work(s3)
+        except (SeedanceError, BadPath):
+            raise
         except ClientError as error:
             raise meaning(self.url, path, error) from error
         except NOT_ASKED as error:
             raise unusable(self.url, error) from error
         except FileNotFoundError as error:
             raise Missing(f"There is no file {error.filename}.") from error
-        except (BotoCoreError, aiohttp.ClientError, OSError) as error:
+        except Exception as error:  # the client's readers of answers raise whatever comes to them
             raise unavailable(self.url, path, str(error) or type(error).__name__) from error
 
     async def _client(self) -> Any:

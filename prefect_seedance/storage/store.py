@@ -48,7 +48,7 @@ class Store(ABC):
     """Files by relative POSIX path. Usable from any number of threads and event loops at once.
 
     Any call may raise `StoreUnavailable`, after which nobody knows whether it happened, `BadStore` for what a person
-    has to correct, and `ValueError` for a path that leads out of the store.
+    has to correct, and `BadPath` for a path that leads out of the store.
     """
 
     url: str
@@ -237,10 +237,14 @@ def _kind_file(kind: Kind) -> bytes:
     return json.dumps({"schema": STORE_SCHEMA, "kind": kind}).encode()
 
 
+class BadPath(ValueError):
+    """A path that leads out of a store: a mistake of who asks, whatever the store would have said."""
+
+
 def checked(path: str) -> str:
-    """*path*, if it is relative, POSIX and stays inside the store; else `ValueError`."""
+    """*path*, if it is relative, POSIX and stays inside the store; else `BadPath`."""
     if "\\" in path or "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
-        raise ValueError(f"not a path inside a store: {path!r}")
+        raise BadPath(f"not a path inside a store: {path!r}")
     return path
 
 

@@ -157,6 +157,34 @@ async def test_while_the_store_hangs_the_job_is_followed_and_its_end_told_too(
 
 
 @pytest.mark.usefixtures("_own_state")
+@pytest.mark.parametrize("failures", [1, 2])
+async def test_a_store_that_fails_as_nobody_foresaw_after_the_post_loses_no_job_id(
+    failures: int,
+    emulator: RunningEmulator,
+    account: Account,
+    folder_store: Store,
+    make_request: Callable[..., Request],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    left = failures
+
+    async def failing(moment: str, path: str) -> None:
+        nonlocal left
+        if left and moment == "before create" and path.endswith("0002.json"):
+            left -= 1
+            raise RuntimeError("can't start new thread")
+
+    async with RunpodClient(account) as client:
+        run = RenderSession(client, Ledger(HookedStore(folder_store, failing)), waiting=QUICK)
+        assert (await generate(run, make_request())).state == "stored"
+    [charge] = emulator.charges
+    if failures > 1:  # the first is tried again at once
+        assert (await rescued("accepted"))["record"]["job_id"] == charge["job_id"]
+        assert f"job {charge['job_id']}): RuntimeError: can't start new thread. It is tried" in capsys.readouterr().err
+    assert len(emulator.charges) == 1
+
+
+@pytest.mark.usefixtures("_own_state")
 async def test_no_trouble_with_a_look_ends_what_keeps_an_acceptance(
     emulator: RunningEmulator, account: Account, folder_store: Store, make_request: Callable[..., Request]
 ) -> None:

@@ -13,6 +13,8 @@ import pytest
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
 from prefect_seedance.storage import open_store
+from prefect_seedance.storage.s3 import S3Store
+from prefect_seedance.storage.signing import AwsKeys
 from prefect_seedance.storage.store import Store
 from tests.support.s3_server import Line, RunningS3
 
@@ -150,6 +152,38 @@ async def test_a_download_that_breaks_off_leaves_no_file(line: Line, far_store: 
     assert not (tmp_path / "a").exists()
     with pytest.raises(StoreUnavailable):
         await far_store.read("a")
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ("200 OK\r\nx-amz-object-size: abc\r\nETag: e", b""),
+        ("503 Slow Down", b"<Error>" + b"<a>" * 3000 + b"</a>" * 3000 + b"</Error>"),
+    ],
+    ids=["a size that is none", "three thousand levels"],
+)
+async def test_an_answer_that_the_client_cannot_read_is_a_store_that_failed(head: str, body: bytes) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+            await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        store = open_store("s3://bucket/x", key="k", secret="s", endpoint_url=address)
+        with pytest.raises(StoreUnavailable, match="may or may not have happened"):
+            await store.write("a", b"mine")
+        await store.aclose()
+
+
+async def test_keys_that_cannot_be_had_for_want_of_anything_are_a_store_that_failed() -> None:
+    def no_keys() -> AwsKeys:
+        raise RuntimeError("can't start new thread")
+
+    with pytest.raises(StoreUnavailable, match="can't start new thread"):
+        await S3Store("s3://bucket/x", signing=no_keys).read("a")
 
 
 @pytest.mark.slow
