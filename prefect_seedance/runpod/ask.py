@@ -7,9 +7,9 @@ import time
 
 import httpx
 
+from prefect_seedance.runpod.bodies import whole
 from prefect_seedance.runpod.connections import Connections
 from prefect_seedance.runpod.http1 import USUAL, Http1Connection, needs_httpx
-from prefect_seedance.runpod.responses import whole
 
 KEPT_SECONDS = 15.0
 """An idle connection is closed after: what stands between may forget it sooner than it says."""

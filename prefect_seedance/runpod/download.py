@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from prefect_seedance.errors import DownloadFailed, LinkDead
+from prefect_seedance.runpod.bodies import packings
 from prefect_seedance.runpod.connections import Connections
 from prefect_seedance.runpod.responses import continues, retry_after, strong_tag
 
@@ -78,12 +79,13 @@ class MediaHost:
                             tag = None
                             await asyncio.sleep(min(retry_after(response) or 1.0, 10.0))
                             continue
+                        _refuse_packed(response)
                         if whole and have:
                             file.seek(0)
                             file.truncate()
                             digest, have = hashlib.sha256(), 0
                         tag = strong_tag(response)
-                        async for piece in response.aiter_bytes(256 * 1024):
+                        async for piece in response.aiter_raw(256 * 1024):
                             file.write(piece)  # into memory; a full disk or a slow one is met in a thread
                             unwritten += len(piece)
                             if unwritten >= AT_A_TIME:
@@ -103,4 +105,13 @@ class MediaHost:
                     return digest.hexdigest()
         raise DownloadFailed(
             f"the clip could not be fetched whole from {urlsplit(link).hostname}; it is fetched again later"
+        )
+
+
+def _refuse_packed(response: httpx.Response) -> None:
+    """Unpacked it could fill the memory, and as it comes it is no clip."""
+    if layers := packings(response):
+        raise DownloadFailed(
+            f"the media host sends the clip packed ({', '.join(layers)}), though it was asked not to; nothing was "
+            "kept, and it is fetched again later"
         )

@@ -10,8 +10,8 @@ from urllib.request import getproxies
 import h11
 import httpx
 
+from prefect_seedance.runpod.bodies import whole
 from prefect_seedance.runpod.connections import certificates
-from prefect_seedance.runpod.responses import whole
 
 PORTS = {"http": 80, "https": 443}
 PIECE = 64 * 1024

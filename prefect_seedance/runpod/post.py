@@ -8,9 +8,9 @@ from typing import Any
 
 import httpx
 
+from prefect_seedance.runpod.bodies import whole
 from prefect_seedance.runpod.connections import certificates
 from prefect_seedance.runpod.http1 import USUAL, Http1Connection, needs_httpx
-from prefect_seedance.runpod.responses import whole
 
 
 async def post(

@@ -14,8 +14,6 @@ from typing import Any, Literal
 import httpx
 
 Ended = Literal["completed", "failed", "cancelled"]
-LARGEST_ANSWER = 32 * 2**20
-"""Bytes; the largest documented result is 20 MB (/runsync)."""
 
 
 @dataclass(frozen=True)
@@ -108,17 +106,6 @@ def message_of(body: Any, response: httpx.Response | None) -> str:
     if not text and response is not None:
         text = " ".join(re.sub(r"<[^>]*>", " ", response.text[:2000]).split())
     return text[:300] or "no reason given"
-
-
-async def whole(response: httpx.Response) -> httpx.Response:
-    """A streamed answer with its body read; raises `httpx.ReadError` for one that has no end."""
-    body = bytearray()
-    async for piece in response.aiter_bytes():
-        body += piece
-        if len(body) > LARGEST_ANSWER:
-            raise httpx.ReadError(f"an answer without an end ({len(body):,} bytes)")
-    headers = [(name, value) for name, value in response.headers.multi_items() if name != "content-encoding"]
-    return httpx.Response(response.status_code, headers=headers, content=bytes(body))
 
 
 def json_of(response: httpx.Response) -> Any:

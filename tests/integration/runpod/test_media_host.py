@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import subprocess
 import sys
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
@@ -67,6 +70,24 @@ async def test_a_pretend_clip_comes_from_this_machine(host: Host, tmp_path: Path
     async with RunpodClient(Account("k", "http://127.0.0.1:1/v2")) as client:
         await client.download(f"{host.url}/moved", tmp_path / "clip.mp4")
     assert (tmp_path / "clip.mp4").read_bytes() == b"a secret of this network"
+
+
+@pytest.mark.parametrize(("coding", "kept"), [("gzip, gzip", False), ("br", False), ("aws-chunked", True)])
+async def test_a_clip_that_comes_packed_is_not_unpacked(host: Host, tmp_path: Path, coding: str, kept: bool) -> None:
+    clip = gzip.compress(gzip.compress(bytes(2**20)))
+
+    def packed(asked: BaseHTTPRequestHandler) -> None:
+        asked.send_response(200)
+        asked.send_header("Content-Encoding", coding)
+        asked.end_headers()
+        asked.wfile.write(clip)
+
+    host.served["/packed.mp4"] = packed
+    async with RunpodClient(Account("k", "http://127.0.0.1:1/v2")) as client:
+        with contextlib.nullcontext() if kept else pytest.raises(DownloadFailed, match=r"packed.*fetched again later"):
+            await client.download(f"{host.url}/packed.mp4", tmp_path / "clip.mp4")
+    assert (tmp_path / "clip.mp4").read_bytes() == (clip if kept else b"")
+    assert len(host.asked) == 1
 
 
 def test_a_clip_of_the_public_internet_comes_from_an_address_that_was_checked(tmp_path: Path) -> None:

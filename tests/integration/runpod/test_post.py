@@ -12,6 +12,8 @@ import ssl
 import subprocess
 import sys
 import threading
+import tracemalloc
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,6 +39,9 @@ READABLE = {
     "to the end": HEAD + b"\r\n" + SAID,
     "of HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\n" + SAID,
     "packed": HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(SAID),
+    "packed by deflate": HEAD + b"Content-Encoding: deflate\r\n\r\n" + zlib.compress(SAID),
+    "packed by deflate without its head": HEAD + b"Content-Encoding: Deflate\r\n\r\n" + zlib.compress(SAID, wbits=-15),
+    "packed by nothing": HEAD + b"Content-Encoding: identity, aws-chunked\r\n\r\n" + SAID,
     "after others": b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + HEAD + b"\r\n" + SAID,
 }
 UNREADABLE = {
@@ -49,6 +54,8 @@ UNREADABLE = {
     "two lengths": HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
     "a head without an end": b"HTTP/1.1 200 OK\r\n" + b"X: " + b"x" * 2**20,
     "wrongly packed": HEAD + b"Content-Encoding: gzip\r\n\r\n" + SAID,
+    "packed twice": HEAD + b"Content-Encoding: gzip, gzip\r\n\r\n" + gzip.compress(gzip.compress(SAID)),
+    "packed as nobody asked": HEAD + b"Content-Encoding: br\r\n\r\n" + SAID,
     "a bomb": HEAD + b"Content-Encoding: gzip\r\n\r\n" + gzip.compress(SAID + b" " * 64 * 2**20),
     "another protocol": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + SAID,
 }
@@ -96,6 +103,20 @@ async def test_an_answer_that_can_not_be_read_is_unclear_and_nothing_is_sent_aga
     async with answering(said) as (port, taken):
         with pytest.raises(SubmissionUnclear):
             await submitted(port, waits=waits)
+    assert len(taken) == 1
+
+
+async def test_an_answer_that_unpacks_to_a_quarter_of_a_gigabyte_takes_no_such_memory() -> None:
+    packer = zlib.compressobj(wbits=31)
+    bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(256)) + packer.flush()
+    tracemalloc.start()
+    try:
+        async with answering(HEAD + b"Content-Encoding: gzip\r\n\r\n" + bomb) as (port, taken):
+            with pytest.raises(SubmissionUnclear):
+                await submitted(port)
+        assert tracemalloc.get_traced_memory()[1] < 128 * 2**20
+    finally:
+        tracemalloc.stop()
     assert len(taken) == 1
 
 
