@@ -27,6 +27,7 @@ from prefect_seedance.errors import (
     SubmissionUnclear,
     TooLate,
     TryAgainLater,
+    summary,
 )
 from prefect_seedance.generation.ends import ended
 from prefect_seedance.generation.sender import settled
@@ -175,6 +176,8 @@ async def _pay(session: RenderSession, history: History, claim: Record, fields: 
         return await outcome(Step.REFUSED, kind=kind, reason=str(error))
     except SubmissionUnclear as error:
         return await outcome(Step.UNCLEAR, reason=str(error))
+    except Exception as error:  # as nobody foresaw: it may have been sent
+        return await outcome(Step.UNCLEAR, reason=f"The answer to the POST was lost: {summary(error)}")
     accepted = next_step(claim, Step.ACCEPTED, job_id=answer.job_id, accepted_at=_now())
     return await _keep_accepted(session, accepted, answer, history)
 

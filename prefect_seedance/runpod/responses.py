@@ -98,13 +98,14 @@ def message_of(body: Any, response: httpx.Response | None) -> str:
         elif isinstance(body, str) and (start := body.find("{")) >= 0:
             try:
                 body = json.loads(body[start:])
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
         else:
             break
-    text = " ".join(str(body or "").split())
+    text = " ".join(str(_shallow(body or "")).split())
     if not text and response is not None:
-        text = " ".join(re.sub(r"<[^>]*>", " ", response.text[:2000]).split())
+        page = response.content[:2000].decode(errors="replace")  # whatever charset it names: some raise
+        text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
     return text[:300] or "no reason given"
 
 

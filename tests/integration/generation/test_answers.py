@@ -23,7 +23,7 @@ from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
 from tests.support.one_clip import charges
 from tests.support.raw_server import RawServer
-from tests.support.renderer import API_KEY, QUICK, small
+from tests.support.renderer import API_KEY, QUICK, HookedClient, small
 from tests.support.roads import ROADS
 
 BY_BOTH = pytest.mark.parametrize("road", ["run", "runsync"])
@@ -124,6 +124,38 @@ async def test_an_ambiguous_answer_is_unclear_and_never_followed_by_a_second_pos
         await collect(RenderSession(client, Ledger(store), waiting=QUICK), MonthlySpend(store))
     assert steps(await Ledger(store).load(key_of(small(prompt)))) == "claimed unclear"
     assert emulator.calls()[road] == before + 1
+
+
+@BY_BOTH
+async def test_what_fails_as_nobody_foresaw_once_a_post_is_out_is_unclear_and_not_paid_again(
+    emulator: RunningEmulator, store: Store, prompt: str, road: str
+) -> None:
+    async def failing(moment: str, _: str) -> None:
+        if moment == "after submit":
+            raise AssertionError("what nobody foresaw")
+
+    async with HookedClient(Account(API_KEY, emulator.base_url), failing) as client:
+        for _ in range(2):
+            run = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=3, catalog=ROADS[road])
+            history = await generate(run, small(prompt))
+            assert steps(history) == "claimed unclear"
+    assert history.last is not None
+    assert history.last.reason == "The answer to the POST was lost: AssertionError: what nobody foresaw."
+    assert charges(emulator, prompt) == 1
+
+
+async def test_a_failure_whose_reason_is_nested_beyond_reading_ends_its_job(store: Store, prompt: str) -> None:
+    class Nesting(RawServer):
+        posts = 0
+
+        def answer(self, request: bytes) -> dict[str, Any]:
+            self.posts += request.startswith(b"POST")
+            return super().answer(request) | {"error": '{"error": ' + "[" * 5000 + "]" * 5000 + "}"}
+
+    async with (server := Nesting()), RunpodClient(Account(API_KEY, server.base_url)) as client:
+        history = await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
+        assert steps(history) == "claimed accepted failed"
+        assert server.posts == 1
 
 
 ENDS: list[tuple[dict[str, Any], Step, int, int]] = [

@@ -135,6 +135,26 @@ async def test_of_all_codes_only_the_documented_refusals_are_refusals(road: str,
     assert posts == 300
 
 
+@pytest.mark.parametrize("charset", ["utf-8", "zlib", "hex", "bz2", "base64", "idna", "punycode", "rot13", "no such"])
+async def test_a_refusal_is_one_whatever_charset_its_page_names(charset: str) -> None:
+    page = b"<h1>No room on this server</h1>\xff"
+    head = f"HTTP/1.1 400 Said\r\nContent-Type: text/html; charset={charset}\r\nContent-Length: {len(page)}\r\n\r\n"
+    posts: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        posts.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(head.encode() + page)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        account = Account("k", f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v2")
+        async with RunpodClient(account) as client:
+            with pytest.raises(Refused, match="No room on this server"):
+                await client.submit(SLUG, FIELDS)
+    assert len(posts) == 1
+
+
 @BY_BOTH
 async def test_a_refusal_says_when_to_come_back(
     road: str, waits: float | None, account: Account, emulator: RunningEmulator

@@ -89,5 +89,23 @@ def test_errors_of_odd_types_are_read_too() -> None:
     assert message_of({"error": "x" * 1000}, None) == "x" * 300
 
 
+@pytest.mark.parametrize(
+    "error",
+    ['{"error": ' + "[" * 5000 + "]" * 5000 + "}", '{"a":' * 5000 + "1" + "}" * 5000, "{" * 5000],
+    ids=["lists", "objects", "no JSON"],
+)
+def test_a_reason_that_is_nested_beyond_reading_is_a_reason_all_the_same(error: str) -> None:
+    kind, told = failure_of({"status": "FAILED", "error": error})
+    assert kind == "other"
+    assert 0 < len(told) <= 300
+
+
+def test_a_reason_that_is_a_list_in_a_list_is_told() -> None:
+    nested: list[Any] = []
+    for _ in range(900):
+        nested = [nested, "why"]
+    assert "why" in message_of({"error": nested}, None)
+
+
 def test_what_an_answer_echoes_of_the_request_is_not_kept() -> None:
     assert without_input({"id": "1", "input": {"image": "https://secret"}, "webhook": "https://w"}) == {"id": "1"}
