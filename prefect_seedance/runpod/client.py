@@ -27,6 +27,7 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.ask import KeptConnections
+from prefect_seedance.runpod.bodies import unpacked_so_far
 from prefect_seedance.runpod.download import DOWNLOAD_SECONDS, LARGEST_CLIP, MediaHost
 from prefect_seedance.runpod.post import post
 from prefect_seedance.runpod.rate_limit import status_calls_of, submits_of
@@ -36,6 +37,7 @@ from prefect_seedance.runpod.responses import (
     json_of,
     message_of,
     retry_after,
+    what_came,
     without_input,
 )
 
@@ -112,15 +114,18 @@ class RunpodClient:
         url = httpx.URL(self._url(slug, "run" if wait_seconds is None else "runsync"))
         if wait_seconds is not None:
             url = url.copy_merge_params({"wait": str(int(wait_seconds * 1000))})
-        patience = self.answer_seconds + (wait_seconds or 0)
+        patience, came = self.answer_seconds + (wait_seconds or 0), bytearray()
         try:
             async with asyncio.timeout(patience * 2):
-                response = await post(url, {"input": fields}, self._headers, last_look=last_look, patience=patience)
+                response = await post(
+                    url, {"input": fields}, self._headers, last_look=last_look, patience=patience, came=came
+                )
         except NEVER_LEFT as error:
             raise TryAgainLater(f"{self.account.base_url} was not reached ({error}); nothing was charged.") from error
         except (httpx.HTTPError, TimeoutError) as error:
             what = str(error) or type(error).__name__
-            raise SubmissionUnclear(f"The answer to the POST was lost: {what}") from error
+            told = what_came(unpacked_so_far(bytes(came)))
+            raise SubmissionUnclear(f"The answer to the POST was lost: {what}{told}") from error
         return _submitted(response)
 
     async def status(self, slug: str, job_id: str) -> Answer | None:
@@ -209,10 +214,11 @@ def _submitted(response: httpx.Response) -> Answer:
     if code in REFUSALS:
         raise Refused(f"The API refused it ({code}): {message_of(body, response)}", code)
     if not 200 <= code < 300:
-        raise SubmissionUnclear(f"The POST was answered with {code}, which says nothing about acceptance")
+        told = what_came(response.content)
+        raise SubmissionUnclear(f"The POST was answered with {code}, which says nothing about acceptance{told}")
     job_id = body.get("id") if isinstance(body, dict) else None
     if not isinstance(job_id, str) or not job_id:
-        raise SubmissionUnclear(f"The POST was answered with {code} and no job id")
+        raise SubmissionUnclear(f"The POST was answered with {code} and no job id{what_came(response.content)}")
     return Answer(job_id, classify(body.get("status")), without_input(body))
 
 

@@ -72,13 +72,16 @@ class Http1Connection:
         except h11.LocalProtocolError as error:
             raise httpx.LocalProtocolError(str(error)) from error
 
-    async def exchange(self, request: bytes) -> httpx.Response:
-        """Send *request* at once, and the whole answer to it. Raises `httpx.HTTPError` where nobody knows."""
+    async def exchange(self, request: bytes, came: bytearray | None = None) -> httpx.Response:
+        """Send *request* at once, and the whole answer to it. Raises `httpx.HTTPError` where nobody knows.
+
+        *came* is given what comes of its body.
+        """
         self._writer.write(request)
         try:
             async with asyncio.timeout(self._patience):
                 await self._writer.drain()
-            response = await whole(await self._answer())
+            response = await whole(await self._answer(), came)
             if self._state.our_state is h11.DONE and self._state.their_state is h11.DONE:
                 self._state.start_next_cycle()
             return response

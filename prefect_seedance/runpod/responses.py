@@ -13,7 +13,11 @@ from typing import Any, Literal
 
 import httpx
 
+from prefect_seedance.text import printable
+
 Ended = Literal["completed", "failed", "cancelled"]
+SIGNED = re.compile(r"""(https?:[^\s"'?]+\?)[^\s"']+""")
+"""A link whose end is a secret while it lives."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +113,27 @@ def message_of(body: Any, response: httpx.Response | None) -> str:
     return text[:300] or "no reason given"
 
 
+def what_came(content: bytes) -> str:
+    """For a person, the beginning of an answer that names no job where it should: it may name one elsewhere."""
+    body = _json(content)
+    if isinstance(body, dict):
+        text = json.dumps(without_input(body), ensure_ascii=False)
+    else:
+        text = content.decode(errors="replace")
+    text = SIGNED.sub(r"\1…", text[:2000])
+    if text.lstrip().startswith("<"):
+        text = re.sub(r"<[^>]*>", " ", text)
+    text = printable(" ".join(text.split()), 300)
+    return f"; what came: {text}" if text else ""
+
+
 def json_of(response: httpx.Response) -> Any:
+    return _json(response.content)
+
+
+def _json(content: bytes) -> Any:
     try:
-        return response.json()
+        return json.loads(content)
     except (ValueError, RecursionError):
         return None
 

@@ -15,7 +15,7 @@ from prefect_seedance.generation.submit import submit
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
-from prefect_seedance.ledger.rules import History
+from prefect_seedance.ledger.rules import History, remedy
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage.store import Store
@@ -142,6 +142,27 @@ async def test_what_fails_as_nobody_foresaw_once_a_post_is_out_is_unclear_and_no
     assert history.last is not None
     assert history.last.reason == "The answer to the POST was lost: AssertionError: what nobody foresaw."
     assert charges(emulator, prompt) == 1
+
+
+@pytest.mark.parametrize("named", [{"data": {"id": "job-in-doubt"}}, {"id": {"of": "job-in-doubt"}}])
+async def test_a_job_id_in_an_odd_place_is_in_the_record_for_who_settles_it(
+    named: dict[str, Any], store: Store, prompt: str
+) -> None:
+    class Odd(RawServer):
+        posts = 0
+
+        def answer(self, request: bytes) -> dict[str, Any]:
+            self.posts += request.startswith(b"POST")
+            return {name: said for name, said in super().answer(request).items() if name != "id"} | named
+
+    async with (server := Odd()), RunpodClient(Account(API_KEY, server.base_url)) as client:
+        for _ in range(2):
+            history = await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
+            assert steps(history) == "claimed unclear"
+        assert history.last is not None
+        assert "job-in-doubt" in remedy(history.last)
+        assert b"secret-link" not in everything_in(store)
+        assert server.posts == 1
 
 
 async def test_a_failure_whose_reason_is_nested_beyond_reading_ends_its_job(store: Store, prompt: str) -> None:

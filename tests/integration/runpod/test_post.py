@@ -106,6 +106,48 @@ async def test_an_answer_that_can_not_be_read_is_unclear_and_nothing_is_sent_aga
     assert len(taken) == 1
 
 
+NAMES_A_JOB = {
+    "half a chunked one": HEAD
+    + b"Transfer-Encoding: chunked\r\n\r\n"
+    + CHUNKED.removesuffix(b"0\r\nX-Trailer: 1\r\n\r\n"),
+    "less than its length": HEAD + b"Content-Length: 1000\r\n\r\n" + SAID,
+    "a gateway's": b"HTTP/1.1 504 Gateway Time-out\r\n\r\n" + SAID,
+    "a page": b"HTTP/1.1 502 Bad Gateway\r\n\r\n<style>b {}</style>\n<p>job-1</p>",
+    "elsewhere": HEAD
+    + b"\r\n"
+    + json.dumps({"input": {"image": "https://b/a.png?sig=S"}, "data": {"id": "job-1"}}).encode(),
+    "a link before it": HEAD + b'\r\n{"input": {"image": "https://b/a.png?sig=S"}, "id": "job-1", ',
+    "a list": HEAD + b"\r\n" + json.dumps([{"id": "job-1"}]).encode(),
+    "not packed as it says": HEAD + b"Content-Encoding: gzip\r\n\r\n" + SAID,
+    "half of a packed one": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 1000\r\n\r\n" + gzip.compress(SAID),
+}
+
+
+@pytest.mark.parametrize("way", ["straight", "by a proxy"])
+@pytest.mark.parametrize("said", NAMES_A_JOB.values(), ids=list(NAMES_A_JOB))
+async def test_what_came_of_an_unclear_answer_is_told_for_who_settles_it(
+    said: bytes, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with answering(said) as (port, taken):
+        if way == "by a proxy":
+            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("no_proxy", "")
+        with pytest.raises(SubmissionUnclear, match=r"; what came: .*job-1") as unclear:
+            await submitted(port)
+    assert "sig=S" not in str(unclear.value)
+    assert str(unclear.value).isprintable()
+    assert len(taken) == 1
+
+
+async def test_no_more_than_the_beginning_of_an_unclear_answer_is_told() -> None:
+    async with answering(b"HTTP/1.1 504 Gateway Time-out\r\n\r\n" + SAID + b"\0\x1b[2J " * 2**20) as (port, taken):
+        with pytest.raises(SubmissionUnclear, match="job-1") as unclear:
+            await submitted(port)
+    assert str(unclear.value).isprintable()
+    assert len(str(unclear.value).partition("; what came: ")[2]) == 300
+    assert len(taken) == 1
+
+
 async def test_an_answer_that_unpacks_to_a_quarter_of_a_gigabyte_takes_no_such_memory() -> None:
     packer = zlib.compressobj(wbits=31)
     bomb = b"".join(packer.compress(bytes(2**20)) for _ in range(256)) + packer.flush()
