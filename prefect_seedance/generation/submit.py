@@ -41,7 +41,7 @@ from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import new_claim_id
 from prefect_seedance.models import Request
 from prefect_seedance.runpod.client import RunpodClient
-from prefect_seedance.runpod.responses import Answer
+from prefect_seedance.runpod.responses import Answer, hidden
 
 SEND_WITHIN = 30.0
 """Seconds from the claim to the POST; later than that the claim is given up unsent."""
@@ -177,7 +177,8 @@ async def _pay(session: RenderSession, history: History, claim: Record, fields: 
     except SubmissionUnclear as error:
         return await outcome(Step.UNCLEAR, reason=str(error))
     except Exception as error:  # as nobody foresaw: it may have been sent
-        return await outcome(Step.UNCLEAR, reason=f"The answer to the POST was lost: {summary(error)}")
+        what = hidden(summary(error), session.client.account.api_key)
+        return await outcome(Step.UNCLEAR, reason=f"The answer to the POST was lost: {what}")
     accepted = next_step(claim, Step.ACCEPTED, job_id=answer.job_id, accepted_at=_now())
     return await _keep_accepted(session, accepted, answer, history)
 

@@ -34,11 +34,13 @@ from prefect_seedance.runpod.rate_limit import status_calls_of, submits_of
 from prefect_seedance.runpod.responses import (
     Answer,
     classify,
+    hidden,
     json_of,
     message_of,
     retry_after,
     what_came,
     without_input,
+    without_key,
 )
 
 log = logging.getLogger(__name__)
@@ -81,7 +83,12 @@ class RunpodClient:
 
     async def _ask(self, method: str, slug: str, *parts: str) -> httpx.Response:
         """Ends whatever the API sends: within *answer_seconds* and a bounded body, or with an `httpx.HTTPError`."""
-        return await self._api.ask(method, self._url(slug, *parts))
+        return self._without_key(await self._api.ask(method, self._url(slug, *parts)))
+
+    def _without_key(self, response: httpx.Response) -> httpx.Response:
+        """Whatever is read of an answer may come into a record, and the key never does."""
+        content = without_key(response.content, self.account.api_key)
+        return httpx.Response(response.status_code, headers=response.headers, content=content)
 
     async def _look(self, slug: str, job_id: str) -> httpx.Response:
         async with status_calls_of(self.account).call():
@@ -123,10 +130,10 @@ class RunpodClient:
         except NEVER_LEFT as error:
             raise TryAgainLater(f"{self.account.base_url} was not reached ({error}); nothing was charged.") from error
         except (httpx.HTTPError, TimeoutError) as error:
-            what = str(error) or type(error).__name__
-            told = what_came(unpacked_so_far(bytes(came)))
+            what = hidden(str(error), self.account.api_key) or type(error).__name__
+            told = what_came(without_key(unpacked_so_far(bytes(came)), self.account.api_key))
             raise SubmissionUnclear(f"The answer to the POST was lost: {what}{told}") from error
-        return _submitted(response)
+        return _submitted(self._without_key(response))
 
     async def status(self, slug: str, job_id: str) -> Answer | None:
         """What the API says of a job; None when it says nothing usable this time.

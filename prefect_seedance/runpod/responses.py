@@ -16,6 +16,8 @@ import httpx
 from prefect_seedance.text import printable
 
 Ended = Literal["completed", "failed", "cancelled"]
+SHORTEST_KEY = 8
+"""Characters; a shorter one, such as a pretend account may have, could be part of any word."""
 SIGNED = re.compile(r"""(https?:[^\s"'?]+\?)[^\s"']+""")
 """A link whose end is a secret while it lives."""
 
@@ -125,6 +127,18 @@ def what_came(content: bytes) -> str:
         text = re.sub(r"<[^>]*>", " ", text)
     text = printable(" ".join(text.split()), 300)
     return f"; what came: {text}" if text else ""
+
+
+def without_key(content: bytes, api_key: str) -> bytes:
+    """A body as it may be repeated: without the key, however its JSON spells it, should a server send it back."""
+    body = _json(content)
+    text = content.decode(errors="replace") if body is None else json.dumps(_shallow(body), ensure_ascii=False)
+    return hidden(text, api_key).encode(errors="surrogatepass")
+
+
+def hidden(text: str, api_key: str) -> str:
+    """*text* with an ellipsis in place of the key."""
+    return text.replace(api_key, "…") if len(api_key) >= SHORTEST_KEY else text
 
 
 def json_of(response: httpx.Response) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.generation.collect import collect
+from prefect_seedance.generation.poll import wait
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.generation.submit import submit
 from prefect_seedance.keys import key_of
@@ -56,6 +57,28 @@ async def test_the_key_is_in_no_file_of_the_store_and_never_goes_to_the_media_ho
         async with RunpodClient(Account(API_KEY, server.base_url)) as told:
             await told.status("seedance-1-0-pro", "job-u1")
         assert f"Bearer {API_KEY}".encode() in server.received[1]
+
+
+@pytest.mark.parametrize("status", ["FAILED", "COMPLETED"])
+async def test_a_key_that_the_server_repeats_is_in_no_record(status: str, store: Store, prompt: str) -> None:
+    class Repeating(RawServer):
+        def answer(self, request: bytes) -> dict[str, Any]:
+            said = {"error": {"message": f"no luck, {API_KEY}"}, API_KEY: [API_KEY]}
+            return {"id": "job-u1", "status": status if request.startswith(b"GET") else "IN_QUEUE"} | said
+
+    async with Repeating() as server, RunpodClient(Account(API_KEY, server.base_url)) as client:
+        run = RenderSession(client, Ledger(store), waiting=QUICK)
+        ended = await wait(run, await submit(run, small(prompt)))
+        assert ended.last is not None
+        assert (ended.last.answer or {})["error"] == {"message": "no luck, …"}
+        assert API_KEY.encode() not in everything_in(store)
+
+
+async def test_a_key_that_could_be_a_word_leaves_the_answer_as_it_is(store: Store, prompt: str) -> None:
+    async with RawServer() as server, RunpodClient(Account("luck", server.base_url)) as client:
+        history = await generate(RenderSession(client, Ledger(store), waiting=QUICK), small(prompt))
+        assert history.last is not None
+        assert history.last.reason == "no luck"
 
 
 def everything_in(store: Store) -> bytes:
@@ -132,7 +155,7 @@ async def test_what_fails_as_nobody_foresaw_once_a_post_is_out_is_unclear_and_no
 ) -> None:
     async def failing(moment: str, _: str) -> None:
         if moment == "after submit":
-            raise AssertionError("what nobody foresaw")
+            raise AssertionError(f"what nobody foresaw of {API_KEY}")
 
     async with HookedClient(Account(API_KEY, emulator.base_url), failing) as client:
         for _ in range(2):
@@ -140,7 +163,7 @@ async def test_what_fails_as_nobody_foresaw_once_a_post_is_out_is_unclear_and_no
             history = await generate(run, small(prompt))
             assert steps(history) == "claimed unclear"
     assert history.last is not None
-    assert history.last.reason == "The answer to the POST was lost: AssertionError: what nobody foresaw."
+    assert history.last.reason == "The answer to the POST was lost: AssertionError: what nobody foresaw of …."
     assert charges(emulator, prompt) == 1
 
 

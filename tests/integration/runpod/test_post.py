@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_seedance.errors import SubmissionUnclear, TooLate, TryAgainLater
+from prefect_seedance.errors import Refused, SubmissionUnclear, TooLate, TryAgainLater
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from tests.support.places import ROOT
@@ -82,8 +82,10 @@ async def answering(
         yield server.sockets[0].getsockname()[1], taken
 
 
-async def submitted(port: int, late: Callable[[], bool] = lambda: False, waits: float | None = None) -> str:
-    async with RunpodClient(Account("k", f"http://127.0.0.1:{port}/v2"), answer_seconds=10) as client:
+async def submitted(
+    port: int, late: Callable[[], bool] = lambda: False, waits: float | None = None, key: str = "k"
+) -> str:
+    async with RunpodClient(Account(key, f"http://127.0.0.1:{port}/v2"), answer_seconds=10) as client:
         return (await client.submit(SLUG, FIELDS, late=late, wait_seconds=waits)).job_id
 
 
@@ -136,6 +138,28 @@ async def test_what_came_of_an_unclear_answer_is_told_for_who_settles_it(
             await submitted(port)
     assert "sig=S" not in str(unclear.value)
     assert str(unclear.value).isprintable()
+    assert len(taken) == 1
+
+
+KEY = "key-of-the-tests"
+SPELT = "".join(f"\\u{ord(letter):04x}" for letter in KEY)
+REPEATS_THE_KEY = {
+    "an error": b'HTTP/1.1 401 Said\r\n\r\n{"error": "bad token %s"}' % KEY.encode(),
+    "an error in its own spelling": b'HTTP/1.1 401 Said\r\n\r\n{"error": "bad token %s"}' % SPELT.encode(),
+    "a page": b"HTTP/1.1 403 Said\r\n\r\n<p>%s %s</p>" % (b"x" * 290, KEY.encode()),
+    "a gateway": b"HTTP/1.1 504 Said\r\n\r\n%s %s" % (b"x" * 290, KEY.encode()),
+    "no job id": HEAD + b'\r\n{"said": "%s"}' % SPELT.encode(),
+    "half an answer": HEAD + b'Content-Length: 1000\r\n\r\n{"said": "%s"}' % SPELT.encode(),
+    "no HTTP": b"220 mail.example.com %s\r\n\r\n" % KEY.encode(),
+}
+
+
+@pytest.mark.parametrize("said", REPEATS_THE_KEY.values(), ids=list(REPEATS_THE_KEY))
+async def test_a_server_that_repeats_the_key_gets_it_into_no_reason(said: bytes) -> None:
+    async with answering(said) as (port, taken):
+        with pytest.raises((Refused, SubmissionUnclear), match="…") as told:
+            await submitted(port, key=KEY)
+    assert "key-of" not in str(told.value)
     assert len(taken) == 1
 
 
