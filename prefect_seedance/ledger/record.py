@@ -88,7 +88,11 @@ class Record(Frozen):
     account: str | None = Field(None, description="Fingerprint of API key and address that the job belongs to.")
     job_id: str | None = None
     accepted_at: datetime.datetime | None = None
-    answer: dict[str, Any] | None = Field(None, description="The final answer as it came, without the echoed input.")
+    answer: dict[str, Any] | None = Field(
+        None,
+        description="The final answer as it came, without the echoed input; of one above 64 kB only its id, status, "
+        "error and cost, and its output or the links in it.",
+    )
     cost_usd: Usd | None = None
     kind: RefusalReason | FailureReason | str | None = Field(
         None, description="Of a refusal or a failure. A word that this version does not know forbids a new payment."

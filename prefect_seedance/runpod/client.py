@@ -33,13 +33,13 @@ from prefect_seedance.runpod.post import post
 from prefect_seedance.runpod.rate_limit import status_calls_of, submits_of
 from prefect_seedance.runpod.responses import (
     Answer,
+    as_kept,
     classify,
     hidden,
     json_of,
     message_of,
     retry_after,
     what_came,
-    without_input,
     without_key,
 )
 
@@ -153,7 +153,7 @@ class RunpodClient:
                 log.warning("The API was asked for the job %s and answered for %r.", job_id, body["id"])
                 return None
             case 200 if isinstance(body, dict) and isinstance(body.get("status"), str):
-                return Answer(job_id, classify(body["status"]), without_input(body), retry_after(response))
+                return Answer(job_id, classify(body["status"]), as_kept(body), retry_after(response))
             case 401 | 403:
                 raise NeedsAttention(
                     f"The API does not take this key ({response.status_code}); the job {job_id} goes on and its id is "
@@ -226,7 +226,7 @@ def _submitted(response: httpx.Response) -> Answer:
     job_id = body.get("id") if isinstance(body, dict) else None
     if not isinstance(job_id, str) or not job_id:
         raise SubmissionUnclear(f"The POST was answered with {code} and no job id{what_came(response.content)}")
-    return Answer(job_id, classify(body.get("status")), without_input(body))
+    return Answer(job_id, classify(body.get("status")), as_kept(body))
 
 
 _shared: dict[tuple[asyncio.AbstractEventLoop, Account], tuple[RunpodClient, int]] = {}

@@ -16,6 +16,12 @@ import httpx
 from prefect_seedance.text import printable
 
 Ended = Literal["completed", "failed", "cancelled"]
+REASONS = ("error", "message", "detail", "title")
+LINKS = ("video_url", "audio_url", "result", "url")
+LARGEST_KEPT, LARGEST_OUTPUT, LONGEST_WORD = 64 * 1024, 32 * 1024, 2000
+"""Characters of JSON in an answer, in its output and in each of the rest; an honest answer has some hundreds."""
+LONGEST_LINK = 65_536
+"""No longer one can be asked for."""
 SHORTEST_KEY = 8
 """Characters; a shorter one, such as a pretend account may have, could be part of any word."""
 SIGNED = re.compile(r"""(https?:[^\s"'?]+\?)[^\s"']+""")
@@ -51,6 +57,45 @@ def without_input(body: dict[str, Any]) -> dict[str, Any]:
     return {name: _shallow(value) for name, value in body.items() if name not in echoed}
 
 
+def as_kept(body: dict[str, Any]) -> dict[str, Any]:
+    """An answer for the records, each of which repeats it: without the input, and not whole where it is out of measure.
+
+    What is left then still says how the job has ended and why, what it cost and where its clip is.
+    """
+    whole = without_input(body)
+    if _size(whole) <= LARGEST_KEPT:
+        return whole
+    kept = {name: _short(whole[name]) for name in ("id", "status", "code", "cost", *REASONS) if name in whole}
+    if "output" in whole:
+        kept["output"] = _kept_output(whole)
+    return kept
+
+
+def _kept_output(body: dict[str, Any]) -> Any:
+    output, link = body["output"], link_in(body, http=True)
+    if _size(output) <= LARGEST_OUTPUT:
+        return output
+    links = [known for known in (link, link_in(body)) if known and len(known) <= LONGEST_LINK]
+    if isinstance(output, dict):
+        kept = {name: _short(output[name]) for name in ("status", "code", "cost", *REASONS) if name in output}
+        return kept | {name: output[name] for name in LINKS if output.get(name) in links}
+    if link is None:
+        return _short(output)
+    return link if links else "…"
+
+
+def _short(value: Any) -> Any:
+    """*value*, or the beginning of its text: a cost that is cut can't be read, and so is no "no cost"."""
+    if _size(value) <= LONGEST_WORD:
+        return value
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"{text[:LONGEST_WORD]}…"
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value))
+
+
 def _shallow(value: Any, levels: int = 20) -> Any:
     """*value* without what is nested deeper than any honest answer, which could not be written down."""
     if isinstance(value, dict):
@@ -69,7 +114,7 @@ def link_in(body: dict[str, Any], *, http: bool = False) -> str | None:
     output = body.get("output")
     found: list[Any] = [output] if isinstance(output, str) else []
     if isinstance(output, dict):
-        found = [output.get(name) for name in ("video_url", "audio_url", "result", "url")]
+        found = [output.get(name) for name in LINKS]
     schemes = ("https://", "http://") if http else ("https://",)
     return next((link for link in found if isinstance(link, str) and link.startswith(schemes)), None)
 
@@ -97,8 +142,7 @@ def message_of(body: Any, response: httpx.Response | None) -> str:
             if isinstance(code, str) and isinstance(said, str):
                 body = f"{code} {said}"
                 break
-            names = ("error", "message", "detail", "title", "output")
-            body = next((body[name] for name in names if body.get(name)), "")
+            body = next((body[name] for name in (*REASONS, "output") if body.get(name)), "")
         elif isinstance(body, list):
             body = body[0] if body else ""
         elif isinstance(body, str) and (start := body.find("{")) >= 0:

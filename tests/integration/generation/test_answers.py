@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,30 @@ async def test_a_job_id_in_an_odd_place_is_in_the_record_for_who_settles_it(
         assert "job-in-doubt" in remedy(history.last)
         assert b"secret-link" not in everything_in(store)
         assert server.posts == 1
+
+
+@BY_BOTH
+async def test_a_final_answer_out_of_measure_makes_no_such_records(store: Store, prompt: str, road: str) -> None:
+    class Endless(RawServer):
+        posts = 0
+
+        def answer(self, request: bytes) -> dict[str, Any]:
+            self.posts += request.startswith(b"POST")
+            return super().answer(request) | {
+                "logs": ["x"] * 200_000,
+                "output": {"cost": 0.04, "frames": ["y"] * 200_000},
+                "status": "IN_QUEUE" if b"/run HTTP" in request else "FAILED",
+            }
+
+    async with (server := Endless()), RunpodClient(Account(API_KEY, server.base_url)) as client:
+        for _ in range(2):
+            run = RenderSession(client, Ledger(store), waiting=QUICK, catalog=ROADS[road])
+            history = await generate(run, small(prompt))
+            assert steps(history) == "claimed accepted lost"
+        assert history.last is not None
+        assert history.last.answer == {"id": "job-u1", "status": "FAILED", "error": "no luck", "output": {"cost": 0.04}}
+        assert max(file.stat().st_size for file in Path(store.url).rglob("*.json")) < 10_000
+        assert (history.last.charged_usd, server.posts) == (Decimal("0.04"), 1)
 
 
 async def test_a_failure_whose_reason_is_nested_beyond_reading_ends_its_job(store: Store, prompt: str) -> None:

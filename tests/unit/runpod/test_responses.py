@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from prefect_seedance.catalog.pricing import cost_of, may_have_cost
 from prefect_seedance.ledger.record import FailureReason
-from prefect_seedance.runpod.responses import classify, failure_of, link_in, message_of, without_input
+from prefect_seedance.runpod.responses import as_kept, classify, failure_of, link_in, message_of, without_input
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,61 @@ def test_a_reason_that_is_a_list_in_a_list_is_told() -> None:
     for _ in range(900):
         nested = [nested, "why"]
     assert "why" in message_of({"error": nested}, None)
+
+
+HUGE = ["x" * 1000] * 100
+WHOLE = {"id": "job", "status": "COMPLETED", "output": {"video_url": "https://v/a.mp4", "cost": 0.1}}
+
+
+@pytest.mark.parametrize(
+    ("body", "kept"),
+    [
+        (WHOLE | {"delayTime": 3}, WHOLE | {"delayTime": 3}),
+        (WHOLE | {"delayTime": 3, "logs": HUGE, "input": {"image": "https://secret"}}, WHOLE),
+        (WHOLE | {"output": WHOLE["output"] | {"frames": HUGE}}, WHOLE),  # type: ignore[operator]
+        (
+            {
+                "output": {
+                    "video_url": "http://v/a.mp4",
+                    "result": "https://v/b.mp4",
+                    "url": "https://v/c.mp4",
+                    "frames": HUGE,
+                }
+            },
+            {"output": {"video_url": "http://v/a.mp4", "result": "https://v/b.mp4"}},
+        ),
+        ({"output": {"seed": 7}, "logs": HUGE}, {"output": {"seed": 7}}),
+        ({"output": "https://v/" + "a" * 60_000, "logs": HUGE}, {"output": "https://v/" + "a" * 60_000}),
+        ({"output": "https://v/" + "a" * 70_000}, {"output": "…"}),
+        ({"output": {"url": "https://v/" + "a" * 70_000}}, {"output": {}}),
+        ({"output": HUGE, "cost": 0.2}, {"output": f"{json.dumps(HUGE)[:2000]}…", "cost": 0.2}),
+        ({"error": "y" * 70_000, "cost": HUGE}, {"error": "y" * 2000 + "…", "cost": f"{json.dumps(HUGE)[:2000]}…"}),
+    ],
+    ids=[
+        "of the usual size",
+        "logs",
+        "frames",
+        "links",
+        "small output",
+        "bare",
+        "no link",
+        "no link either",
+        "a list",
+        "an error",
+    ],
+)
+def test_of_an_answer_out_of_measure_is_kept_what_leads_to_the_clip_and_its_cost(
+    body: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    assert as_kept(body) == kept
+    assert may_have_cost(as_kept(body)) == may_have_cost(body)
+    assert cost_of(as_kept(body)) == cost_of(body)
+
+
+def test_of_a_failure_out_of_measure_its_kind_is_kept() -> None:
+    said = {"code": "OutputVideoSensitiveContentDetected", "message": "refused"}
+    kept = as_kept({"status": "FAILED", "error": said, "output": {"frames": HUGE}})
+    assert failure_of(kept) == ("moderated output", "OutputVideoSensitiveContentDetected refused")
 
 
 def test_what_an_answer_echoes_of_the_request_is_not_kept() -> None:
