@@ -175,6 +175,8 @@ def what_came(content: bytes) -> str:
 
 def without_key(content: bytes, api_key: str) -> bytes:
     """A body as it may be repeated: without the key, however its JSON spells it, should a server send it back."""
+    if len(api_key) < SHORTEST_KEY or (api_key.encode() not in content and b"\\" not in content):
+        return content
     body = _json(content)
     text = content.decode(errors="replace") if body is None else json.dumps(_shallow(body), ensure_ascii=False)
     return hidden(text, api_key).encode(errors="surrogatepass")
