@@ -154,7 +154,8 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
         "made": content.made.isoformat(),
         "posters": sorted(clips[name].sha256 for name in posters),
     }
-    await store.write(f"{home}/latest.json", _json(latest), "application/json")
+    if not await _has_newer(store, home, content.made):
+        await store.write(f"{home}/latest.json", _json(latest), "application/json")
     return manifest, folder
 
 
@@ -178,6 +179,14 @@ async def _newest(store: Store, home: str) -> dict[str, Any]:
     except (Missing, ValueError):
         return {}
     return latest if isinstance(latest, dict) else {}
+
+
+async def _has_newer(store: Store, home: str, made: datetime) -> bool:
+    """Whether a production begun after *made* is named already; a time still to come is a wrong clock's."""
+    try:
+        return made < datetime.fromisoformat((await _newest(store, home))["made"]) <= datetime.now(UTC)
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 async def _if_same(store: Store, newest: dict[str, Any], content: Content) -> tuple[Manifest, str] | None:

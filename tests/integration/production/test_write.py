@@ -4,7 +4,7 @@ import html
 import io
 import json
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -200,6 +200,21 @@ async def test_nobody_is_led_to_a_production_that_is_not_whole(store: Store) -> 
     with pytest.raises(StoreUnavailable):
         await leave(LosesTheManifest(Path(store.url)), [arrival, without_clip("climb")])
     assert json.loads(await store.read("productions/the-lighthouse/latest.json"))["production"] == whole
+
+
+async def test_a_run_that_ends_late_does_not_lead_back_to_its_older_production(either_store: Store) -> None:
+    arrival = await keep_clip(either_store, "arrival")
+    now = datetime.now(UTC)
+    _, newer = await leave(either_store, [arrival], made=now - timedelta(minutes=1))
+    await leave(either_store, [arrival, without_clip("climb")], made=now - timedelta(minutes=2))
+    assert json.loads(await either_store.read("productions/the-lighthouse/latest.json"))["production"] == newer
+
+
+@pytest.mark.parametrize("made", ['"3000-01-01T00:00:00+00:00"', '"noon"', '"2026-11-23T14:15:30"', "null", "[", ""])
+async def test_a_time_that_can_not_be_holds_up_no_newer_production(store: Store, made: str) -> None:
+    await store.write("productions/the-lighthouse/latest.json", f'{{"made": {made}}}'.encode())
+    _, folder = await leave(store, [await keep_clip(store, "arrival")])
+    assert json.loads(await store.read("productions/the-lighthouse/latest.json"))["production"] == folder
 
 
 async def test_a_film_is_joined_in_the_given_order(either_store: Store) -> None:
