@@ -92,7 +92,7 @@ class LocalStore(Store):
     def _put(self, local: Path, target: Path) -> None:
         make_folder(target.parent)
         try:
-            sync(local)
+            seal(local)
         except FileNotFoundError as error:
             raise Missing(f"There is no file {local}.") from error
         try:
@@ -101,6 +101,7 @@ class LocalStore(Store):
             if error.errno != errno.EXDEV:
                 raise
             with written_beside(target, local) as temporary:
+                seal(temporary)
                 temporary.replace(target)
         sync(target.parent)
 
@@ -283,6 +284,13 @@ def make_folder(folder: Path) -> None:
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         sync(folder.parent)
+
+
+def seal(file: Path) -> None:
+    """Have *file* safe on disk, and whoever may read it only read it: all of its names would change with it."""
+    with suppress(OSError):  # a file server that keeps no modes; what is not there is found missing below
+        file.chmod(file.stat().st_mode & 0o444)
+    sync(file)
 
 
 def sync(file: Path) -> None:

@@ -231,6 +231,35 @@ async def test_a_finished_file_is_moved_and_not_copied_on_disk(tmp_path: Path) -
     assert (tmp_path / "clips" / "a.mp4").stat().st_ino == before
 
 
+@pytest.mark.parametrize("scratch", ["store", "/dev/shm"])
+async def test_no_program_changes_a_published_file_or_a_second_name_of_it_in_place(
+    tmp_path: Path, scratch: str
+) -> None:
+    """And it is replaced, named anew and removed all the same."""
+    store = open_store(tmp_path / "store")
+    folder = store.scratch() if scratch == "store" else Path(scratch)
+    if scratch != "store" and (not folder.is_dir() or folder.stat().st_dev == tmp_path.stat().st_dev):
+        pytest.skip("needs a second filesystem")
+    for content in (b"one", b"two"):
+        local = folder / f"{tmp_path.name}-{os.getpid()}.local"
+        local.write_bytes(content)
+        local.chmod(0o640)
+        await store.put(local, "clips/a.mp4")
+        local.unlink(missing_ok=True)
+        await store.copy("clips/a.mp4", "productions/x/01-a.mp4")
+    await store.write("productions/x/timeline.edl", b"to be edited")
+    files = ("clips/a.mp4", "productions/x/01-a.mp4", "productions/x/timeline.edl")
+    modes = [(tmp_path / "store" / path).stat().st_mode & 0o777 for path in files]
+    assert modes[:2] == [0o440 if scratch == "store" else 0o444 & modes[2]] * 2
+    assert modes[2] & 0o200
+    assert await store.read("productions/x/01-a.mp4") == b"two"
+    await store.fetch("clips/a.mp4", tmp_path / "mine.mp4")
+    assert (tmp_path / "mine.mp4").stat().st_mode & 0o200
+    await store.delete_folder("productions/x")
+    await store.delete("clips/a.mp4")
+    assert await store.names("clips") == []
+
+
 async def test_age_grows_by_the_clock_of_the_store(either_store: Store) -> None:
     await either_store.write("a", b"")
     before = time.monotonic()
