@@ -48,6 +48,19 @@ def without_credentials(location: str) -> str:
     return re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", location, maxsplit=1)[0])
 
 
+def folded(text: str) -> str:
+    """*text* in the one form of all its spellings: without case, width, composition, unseen marks and spare blanks."""
+    together = _taken_apart(text)
+    for _ in range(2):  # some letters fold only once they were taken apart
+        together = unicodedata.normalize("NFKC", together).casefold()
+    seen = (mark for mark in UNSEEN.sub("", together) if unicodedata.category(mark) != "Cf")
+    return " ".join("".join(seen).split())
+
+
+def _taken_apart(text: str) -> str:
+    return unicodedata.normalize("NFKD", UNSEEN.sub("", text).casefold())
+
+
 def file_words(text: str) -> str:
     """The letters and digits of *text* in any script, small and joined by dashes; nothing where it has none.
 
@@ -56,13 +69,10 @@ def file_words(text: str) -> str:
     """
     if text.isascii():
         return "-".join(re.findall("[a-z0-9]+", text.lower()))
-    folded = unicodedata.normalize("NFKD", UNSEEN.sub("", text).casefold())
-    if not any(mark.isalnum() and not mark.isascii() for mark in folded):
-        return "-".join(re.findall("[a-z0-9]+", folded.encode("ascii", "ignore").decode()))
-    for _ in range(2):  # some letters fold only once they were taken apart
-        folded = unicodedata.normalize("NFKC", folded).casefold()
-    seen = (mark for mark in UNSEEN.sub("", folded) if unicodedata.category(mark) != "Cf")
-    words = "".join(mark if unicodedata.category(mark)[0] in "LMN" else " " for mark in seen).split()
+    apart = _taken_apart(text)
+    if not any(mark.isalnum() and not mark.isascii() for mark in apart):
+        return "-".join(re.findall("[a-z0-9]+", apart.encode("ascii", "ignore").decode()))
+    words = "".join(mark if unicodedata.category(mark)[0] in "LMN" else " " for mark in folded(text)).split()
     return unicodedata.normalize("NFC", "-".join(filter(None, map(_from_first_letter, words))))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -12,14 +11,14 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import BadInput, BadStore, Missing, NotApproved, OverBudget, StoreUnavailable, summary
+from prefect_seedance.errors import BadInput, BadStore, NotApproved, OverBudget, StoreUnavailable, summary
 from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
 from prefect_seedance.inbox.same import is_made_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.production.manifest import Manifest
-from prefect_seedance.production.names import slug
+from prefect_seedance.production.newest import newest_of
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.runpod.account import Account
@@ -276,12 +275,8 @@ class InboxRun:
         """The whole production of the very same shots, if an earlier run left one: it is not made twice."""
         if any(shot.action != "reuse" for shot in production.planned.plan.asked):
             return None
-        try:
-            latest = await self.store.read(f"productions/{slug(production.board.title)}/latest.json")
-            manifest = Manifest.model_validate_json(await self.store.read(json.loads(latest)["manifest"]))
-        except (Missing, ValueError, KeyError, TypeError):
-            return None
-        return manifest if is_made_of(manifest, production.board) else None
+        manifest = (await newest_of(self.store, production.board.title)).manifest
+        return manifest if manifest and is_made_of(manifest, production.board) else None
 
     async def _render(self, production: Production, in_flight: int) -> Manifest:
         plan_hash = production.planned.plan.plan_hash

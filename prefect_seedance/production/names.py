@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 
 from prefect_seedance.production.manifest import ShotResult
-from prefect_seedance.text import slug
+from prefect_seedance.text import folded, slug
 
-__all__ = ["shot_names", "slug"]
+__all__ = ["shot_names", "slug", "slug_beside"]
+
+
+def slug_beside(title: str) -> str:
+    """The name of a folder for *title* where another title has its slug: spring-c-fb6b5b for "Spring (C#)"."""
+    return f"{slug(title)}-{hashlib.sha256(folded(title).encode()).hexdigest()[:6]}"
 
 
 def shot_names(shots: Sequence[ShotResult]) -> list[str]:

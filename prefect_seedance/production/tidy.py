@@ -18,6 +18,7 @@ from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.pictures import poster_path
 from prefect_seedance.production.score import film_of
 from prefect_seedance.storage.store import Leftover, Store
+from prefect_seedance.text import folded
 
 OLD = datetime.timedelta(days=30)
 UNFINISHED = datetime.timedelta(days=1)
@@ -78,13 +79,23 @@ async def _old(store: Store, home: str, now: datetime.datetime, keep: int | None
         if found := PRODUCTION.fullmatch(name):
             at = datetime.datetime.strptime(found[1], "%Y%m%dT%H%M%SZ")
             made[f"{home}/{name}"] = now - at.replace(tzinfo=datetime.UTC)
-    latest = await _latest(store, home)
-    whole = [folder for folder in made if await store.exists(f"{folder}/manifest.json")]
-    newest = sorted(whole, key=lambda folder: made[folder])
-    stay = {latest, *newest[: 1 if keep is None else keep]}
-    old = [folder for folder in newest if keep is not None or made[folder] > OLD]
-    broken = [folder for folder, age in made.items() if folder not in whole and age > UNFINISHED]
-    return sorted(set(old + broken) - stay)
+    by_title: dict[str | None, list[str]] = {}
+    for folder in sorted(made, key=lambda folder: made[folder]):
+        by_title.setdefault(await _title(store, folder), []).append(folder)
+    broken = [folder for folder in by_title.pop(None, ()) if made[folder] > UNFINISHED]
+    old = [folder for whole in by_title.values() for folder in whole if keep is not None or made[folder] > OLD]
+    newest = [folder for whole in by_title.values() for folder in whole[: 1 if keep is None else keep]]
+    return sorted(set(old + broken) - {await _latest(store, home), *newest})
+
+
+async def _title(store: Store, folder: str) -> str | None:
+    """The title of a production, alike in all spellings; nothing where it does not tell, None where it is not whole."""
+    try:
+        return folded(json.loads(await store.read(f"{folder}/manifest.json"))["title"])
+    except Missing:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
 
 
 async def _latest(store: Store, home: str) -> str:

@@ -17,15 +17,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from prefect_seedance.errors import Missing
 from prefect_seedance.models import NO_WORDS, Words
 from prefect_seedance.production import review, timeline
 from prefect_seedance.production.at_hand import AtHand, in_a_bucket
 from prefect_seedance.production.captions import as_srt, as_vtt
 from prefect_seedance.production.film import make_film
 from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotResult, SoundFile
-from prefect_seedance.production.names import shot_names, slug
+from prefect_seedance.production.names import shot_names
 from prefect_seedance.production.narration import Narration
+from prefect_seedance.production.newest import Newest, has_newer, newest_of
 from prefect_seedance.production.pictures import copy_shots, copy_sounds, make_posters
 from prefect_seedance.production.score import score_of, voice_of
 from prefect_seedance.production.timeline_sound import Heard
@@ -95,17 +95,16 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     can't be written, and `latest.json` then still names the production before.
     """
     title, shots = content.title, content.told
-    home = f"productions/{slug(title)}"
-    newest = await _newest(store, home)
-    if (there := await _if_same(store, newest, content)) is not None:
+    newest = await newest_of(store, title)
+    if (there := _if_same(store, newest, content)) is not None:
         return there
-    folder = f"{home}/{content.made.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    folder = f"{newest.home}/{content.made.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     names = shot_names(shots)
     notes = list(content.notes)
 
     by_name = dict(zip(names, shots, strict=True))
     clips = await copy_shots(store, folder, by_name, notes)
-    content.at_hand.posters.update(newest.get("posters", ()))
+    content.at_hand.posters.update(newest.latest.get("posters", ()))
     posters = await make_posters(store, folder, clips, content.at_hand, notes)
     score = score_of([shot for name, shot in by_name.items() if name in clips], content.sound, content.music)
     film = await make_film(store, folder, list(clips.values()), score, content.at_hand, notes)
@@ -154,8 +153,8 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
         "made": content.made.isoformat(),
         "posters": sorted(clips[name].sha256 for name in posters),
     }
-    if not await _has_newer(store, home, content.made):
-        await store.write(f"{home}/latest.json", _json(latest), "application/json")
+    if not await has_newer(store, newest.home, content.made):
+        await store.write(f"{newest.home}/latest.json", _json(latest), "application/json")
     return manifest, folder
 
 
@@ -172,35 +171,19 @@ async def _heard(
     return Heard([copied.get(name) for name in shots], content.music, copied.get("music"))
 
 
-async def _newest(store: Store, home: str) -> dict[str, Any]:
-    """What `latest.json` says of the newest production of this title; nothing where there is none."""
-    try:
-        latest = json.loads(await store.read(f"{home}/latest.json"))
-    except (Missing, ValueError):
-        return {}
-    return latest if isinstance(latest, dict) else {}
-
-
-async def _has_newer(store: Store, home: str, made: datetime) -> bool:
-    """Whether a production begun after *made* is named already; a time still to come is a wrong clock's."""
-    try:
-        return made < datetime.fromisoformat((await _newest(store, home))["made"]) <= datetime.now(UTC)
-    except (KeyError, TypeError, ValueError):
-        return False
-
-
-async def _if_same(store: Store, newest: dict[str, Any], content: Content) -> tuple[Manifest, str] | None:
+def _if_same(store: Store, newest: Newest, content: Content) -> tuple[Manifest, str] | None:
     """The newest production with the money of this run, if it shows the same, lacks nothing and its links live on."""
     try:
-        age = content.made - datetime.fromisoformat(newest["made"])
-        if newest["shows"] != content.shows or (_links_end(store) and age.total_seconds() > LINK_SECONDS / 2):
+        age = content.made - datetime.fromisoformat(newest.latest["made"])
+        if newest.latest["shows"] != content.shows or (_links_end(store) and age.total_seconds() > LINK_SECONDS / 2):
             return None
-        there = Manifest.model_validate_json(await store.read(newest["manifest"]))
-    except (Missing, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
+        return None
+    if newest.manifest is None:
         return None
     of_the_run = ("plan_hash", "estimated_usd", "spent_usd", "reused_usd", "catalog")
     told = {name: getattr(content, name) for name in of_the_run}
-    return there.model_copy(update=told | {"shots": tuple(content.told)}), str(newest["production"])
+    return newest.manifest.model_copy(update=told | {"shots": tuple(content.told)}), str(newest.latest["production"])
 
 
 def _links_end(store: Store) -> bool:

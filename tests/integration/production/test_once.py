@@ -127,7 +127,9 @@ async def test_a_bucket_is_asked_twice_for_a_new_clip_and_once_for_a_known_one(l
     with requests(line) as changed:
         await leave(far_store, [*shots[:5], without_clip("fog")], made=LATER)
     once = ("timeline.otio", "timeline.edl", "index.html", "manifest.json", "latest.json", "film.mp4")
-    assert changed == Counter({"PUT shots": 5, "GET latest.json": 2} | {f"PUT {name}": 1 for name in once})
+    assert changed == Counter(
+        {"PUT shots": 5, "GET latest.json": 2, "GET manifest.json": 1} | {f"PUT {name}": 1 for name in once}
+    )
     with requests(line) as unchanged:
         await leave(far_store, [*shots[:5], without_clip("fog")], made=LATER)
     assert dict(unchanged) == {"GET latest.json": 1, "GET manifest.json": 1}

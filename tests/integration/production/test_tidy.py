@@ -60,6 +60,14 @@ async def test_of_each_title_the_newest_production_and_a_month_stay(either_store
     assert (await untidy(either_store, NOW)).productions == ()
 
 
+async def test_of_two_titles_in_one_folder_the_newest_of_each_stays(either_store: Store) -> None:
+    """As an earlier version left them there."""
+    await produce(either_store, made(40), made(50), made(60), made(70))
+    for days, title in ((40, "Film!"), (50, "Film?"), (60, "FILM?"), (70, "Film!")):
+        await either_store.write(f"{made(days)}/manifest.json", f'{{"title": "{title}"}}'.encode())
+    assert (await untidy(either_store, NOW)).productions == (made(70), made(60))
+
+
 async def test_the_production_that_a_title_leads_to_stays(either_store: Store) -> None:
     await produce(either_store, made(100), made(50))
     await either_store.write("productions/film/latest.json", b'{"production": "%s"}' % made(100).encode())

@@ -236,6 +236,19 @@ def test_names_say_place_and_shot() -> None:
     assert shot_names(board)[::99] == ["001-shot-0", "100-shot-99"]
 
 
+async def test_titles_that_differ_in_their_marks_alone_have_folders_of_their_own(either_store: Store) -> None:
+    arrival = await keep_clip(either_store, "arrival")
+    folders: dict[str, str] = {}
+    for title in ("Spring (C++)", "Spring (C#)", "Spring (C++)", "Spring (C#)", "SPRING (C++)"):
+        _, folder = await leave(either_store, [arrival], title=title)
+        assert folders.setdefault(title, folder) == folder
+    homes = ["productions/spring-c", "productions/spring-c-fb6b5b", "productions/spring-c"]
+    assert [folder.rpartition("/")[0] for folder in folders.values()] == homes
+    for title in ("Spring (C++)", "Spring (C#)"):
+        latest = await either_store.read(f"{folders[title].rpartition('/')[0]}/latest.json")
+        assert (await manifest_at(either_store, json.loads(latest)["production"])).title.casefold() == title.casefold()
+
+
 async def test_titles_and_ids_in_any_script_are_kept_in_every_path(either_store: Store) -> None:
     shots = [await keep_clip(either_store, "到达"), await keep_clip(either_store, "المنارة القديمة")]
     manifest, folder = await leave(either_store, shots, title="灯塔：第一集")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prefect_seedance.text import RESERVED, file_words, slug
+from prefect_seedance.production.names import slug_beside
+from prefect_seedance.text import RESERVED, file_words, folded, slug
 
 
 @pytest.mark.parametrize(
@@ -62,6 +63,13 @@ def test_long_titles_that_differ_at_the_end_do_not_share_a_folder() -> None:
     assert one.startswith("灯灯灯")
 
 
+def test_titles_of_one_slug_are_kept_apart_and_spellings_of_one_title_are_not() -> None:
+    titles = ("Spring (C++)", "Spring (C#)", "灯" * 60 + "塔", "灯" * 60 + "塔!", "con", "con!")
+    assert len({slug_beside(title) for title in titles} | {slug(title) for title in titles}) == 6 + 4
+    assert slug_beside("Spring (C#)") == slug_beside(" ＳＰＲＩＮＧ  (c#)\u200b") == "spring-c-fb6b5b"
+    assert len(f"{slug_beside('灯' * 60)}.part".encode()) <= 143
+
+
 @given(st.text(max_size=120))
 def test_no_title_leaves_its_folder_or_is_too_long_for_one(title: str) -> None:
     name = slug(title)
@@ -76,8 +84,9 @@ def test_spellings_of_one_title_share_a_folder(title: str) -> None:
     """Composed or not, in capitals or not: file systems that take them for one would mix up two productions."""
     if title.isascii():
         return
-    names = {slug(unicodedata.normalize(form, title)) for form in ("NFC", "NFD")}
-    assert len(names) == 1
+    spellings = [unicodedata.normalize(form, title) for form in ("NFC", "NFD")]
+    assert len({slug(spelling) for spelling in spellings}) == 1
+    assert len({folded(spelling) for spelling in spellings}) == 1
     if file_words(title):
         assert file_words(file_words(title)) == file_words(title)
         assert file_words(title.casefold()) == file_words(title)
