@@ -78,7 +78,7 @@ def page(
         downloads=downloads,
         made=made.astimezone(UTC),
         links_until=links_until(addresses),
-        brief_credentials=any("X-Amz-Security-Token=" in address for address in addresses),
+        brief_credentials=signed_briefly(addresses),
         sources=" ".join(_sources(addresses)),
         notes=notes,
         remedy_for=lambda shot: remedy_for(shot, store_url),
@@ -126,6 +126,11 @@ def links_until(addresses: Iterable[str]) -> datetime | None:
             signed = datetime.strptime(query["X-Amz-Date"][0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
             ends.append(signed + timedelta(seconds=int(query["X-Amz-Expires"][0])))
     return min(ends, default=None)
+
+
+def signed_briefly(addresses: Iterable[str]) -> bool:
+    """Whether a link among *addresses* ends with the temporary credentials that signed it, nobody knows when."""
+    return any("X-Amz-Security-Token=" in address for address in addresses)
 
 
 def _sources(addresses: Iterable[str]) -> list[str]:

@@ -124,6 +124,7 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     edl = timeline.edl(title, shots, urls, rate, wanted_seconds=wanted, words=words)
     places = {"film": film, "timeline": f"{folder}/timeline.otio", "review": f"{folder}/index.html"}
     manifest = manifest_of(content).model_copy(update=places)
+    downloads = {name: await _address(store, folder, f"{folder}/{name}") for name in (*captions, *review.DOWNLOADS)}
     page = review.page(
         manifest,
         names=names,
@@ -131,7 +132,7 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
         videos={name: await _address(store, folder, f"{folder}/shots/{name}.mp4") for name in clips},
         posters={name: await _address(store, folder, poster) for name, poster in posters.items()},
         film=await _address(store, folder, film) if film else None,
-        downloads={name: await _address(store, folder, f"{folder}/{name}") for name in (*captions, *review.DOWNLOADS)},
+        downloads=downloads,
         captions=captions.get("captions.vtt"),
         film_seconds=float(score.seconds),
         made=content.made,
@@ -144,12 +145,13 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     await store.write(f"{folder}/timeline.edl", edl.encode(), "text/plain; charset=utf-8")
     await store.write(f"{folder}/index.html", page.encode(), "text/html; charset=utf-8")
     await store.write(f"{folder}/manifest.json", _json(manifest.model_dump(mode="json")), "application/json")
+    stays = notes == list(content.notes) and not review.signed_briefly(downloads.values())
     latest = {
         "schema": LATEST_SCHEMA,
         "production": folder,
         "manifest": f"{folder}/manifest.json",
         "status": manifest.status,
-        "shows": content.shows if notes == list(content.notes) else None,  # what lacks something is made anew
+        "shows": content.shows if stays else None,
         "made": content.made.isoformat(),
         "posters": sorted(clips[name].sha256 for name in posters),
     }
@@ -173,21 +175,23 @@ async def _heard(
 
 def _if_same(store: Store, newest: Newest, content: Content) -> tuple[Manifest, str] | None:
     """The newest production with the money of this run, if it shows the same, lacks nothing and its links live on."""
-    try:
-        age = content.made - datetime.fromisoformat(newest.latest["made"])
-        if newest.latest["shows"] != content.shows or (_links_end(store) and age.total_seconds() > LINK_SECONDS / 2):
-            return None
-    except (KeyError, TypeError, ValueError):
-        return None
-    if newest.manifest is None:
+    if newest.manifest is None or newest.latest.get("shows") != content.shows or not lasts(store, newest, content.made):
         return None
     of_the_run = ("plan_hash", "estimated_usd", "spent_usd", "reused_usd", "catalog")
     told = {name: getattr(content, name) for name in of_the_run}
     return newest.manifest.model_copy(update=told | {"shots": tuple(content.told)}), str(newest.latest["production"])
 
 
-def _links_end(store: Store) -> bool:
-    return in_a_bucket(store) and store.public_base_url is None
+def lasts(store: Store, newest: Newest, now: datetime) -> bool:
+    """Whether the newest production lacks nothing and the links of its page live on; one that does not is made anew."""
+    if newest.latest.get("shows") is None:
+        return False
+    if not in_a_bucket(store) or store.public_base_url is not None:
+        return True
+    try:
+        return (now - datetime.fromisoformat(newest.latest["made"])).total_seconds() <= LINK_SECONDS / 2
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def manifest_of(content: Content) -> Manifest:

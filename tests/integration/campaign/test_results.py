@@ -100,6 +100,22 @@ def test_the_pages_show_posters_that_are_there_and_what_went_wrong(
     assert 'href="0001.html"' in index
 
 
+def test_the_pages_of_a_shard_whose_end_is_removed_are_written_anew_for_nothing(
+    desk: CampaignDesk, emulator: RunningEmulator
+) -> None:
+    """As docs/campaigns.md says of pages whose links have ended."""
+    assert desk.campaign("run").code == 0
+    folder = Path(desk.store) / "campaigns" / desk.ids()[0]
+    page = folder / "review" / "0001.html"
+    page.write_text("its links have ended")
+    assert desk.campaign("run").code == 0
+    assert page.read_text() == "its links have ended"
+    (folder / "results" / "shard=00001" / "shard.json").unlink()
+    again = desk.campaign("run")
+    assert (again.code, "This run cost $0.00." in again.err) == (0, True)
+    assert page.read_text().count('loading="lazy"') == len(emulator.charges) == 4
+
+
 def test_what_a_table_says_is_never_run_by_a_page(desk: CampaignDesk) -> None:
     write_table(desk.folder / "table.csv", [{"id": "<script>alert(1)</script>", "product": "<img src=x onerror=1>"}])
     assert desk.campaign("run").code == 0

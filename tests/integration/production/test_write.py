@@ -21,9 +21,11 @@ from prefect_seedance.production.manifest import Manifest, words_of
 from prefect_seedance.production.names import shot_names
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.local import LocalStore
+from prefect_seedance.storage.signing import AwsKeys
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video import clips
 from tests.support.boards import NOON, keep_clip, leave, without_clip
+from tests.support.s3_server import RunningS3
 
 
 @pytest.fixture
@@ -134,6 +136,20 @@ async def test_a_page_whose_links_will_soon_be_dead_is_made_anew(either_store: S
     _, first = await leave(either_store, [arrival])
     _, second = await leave(either_store, [arrival], made=NOON + timedelta(days=6))
     assert first != second
+
+
+@pytest.mark.parametrize(("token", "pages"), [(None, 1), ("session", 2)])
+async def test_a_page_whose_links_end_with_temporary_credentials_is_made_anew(
+    s3_server: RunningS3, token: str | None, pages: int
+) -> None:
+    url, place = f"s3://{s3_server.new_bucket()}/x", s3_server.endpoint_url
+    store = open_store(url, signing=lambda: AwsKeys("key", "secret", token), endpoint_url=place)
+    arrival = await keep_clip(store, "arrival")
+    folders = {(await leave(store, [arrival]))[1] for _ in range(2)}
+    assert len(folders) == pages
+    for folder in folders:
+        assert ("X-Amz-Security-Token=session" in await page_at(store, folder)) == (token is not None)
+    await store.aclose()
 
 
 async def test_a_film_that_can_not_be_joined_costs_only_the_film(store: Store) -> None:
