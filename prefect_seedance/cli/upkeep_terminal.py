@@ -65,6 +65,8 @@ def show_waiting(waiting: resolve.Unsettled, *, as_json: bool) -> None:
             f"since {record.claimed_at:%Y-%m-%d %H:%M} UTC{why}"
         )
         say(f"    {printable(record.request.prompt, 100)}")
+        if record.reason:
+            say(f"    {printable(record.reason, 400)}")
     if waiting.records:
         say("Look each up in the Runpod console, then: prefect-seedance settle --store … KEY@NUMBER and one of")
         say("--job-id ID (here is the job), --not-charged (an hour after the claim), --charged (its id is unknown).")

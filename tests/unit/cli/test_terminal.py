@@ -34,7 +34,7 @@ def claim() -> Record:
     return Record(
         key="k", number=1, step="unclear", claim_id="c", request=asked, estimated_usd=Decimal("0.05"),
         claimed_at=datetime.datetime.now(datetime.UTC), at=datetime.datetime.now(datetime.UTC),
-        submit_timeout_seconds=30, writer=this_writer(None), attempt=1,
+        submit_timeout_seconds=30, writer=this_writer(None), attempt=1, reason=f"what came: job-1-u1 {EVIL}",
     )  # fmt: skip
 
 
@@ -59,6 +59,7 @@ def test_what_others_wrote_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture
     assert not OBEYED.search(said.err), repr(said.err)
     assert not OBEYED.search(said.out), repr(said.out)
     assert "\n✓ API" not in said.err
+    assert as_json or "what came: job-1-u1" in said.err
 
 
 def test_a_json_document_says_the_very_text(capsys: pytest.CaptureFixture[str]) -> None:
