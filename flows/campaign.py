@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Annotated, Any, cast
 
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 from pydantic import BeforeValidator, Field
 
 from prefect_seedance.campaign.document import Campaign
@@ -29,6 +28,7 @@ from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.production import KEPT_AS
 from prefect_seedance.orchestration.render import options_of
 from prefect_seedance.orchestration.shared_limits import share_quotas
+from prefect_seedance.orchestration.states import final_state
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.sources.catalog import catalog_of
@@ -121,7 +121,7 @@ async def campaign(
         await opened.aclose()
     failed = ended.status == "nothing" or (ended.status == "partial" and fail_on_partial)
     # Prefect hands on what the state holds.
-    return cast("CampaignMade", (Failed if failed else Completed)(message=ended.message, data=ended))
+    return cast("CampaignMade", final_state(ended, ended.message, failed=failed))
 
 
 async def _frozen(asked: Asked, store: Store, account: Account, catalog: Catalog, approve: str | None) -> Campaign:

@@ -6,7 +6,6 @@ from typing import Annotated, cast
 
 from prefect import flow
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 from pydantic import Field
 
 from prefect_seedance.campaign.document import Campaign, Shard, load_campaign
@@ -19,6 +18,7 @@ from prefect_seedance.errors import SeedanceError
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.render import options_of
 from prefect_seedance.orchestration.shared_limits import share_quotas
+from prefect_seedance.orchestration.states import final_state
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import dollars
@@ -70,9 +70,9 @@ async def campaign_shard(
         await host.ended()
     finally:
         await opened.aclose()
-    ended = Completed if result.left is None else Failed
+    document = result.model_dump(mode="json")
     # Prefect hands on what the state holds.
-    return cast("dict[str, object]", ended(message=_in_words(result), data=result.model_dump(mode="json")))
+    return cast("dict[str, object]", final_state(document, _in_words(result), failed=result.left is not None))
 
 
 async def _stopped(store: Store, campaign: Campaign, shard: Shard) -> ShardResult | None:

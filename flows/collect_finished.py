@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 from prefect import flow
-from prefect.states import Completed, Failed
 
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.generation.collect import collect
@@ -15,6 +14,7 @@ from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.shared_limits import share_quotas
+from prefect_seedance.orchestration.states import final_state
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import refuse_other_kind
 
@@ -45,6 +45,6 @@ async def collect_finished(
             await Display().show(artifacts.collected(found, run.ledger))
     finally:
         await opened.aclose()
-    ended = Failed if found["errors"] and fail_on_partial else Completed
+    failed = bool(found["errors"]) and fail_on_partial
     # Prefect hands on what the state holds.
-    return cast("dict[str, Any]", ended(message=artifacts.counts(found), data=found))
+    return cast("dict[str, Any]", final_state(found, artifacts.counts(found), failed=failed))

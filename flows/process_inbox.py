@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, cast
 
 from prefect import flow
-from prefect.states import Completed, Failed
 from pydantic import Field
 
 from prefect_seedance.inbox.prefect_renderer import PrefectRenderer
@@ -15,6 +14,7 @@ from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLim
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.render import options_of
 from prefect_seedance.orchestration.shared_limits import share_quotas
+from prefect_seedance.orchestration.states import final_state
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.sources.catalog import catalog_of
 
@@ -67,6 +67,5 @@ async def process_inbox(
     whole = report.exit_code == 0
     left = "" if whole else ", not all of them complete"
     message = f"{len(report.boards)} storyboards{left}, ${report.spent_usd:.2f} spent"
-    ended = Completed if whole or not fail_on_partial else Failed
     # Prefect hands on what the state holds.
-    return cast("dict[str, Any]", ended(message=message, data=document))
+    return cast("dict[str, Any]", final_state(document, message, failed=fail_on_partial and not whole))

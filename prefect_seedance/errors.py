@@ -3,6 +3,7 @@
 SeedanceError
 ├── BadInput              correct the input; nothing was submitted
 │   └── NoEndpoint        the API does not know the endpoint: choose another model
+├── NotDone               a flow has failed and made something all the same: look at its `result`
 ├── BadStore              this store can't be trusted with money, or is not reachable with these rights
 ├── StoreUnavailable      the store did not answer as it should; try again
 │   └── LedgerUnreadable  a record can't be read: never submit on a guess
@@ -42,6 +43,14 @@ class BadInput(SeedanceError):
 
 class NoEndpoint(BadInput):
     """The API does not know an endpoint, as it was asked before anything was submitted."""
+
+
+class NotDone(SeedanceError):
+    """A flow stored nothing, or less than it was to. `result` is what it would have returned."""
+
+    def __init__(self, message: str, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class BadStore(SeedanceError):

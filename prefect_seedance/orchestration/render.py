@@ -13,7 +13,6 @@ from prefect.client.schemas.objects import State
 from prefect.concurrency.asyncio import concurrency
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
 from prefect.utilities.annotations import quote
 
 from prefect_seedance.budget.limits import Limits
@@ -26,6 +25,7 @@ from prefect_seedance.orchestration.approval import ask
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.production import Production
+from prefect_seedance.orchestration.states import final_state
 from prefect_seedance.orchestration.steps import SHOWN_ONE_BY_ONE, GroupedSteps, PrefectSteps
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.write import Content, write_production
@@ -87,7 +87,7 @@ async def render_board(
         manifest = await render(board, credentials.account(), opened, options, catalog, host)
         made = host.production or Production.of(manifest, None, opened)
         failed = made.status == "nothing" or (made.status == "partial" and fail_on_partial)
-        return (Failed if failed else Completed)(message=made.message, data=made)
+        return final_state(made, made.message, failed=failed)
     finally:
         await opened.aclose()
 

@@ -1,0 +1,45 @@
+"""How flow runs end: in Prefect's own states, which keep what a run made also where it failed."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed
+from pydantic import PrivateAttr
+
+from prefect_seedance.errors import NotDone
+
+R = TypeVar("R")
+
+
+def final_state(result: R, message: str, *, failed: bool) -> State[R]:
+    """The end of a run that made *result*; where it *failed*, whoever awaits its flow gets `NotDone` with that."""
+    if not failed:
+        return Completed(message=message, data=result)
+    state: State[R] = Failed(cls=FailedState, message=message, data=result)
+    return state
+
+
+class FailedState(State[Any]):
+    """A failed state with a result that is no exception, for which Prefect's own raises a `TypeError`."""
+
+    _error: NotDone = PrivateAttr()
+
+    def model_post_init(self, context: Any, /) -> None:
+        super().model_post_init(context)
+        self._error = NotDone(
+            f"{self.message}; `result` of this error says what became of each, and running it again pays for nothing "
+            "that is there.",
+            self.data,
+        )
+
+    async def aresult(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
+        if raise_on_failure:
+            raise self._error
+        return await super().aresult(raise_on_failure=False, retry_result_failure=retry_result_failure)
+
+    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
+        if raise_on_failure:
+            raise self._error
+        return super().result(raise_on_failure=False, retry_result_failure=retry_result_failure)
