@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from copy import copy
+from typing import Any, ParamSpec, Self, TypeVar
 
 from prefect import Flow
 from prefect.settings import get_current_settings
@@ -20,6 +21,12 @@ MOST_BYTES = 512 * 1024
 
 class BoardFlow(Flow[P, R]):
     """A flow that says in one sentence that its parameters are too large, before anything happens."""
+
+    def with_options(self, **options: Any) -> Self:
+        """As Prefect does, but of this class: Prefect makes a plain `Flow`, without its promises."""
+        changed = copy(self)
+        vars(changed).update(vars(super().with_options(**options)))
+        return changed
 
     def serialize_parameters(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """As Prefect sends them to its API, which refuses what is too large with an error of its own; `BadInput`."""
