@@ -46,6 +46,7 @@ async def says_yes(text: str, *, key: str) -> bool:
 
 
 def can_pause() -> bool:
-    """Only the run of a deployment can: not a script, and not a flow that another flow calls."""
+    """Only the run of a deployment can: not a script, and not a run that is part of another flow's."""
     context = FlowRunContext.get()
-    return context is not None and context.flow_run is not None and context.flow_run.deployment_id is not None
+    run = context and context.flow_run
+    return bool(run and run.deployment_id and run.parent_task_run_id is None)

@@ -8,10 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
+from prefect.client.schemas.objects import FlowRun
+from prefect.deployments import run_deployment
 from pydantic import SecretStr
 
 from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore
@@ -190,6 +194,24 @@ def test_an_approval_is_used_once(deployed: Deployed, emulator: RunningEmulator)
     assert "| arrival | reuse |" in deployed.asked(again)
     assert emulator.calls()["run"] == 2
     assert len(emulator.charges) == 1
+
+
+async def test_a_run_that_is_part_of_another_flow_names_its_hash_and_one_of_its_own_pauses(
+    deployed: Deployed, emulator: RunningEmulator
+) -> None:
+    start = partial(run_deployment, "storyboard-to-shots/approval", parameters=deployed.parameters(), poll_interval=1)
+
+    @flow
+    async def parent() -> tuple[FlowRun, FlowRun]:
+        return await start(), await start(as_subflow=False, timeout=0)
+
+    part, own = await parent()
+    assert part.state is not None
+    assert (part.state.name, emulator.calls()["run"]) == (REFUSED, 0)
+    plan_hash = deployed.desk.run("plan", deployed.desk.board(BOARD), "--json").document["plan_hash"]
+    assert f"nothing was submitted; approve it with --approve {plan_hash}." in str(part.state.message)
+    deployed.server.wait_for_state(str(own.id), SUSPENDED, asked=lambda: plan_hash in deployed.asked(str(own.id)))
+    assert emulator.charges == []
 
 
 def test_the_command_line_asks_by_exit_code_and_takes_a_hash_once(
