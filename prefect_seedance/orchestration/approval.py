@@ -8,6 +8,7 @@ from typing import Any
 from prefect.context import FlowRunContext
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
+from prefect.runtime import flow_run
 from pydantic import Field
 
 from prefect_seedance.errors import NotApproved
@@ -38,8 +39,12 @@ async def ask(planned: Planned, money: Sequence[str] = ()) -> None:
 
 
 async def says_yes(text: str, *, key: str) -> bool:
-    """Suspend this run until a person has answered a form with *text*; one that is resumed has the answer of *key*."""
+    """Suspend this run until a person has answered a form with *text*; one that is resumed has the answer of *key*.
+
+    A run that is retried asks anew: Prefect counts its tries, a resumed one as the same, and keeps their forms.
+    """
     form = Approval.with_initial_data(description=text, approved=False)
+    key = f"{key}-{flow_run.run_count}"
     pausing: Any = suspend_flow_run(wait_for_input=form, timeout=APPROVAL_SECONDS, key=key)
     answer: Approval = await pausing
     return answer.approved

@@ -158,6 +158,19 @@ def test_a_no_spends_nothing(deployed: Deployed, emulator: RunningEmulator) -> N
     assert emulator.charges == []
 
 
+def test_a_run_that_was_declined_and_is_retried_asks_again(deployed: Deployed, emulator: RunningEmulator) -> None:
+    run = deployed.start_until_asked()
+    deployed.answer(run, approved=False)
+    deployed.end(run, REFUSED)
+    retry = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+    deployed.server.post(f"flow_runs/{run}/set_state", state=retry)
+    deployed.server.wait_for_state(run, SUSPENDED, asked=lambda: deployed.asked(run) != "")
+    assert emulator.charges == []
+    deployed.answer(run, approved=True)
+    deployed.end(run, "Completed")
+    assert len(emulator.charges) == 2
+
+
 def test_nobody_answering_in_time_spends_nothing(deployed: Deployed, emulator: RunningEmulator) -> None:
     run = deployed.start_until_asked()
     state = deployed.server.flow_run(run)["state"]
