@@ -17,7 +17,6 @@ from prefect.artifacts import (
 
 from prefect_seedance.budget.report import report_of
 from prefect_seedance.ledger.ledger import Ledger
-from prefect_seedance.orchestration.events import production_made
 from prefect_seedance.orchestration.markdown import costs_markdown, escaped, inert, plan_markdown, shots_markdown
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.rendering.plan import Planned
@@ -67,7 +66,6 @@ class Progress:
 
 async def results(manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
     """What became of each shot, with links and posters, and what it cost."""
-    production_made(manifest, folder, store)
     stored = sum(shot.status == "stored" for shot in manifest.shots)
     summary = f"**{escaped(manifest.title)}**: {manifest.status}, {stored} of {len(manifest.shots)} shots stored"
     shots = await shots_markdown(manifest, folder, store)

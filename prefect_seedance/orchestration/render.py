@@ -151,9 +151,10 @@ class PrefectHost:
     async def production_made(self, manifest: Manifest, folder: str, store: Store, money: Sequence[str]) -> None:
         self.production = Production.of(manifest, folder, store)
         made(self.production)
+        events.production_made(manifest, folder, store)
         if self.progress:
             await self.display.show(self.progress.end())
-        await self.display.show(artifacts.results(manifest, folder, store, money))
+        await Display().show(artifacts.results(manifest, folder, store, money))  # the server may be back
 
 
 @asynccontextmanager

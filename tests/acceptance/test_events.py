@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import cProfile
 import json
 import pstats
@@ -20,7 +21,7 @@ from tests.support.emulating import RunningEmulator
 from tests.support.flow_boards import SMALL, make_board
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect
-from tests.support.shown import all_of, credentials, events, run_id, serving, store
+from tests.support.shown import all_of, artifacts, credentials, events, run_id, serving, store
 
 __all__ = ["credentials", "serving", "store"]
 
@@ -69,6 +70,26 @@ async def test_a_production_that_holds_nothing_is_an_asset_that_failed_and_a_fai
     assert told["resource"]["prefect-seedance.status"] == "nothing"
     assert events(prefect_server, state, MADE, 0) == []
     assert serving.charges == []
+
+
+async def test_an_artifact_that_the_server_does_not_take_keeps_no_production_from_being_told(
+    credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator, prefect_server: RunningPrefect
+) -> None:
+    serving.fault("status", "silent", times=10_000)  # so that nothing ends before its progress is gone
+    board = make_board("Dawn.", title="Progress deleted in the UI")
+    running: Any = storyboard_to_shots(board, credentials, store, return_state=True)
+    rendering = asyncio.create_task(running)
+    wanted = {"flow_runs": {"name": {"any_": [f"render {board.title}"]}}, "artifacts": {"type": {"any_": ["progress"]}}}
+    while not (found := await asyncio.to_thread(prefect_server.post, "artifacts/filter", **wanted)):
+        assert not rendering.done()
+    prefect_server.delete(f"artifacts/{found[0]['id']}")
+    serving.clear_faults()
+    state: State[Any] = await rendering
+    [told] = events(prefect_server, state, "prefect-seedance.production.made", 1)
+    assert told["payload"]["status"] == "complete"
+    assert asset_of(events(prefect_server, state, MADE, 2)[0]).startswith(f"file://{store.url}/productions/")
+    assert {"seedance-shots", "seedance-cost"} <= set(artifacts(prefect_server, state))
+    assert len(serving.charges) == 1
 
 
 async def test_whether_a_partial_run_failed_is_decided_by_whoever_starts_it(
