@@ -13,7 +13,7 @@ from prefect_seedance.campaign.survey import Survey
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import NotApproved
 from prefect_seedance.orchestration import events
-from prefect_seedance.orchestration.approval import can_pause, says_yes
+from prefect_seedance.orchestration.approval import can_pause, says_yes, telling
 from prefect_seedance.orchestration.display import Display
 from prefect_seedance.orchestration.markdown import escaped
 from prefect_seedance.runpod.account import Account
@@ -42,23 +42,23 @@ class PersonInTheUI(Nobody):
         await Display().show(acreate_markdown_artifact(self._text, key="seedance-campaign-plan", description=summary))
 
     async def approve(self, campaign: Campaign, found: Survey) -> None:
-        if not can_pause():
-            return await super().approve(campaign, found)
-        if not await says_yes(self._text, key=f"campaign-{campaign.hash}"):
-            cost = dollars(found.estimated_usd)
-            raise NotApproved(f"The campaign for about {cost} was declined; nothing was submitted.")
-        return None
+        with telling():
+            if not can_pause():
+                await super().approve(campaign, found)
+            elif not await says_yes(self._text, key=f"campaign-{campaign.hash}"):
+                cost = dollars(found.estimated_usd)
+                raise NotApproved(f"The campaign for about {cost} was declined; nothing was submitted.")
 
     async def look(self, campaign: Campaign, page: str) -> None:
-        if not can_pause():
-            return await super().look(campaign, page)
         text = (
             f"The canary of **{escaped(campaign.title)}** is done: {campaign.canary} rows. Look at `{page}`. "
             f"*Approve* renders the other {campaign.rows - campaign.canary} rows, as they were approved."
         )
-        if not await says_yes(text, key=f"canary-{campaign.hash}"):
-            raise NotApproved(f"The canary on {page} was declined; nothing else was submitted.")
-        return None
+        with telling():
+            if not can_pause():
+                await super().look(campaign, page)
+            elif not await says_yes(text, key=f"canary-{campaign.hash}"):
+                raise NotApproved(f"The canary on {page} was declined; nothing else was submitted.")
 
     def budget_refused(self, why: str) -> None:
         events.budget_refused(why)

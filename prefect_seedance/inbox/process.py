@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from prefect_seedance.catalog.endpoints import Catalog
-from prefect_seedance.errors import BadInput, BadStore, NotApproved, OverBudget, StoreUnavailable, summary
+from prefect_seedance.errors import BadInput, BadStore, OverBudget, StoreUnavailable, summary
 from prefect_seedance.inbox.folder import Delivery, Inbox
 from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
 from prefect_seedance.inbox.same import is_made_of
@@ -267,7 +267,7 @@ class InboxRun:
                 spent_usd=spent,
             )
         except OverBudget as error:
-            if error is production.refused or isinstance(error, NotApproved):
+            if error is production.refused:
                 self.renderer.budget_refused(str(error))
             production.ends("over_budget", error, stays=True)
         except Exception as error:  # whatever it is, the other deliveries go on

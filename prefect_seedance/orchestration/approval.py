@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from prefect.context import FlowRunContext
@@ -12,6 +13,7 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from prefect_seedance.errors import NotApproved
+from prefect_seedance.orchestration import events
 from prefect_seedance.orchestration.markdown import plan_markdown
 from prefect_seedance.rendering.approval import not_approved
 from prefect_seedance.rendering.plan import Planned
@@ -48,6 +50,16 @@ async def says_yes(text: str, *, key: str) -> bool:
     pausing: Any = suspend_flow_run(wait_for_input=form, timeout=APPROVAL_SECONDS, key=key)
     answer: Approval = await pausing
     return answer.approved
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Tell automations where a person's yes is missing."""
+    try:
+        yield
+    except NotApproved as error:
+        events.budget_refused(str(error))
+        raise
 
 
 def can_pause() -> bool:

@@ -72,7 +72,7 @@ def _emit(name: str, record: Record, payload: dict[str, Any]) -> None:
 
 
 def budget_refused(why: str) -> None:
-    """Tell automations that a limit stopped a run before it spent anything."""
+    """Tell automations that a limit, or an approval that is missing, kept a run from spending."""
     resource = {"prefect.resource.id": f"prefect-seedance.run.{flow_run.get_id()}"}
     emit_event("prefect-seedance.budget.refused", resource, payload={"reason": why})
 

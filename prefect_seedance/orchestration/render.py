@@ -21,7 +21,7 @@ from prefect_seedance.errors import SeedanceError
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.ledger.record import Record
 from prefect_seedance.orchestration import artifacts, events, logs, tasks
-from prefect_seedance.orchestration.approval import ask
+from prefect_seedance.orchestration.approval import ask, telling
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.display import Display, made
 from prefect_seedance.orchestration.production import Production
@@ -132,7 +132,8 @@ class PrefectHost:
         await artifacts.plan_table(planned)
 
     async def approval(self, planned: Planned, money: Sequence[str]) -> None:
-        await ask(planned, money)
+        with telling():
+            await ask(planned, money)
 
     @asynccontextmanager
     async def slots(self, wanted: int) -> AsyncIterator[None]:

@@ -13,14 +13,24 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import State
 
-from prefect_seedance import RunpodCredentials, ShotSpec, Storyboard, VideoStore, collect_finished, storyboard_to_shots
-from prefect_seedance.errors import BadInput
+from prefect_seedance import (
+    RunpodCredentials,
+    ShotSpec,
+    SpendingLimits,
+    Storyboard,
+    VideoStore,
+    collect_finished,
+    process_inbox,
+    storyboard_to_shots,
+)
+from prefect_seedance.errors import BadInput, NotApproved
 from prefect_seedance.flows.campaign import campaign
 from tests.support.deployments_page import follow
 from tests.support.emulating import RunningEmulator
 from tests.support.flow_boards import SMALL, make_board
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect
+from tests.support.processes import until
 from tests.support.shown import all_of, artifacts, credentials, events, run_id, serving, store
 
 __all__ = ["credentials", "serving", "store"]
@@ -167,6 +177,39 @@ async def test_every_event_carries_what_the_deployments_page_says(
     written = Path(made["manifest"].removeprefix("file://"))
     assert json.loads(written.read_text()) == production.load().model_dump(mode="json", by_alias=True)
     assert Path(made["film"].removeprefix("file://")).exists()
+
+
+async def test_an_approval_or_a_look_that_is_missing_is_told_once_by_whatever_it_stopped(
+    credentials: RunpodCredentials,
+    store: VideoStore,
+    serving: RunningEmulator,
+    prefect_server: RunningPrefect,
+    tmp_path: Path,
+) -> None:
+    dear = SpendingLimits(approve_above=0.01)
+    inbox = Path(store.url) / "inbox"
+    inbox.mkdir()
+    (inbox / "board.json").write_text(make_board("Noon.").model_dump_json(exclude_none=True))
+    [left] = (await process_inbox(credentials, store, dear))["boards"]
+    whys = [left["error"].removesuffix(" It stays in the inbox for the next run.")]
+    with pytest.raises(NotApproved) as refused:
+        await storyboard_to_shots(make_board("Dawn."), credentials, store, dear)
+    whys.append(str(refused.value))
+    table = make_table_board(tmp_path), [{"mug": "red"}, {"mug": "blue"}]
+    for asking in ({"limits": dear}, {"canary": 1}):
+        with pytest.raises(NotApproved) as refused:
+            await campaign(*table, credentials, store, **asking)
+        whys.append(str(refused.value))
+    assert [why.partition("; ")[2].partition(" ")[0] for why in whys] == ["nothing"] * 4
+    wanted = {"event": {"name": ["prefect-seedance.budget.refused"]}}
+
+    def told() -> list[str]:
+        found = prefect_server.post("events/filter", filter=wanted, limit=50)["events"]
+        return [event["payload"]["reason"] for event in reversed(found) if event["payload"]["reason"] in whys]
+
+    until(lambda: whys[-1] in told())
+    assert told() == whys
+    assert len(serving.charges) == 1
 
 
 async def test_a_large_production_keeps_its_whole_lineage_in_few_events_and_prefect_walks_through_no_shot(
