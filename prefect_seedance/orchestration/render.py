@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.responses import GlobalConcurrencyLimitResponse
 from prefect.concurrency.asyncio import concurrency
 from prefect.exceptions import ObjectNotFound
 from prefect.runtime import flow_run
@@ -40,7 +41,7 @@ GLOBAL_LIMIT = "seedance-jobs"
 """Where a Prefect global concurrency limit of this name exists, runs share its slots."""
 
 LEASE_SECONDS = 60.0
-"""The longest that a killed run keeps others waiting; a living one renews its lease."""
+"""The longest that a killed run keeps others waiting, where leases survive the server; a living run renews its own."""
 
 RELEASE_SECONDS = 10.0
 """The longest that a server that has gone may hold up the end of a run."""
@@ -161,9 +162,11 @@ class PrefectHost:
 @asynccontextmanager
 async def global_slots(wanted: int) -> AsyncIterator[None]:
     """One lease of the global limit for the whole run, where there is one. Losing it or the server loses no result."""
-    slots = min(wanted, await _global_limit())
+    limit = await _global_limit()
+    slots = min(wanted, limit.limit) if limit else 0
     async with AsyncExitStack() as stack:
-        if slots > 0:
+        if limit and slots > 0:
+            _say_if_it_waits(slots, limit.limit - limit.active_slots)
             # Not strict, so that a renewal that fails stops nothing; Prefect before 3.7 has no other word for that.
             lease = concurrency(GLOBAL_LIMIT, occupy=slots, lease_duration=LEASE_SECONDS, strict=False)
             await lease.__aenter__()
@@ -175,14 +178,22 @@ async def _release(lease: Any) -> None:
     try:
         async with asyncio.timeout(RELEASE_SECONDS):
             await lease.__aexit__(None, None, None)
-    except Exception as error:  # the server has gone; its lease ends by itself, and the clips are there
+    except Exception as error:  # the server has gone; one that keeps its leases ends it, and the clips are there
         logs.log().warning("The slots of %s could not be given back: %s", GLOBAL_LIMIT, error)
 
 
-async def _global_limit() -> int:
+async def _global_limit() -> GlobalConcurrencyLimitResponse | None:
     async with get_client() as client:
         try:
             limit = await client.read_global_concurrency_limit_by_name(GLOBAL_LIMIT)
         except ObjectNotFound:
-            return 0
-        return limit.limit if limit.active else 0
+            return None
+        return limit if limit.active else None
+
+
+def _say_if_it_waits(slots: int, free: int) -> None:
+    if free < slots:
+        logs.log_line(
+            f"{slots} places of {GLOBAL_LIMIT} are wanted and {max(free, 0)} are free; nothing is submitted until they "
+            f"are; if no other run goes on, say `prefect gcl update {GLOBAL_LIMIT} --active-slots 0`."
+        )

@@ -160,26 +160,42 @@ def worker(server: RunningPrefect, folder: Path) -> Iterator[None]:
             stop(process)
 
 
-def test_the_server_of_the_page_starts_and_goes_on(tmp_path: Path) -> None:
+@contextmanager
+def server_of_the_page(folder: Path) -> Iterator[httpx.Client]:
+    """The server that section 1 starts, killed at the end."""
     port = free_port()
     [first, *_] = re.findall(r"```bash\n(.*?)```", readme_section("A server"), re.DOTALL)
     assert "nohup prefect server start" in first
-    environment = os.environ | {"PREFECT_HOME": str(tmp_path / "home"), "PREFECT_SERVER_API_PORT": str(port)}
+    environment = os.environ | {"PREFECT_HOME": str(folder / "home"), "PREFECT_SERVER_API_PORT": str(port)}
     environment |= {"PATH": path_to_commands()}
-    shell = subprocess.Popen(["bash", "-c", first], env=environment, cwd=tmp_path, start_new_session=True)
+    shell = subprocess.Popen(["bash", "-c", first], env=environment, cwd=folder, start_new_session=True)
     try:
         assert shell.wait() == 0
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/", trust_env=False, timeout=60) as api:
 
-        def answers() -> bool:
-            try:
-                return httpx.get(f"http://127.0.0.1:{port}/api/health", trust_env=False).is_success
-            except httpx.TransportError:
-                return False
+            def answers() -> bool:
+                try:
+                    return api.get("health").is_success
+                except httpx.TransportError:
+                    return False
 
-        until(answers)
-        assert (tmp_path / "prefect-server.log").exists()
+            until(answers)
+            yield api
     finally:
         os.killpg(shell.pid, signal.SIGKILL)
+
+
+def test_the_server_of_the_page_starts_and_knows_after_its_death_who_holds_places(tmp_path: Path) -> None:
+    with server_of_the_page(tmp_path) as api:
+        assert (tmp_path / "prefect-server.log").exists()
+        api.post("v2/concurrency_limits/", json={"name": "seedance-jobs", "limit": 20}).raise_for_status()
+        wanted = {"names": ["seedance-jobs"], "slots": 20, "mode": "concurrency"}
+        lease = api.post("v2/concurrency_limits/increment-with-lease", json=wanted).json()["lease_id"]
+    with server_of_the_page(tmp_path) as api:
+        renewed = api.post(f"v2/concurrency_limits/leases/{lease}/renew", json={"lease_duration": 60})
+        assert renewed.is_success, renewed.text
+        api.post("v2/concurrency_limits/decrement-with-lease", json={"lease_id": lease}).raise_for_status()
+        assert api.get("v2/concurrency_limits/seedance-jobs").json()["active_slots"] == 0
 
 
 def test_the_key_is_nowhere_in_what_a_deployment_stores(deployed: RunningPrefect) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
 import re
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +32,14 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.orchestration.events import asset_key
 from prefect_seedance.orchestration.markdown import escaped, inert
+from prefect_seedance.orchestration.render import GLOBAL_LIMIT
 from prefect_seedance.runpod.account import BASE_URL
 from prefect_seedance.storage import open_store
 from prefect_seedance.text import dollars
 from tests.support.emulating import RunningEmulator
 from tests.support.flow_boards import make_board
 from tests.support.prefect_server import RunningPrefect
+from tests.support.processes import until
 from tests.support.shown import all_of, artifacts, credentials, run_id, serving, store
 
 __all__ = ["credentials", "serving", "store"]
@@ -111,6 +115,32 @@ async def test_what_is_spent_reserved_and_left_of_every_limit_is_shown_during_th
     assert [line for line in after if f"- {line}" in data] == after
     during = "Today, all runs (UTC): $0.00 spent, $0.10 reserved, $0.90 left of $1.00."
     all_of(lambda: [{}] if during in prefect_server.logs(run_id(state)) else [], 1)
+
+
+async def test_a_run_that_waits_for_places_of_the_global_limit_says_so(
+    credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator, prefect_server: RunningPrefect
+) -> None:
+    limits = "v2/concurrency_limits"
+    prefect_server.post(f"{limits}/", name=GLOBAL_LIMIT, limit=3)
+    taken = {"names": [GLOBAL_LIMIT], "slots": 3, "mode": "concurrency"}
+    lease = prefect_server.post(f"{limits}/increment-with-lease", **taken)["lease_id"]
+    try:
+        waiting: Any = storyboard_to_shots(make_board("Dawn.", title="Waits"), credentials, store, return_state=True)
+        rendering = asyncio.create_task(waiting)
+        [run] = await asyncio.to_thread(until, partial(_runs_of, prefect_server, "render Waits"))
+        said = "1 places of seedance-jobs are wanted and 0 are free; nothing is submitted until they are"
+        await asyncio.to_thread(until, lambda: said in prefect_server.logs(run["id"]))
+        assert serving.calls()["run"] == 0
+        prefect_server.post(f"{limits}/decrement-with-lease", lease_id=lease)
+        assert (await rendering).name == "Completed"
+    finally:
+        prefect_server.delete(f"{limits}/{GLOBAL_LIMIT}")
+    assert len(serving.charges) == 1
+
+
+def _runs_of(server: RunningPrefect, name: str) -> list[dict[str, Any]]:
+    runs: list[dict[str, Any]] = server.post("flow_runs/filter", flow_runs={"name": {"any_": [name]}})
+    return runs
 
 
 async def test_what_is_left_is_never_a_reason_to_fail(tmp_path: Path) -> None:
