@@ -1,4 +1,4 @@
-"""Shows a run in Prefect without waiting for it: a server that is slow or has died ends no run that has paid."""
+"""Shows a run in Prefect without waiting for it: nothing that can't be shown ends a run that has paid."""
 
 from __future__ import annotations
 

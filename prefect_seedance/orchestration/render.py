@@ -94,7 +94,10 @@ async def render_board(
 
 
 class PrefectHost:
-    """Shows a board run in the Prefect UI. Losing the server loses what is shown, never a clip or its production."""
+    """Shows a board run in the Prefect UI. Losing the server loses what is shown, never a clip or its production.
+
+    But for the run of a deployment with a limit on its runs: Prefect cancels one that can't renew its place.
+    """
 
     def __init__(self, credentials: RunpodCredentials, store: VideoStore, flow_run_id: str | None = None) -> None:
         self.flow_run_id: str | None = flow_run_id or flow_run.get_id()

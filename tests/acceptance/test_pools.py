@@ -118,7 +118,7 @@ def test_the_commands_of_the_page_deploy_to_such_a_pool_as_they_do_to_processes(
         assert deployment["job_variables"]["image"] == "prefect-seedance"
         assert deployment["parameters"] == wanted["parameters"]
         assert deployment["entrypoint"] == wanted["entrypoint"]
-        if "concurrency_limit" in wanted:  # of shards there are many at once
+        if "concurrency_limit" in wanted:  # of campaigns and shards there are many at once
             assert deployment["concurrency_limit"] is None or deployment["concurrency_limit"] == 1
             assert deployment["global_concurrency_limit"]["limit"] == 1
             strategy = wanted["concurrency_limit"]["collision_strategy"]
