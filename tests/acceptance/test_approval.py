@@ -212,7 +212,8 @@ def test_an_approval_is_used_once(deployed: Deployed, emulator: RunningEmulator)
 async def test_a_run_that_is_part_of_another_flow_names_its_hash_and_one_of_its_own_pauses(
     deployed: Deployed, emulator: RunningEmulator
 ) -> None:
-    start = partial(run_deployment, "storyboard-to-shots/approval", parameters=deployed.parameters(), poll_interval=1)
+    name, given = "storyboard-to-shots/approval", deployed.parameters()
+    start: Any = partial(run_deployment, name, parameters=given, poll_interval=1)
 
     @flow
     async def parent() -> tuple[FlowRun, FlowRun]:
