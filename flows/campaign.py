@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 from prefect.runtime import flow_run
@@ -21,7 +22,7 @@ from prefect_seedance.campaign.run import CampaignRun
 from prefect_seedance.campaign.shards import Shards, shards_here
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.orchestration import logs
-from prefect_seedance.orchestration.approval import can_pause
+from prefect_seedance.orchestration.approval import is_deployed
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.orchestration.board_flow import table_flow
 from prefect_seedance.orchestration.display import Display, made
@@ -115,7 +116,7 @@ async def campaign(
         manifest = await running.render(catalog, shards)
         ended = CampaignMade.of(manifest, opened, running.spent_usd, running.why)
         made(ended)
-        sources = () if table is None else (storyboard, found.table) if isinstance(table, str) else (storyboard,)
+        sources = _sources(storyboard, table, found)
         await Display().show(show(ended, found, opened, tuple(source_of(one, opened) for one in sources)))
     finally:
         await opened.aclose()
@@ -124,9 +125,18 @@ async def campaign(
     return cast("CampaignMade", final_state(ended, ended.message, failed=failed))
 
 
+def _sources(storyboard: str, table: File | Rows | None, found: Campaign) -> tuple[str, ...]:
+    """What the campaign was made of; a table that is not where it was named lies where it was found."""
+    if table is None:
+        return ()
+    if not isinstance(table, str):
+        return (storyboard,)
+    return storyboard, table if "://" in table or Path(table).exists() else found.table
+
+
 async def _frozen(asked: Asked, store: Store, account: Account, catalog: Catalog, approve: str | None) -> Campaign:
     """The frozen campaign. A run that was suspended, or killed and begun again, goes on with the one that it froze."""
-    if can_pause():
+    if is_deployed():
         return await frozen_by(str(flow_run.get_id()), asked, store, account, catalog, approve)
     return await frozen(asked, store, account, catalog, approve)
 

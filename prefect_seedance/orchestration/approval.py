@@ -65,5 +65,10 @@ def telling() -> Iterator[None]:
 def can_pause() -> bool:
     """Only the run of a deployment can: not a script, and not a run that is part of another flow's."""
     context = FlowRunContext.get()
-    run = context and context.flow_run
-    return bool(run and run.deployment_id and run.parent_task_run_id is None)
+    return is_deployed() and bool(context and context.flow_run and context.flow_run.parent_task_run_id is None)
+
+
+def is_deployed() -> bool:
+    """Whether this is the run of a deployment, which may be begun again under the same id."""
+    context = FlowRunContext.get()
+    return bool(context and context.flow_run and context.flow_run.deployment_id)

@@ -39,7 +39,8 @@ class FailedState(State[Any]):
             raise self._error
         return await super().aresult(raise_on_failure=False, retry_result_failure=retry_result_failure)
 
-    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True) -> Any:
+    def result(self, raise_on_failure: bool = True, retry_result_failure: bool = True, **dispatch: Any) -> Any:
+        """*dispatch* is Prefect's own word for whether it is to wait."""
         if raise_on_failure:
             raise self._error
-        return super().result(raise_on_failure=False, retry_result_failure=retry_result_failure)
+        return super().result(raise_on_failure=False, retry_result_failure=retry_result_failure, **dispatch)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from prefect import flow
+from prefect import allow_failure, flow, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
@@ -59,14 +59,26 @@ async def test_a_board_that_stored_nothing_is_one_sentence_and_its_production(
 async def test_a_state_that_is_asked_for_gives_the_production_or_raises_the_sentence(
     credentials: RunpodCredentials, store: VideoStore
 ) -> None:
-    state = await storyboard_to_shots(make_board("Dawn."), credentials, store, return_state=True)
-    made: Any = await state.aresult(raise_on_failure=False)
+    state: Any = await storyboard_to_shots(make_board("Dawn."), credentials, store, return_state=True)
+    made = await state.aresult(raise_on_failure=False)
     assert (state.name, state.message, made.status) == ("Failed", NONE_STORED, "nothing")
     asked: list[Any] = [state.aresult, state.result]
     for asking in asked:
         with pytest.raises(NotDone, match="0 of 1 shots stored") as caught:
             await asking()
         assert caught.value.result == made
+    assert state.result(raise_on_failure=False, _sync=True) == made
+
+    @task
+    def look(production: Production) -> str:
+        return production.status
+
+    @flow
+    def parent() -> str:
+        given: Any = allow_failure(state)
+        return look(given)
+
+    assert parent() == "nothing"
 
 
 async def test_a_parent_that_does_not_catch_it_has_failed_with_the_sentence_and_hands_on_the_production(
