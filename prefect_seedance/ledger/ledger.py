@@ -193,6 +193,8 @@ class Ledger:
                 await asyncio.sleep(next(races))
             except Exception as error:  # also what nobody foresaw: no other place knows the record
                 self.rescue(record, error)
+                if "cannot schedule new futures" in str(error):
+                    raise  # an interpreter that ends starts nothing more, whatever the store does
                 unreadable += isinstance(error, LedgerUnreadable)
                 if unreadable == UNREADABLE_TRIES:
                     raise LedgerUnreadable(without_a_place(record, error)) from error

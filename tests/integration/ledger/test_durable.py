@@ -114,6 +114,43 @@ def test_a_terminal_that_is_gone_ends_no_keeping_of_a_job_id(tmp_path: Path) -> 
     assert "job" in (tmp_path / "prefect-seedance" / "rescue.jsonl").read_text()
 
 
+ENDING = """
+import asyncio, threading
+from pathlib import Path
+from prefect_seedance.errors import StoreUnavailable
+from prefect_seedance.ledger import durable
+from prefect_seedance.ledger.ledger import Ledger
+from prefect_seedance.storage import open_store
+from tests.support.renderer import HookedStore, accepted
+
+ended = threading.Event()
+
+async def down(moment, path):
+    if not ended.is_set():
+        raise StoreUnavailable("503")
+
+async def main():
+    ledger = Ledger(HookedStore(open_store(Path("store").absolute()), down))
+    asyncio.ensure_future(durable.append_until_in(ledger, accepted("job")))
+    while not any(thread.name.startswith("send") for thread in threading.enumerate()):
+        await asyncio.sleep(0.1)
+    raise KeyboardInterrupt
+
+loop = asyncio.new_event_loop()
+try:
+    loop.run_until_complete(main())
+except KeyboardInterrupt:
+    ended.set()
+"""
+
+
+@pytest.mark.slow
+def test_a_process_whose_interpreter_ends_does_not_try_for_ever_what_it_can_no_longer_do(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", ENDING], cwd=tmp_path, env=environment, timeout=90, check=False)
+    assert "job" in (tmp_path / "prefect-seedance" / "rescue.jsonl").read_text()
+
+
 def test_a_machine_without_a_home_has_a_place_for_what_is_rescued(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("XDG_STATE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
