@@ -126,7 +126,7 @@ def damaged(store: Store, path: str) -> BadInput:
     """What to say where the file at *path* is not what was frozen."""
     return BadInput(
         f"{store.url}/{path} is damaged or gone; nothing was submitted for it; remove campaign.json of this campaign "
-        "and run it again with the same words, which freezes it anew: what is stored is not paid again."
+        "and run it from its storyboard and table, which freezes it anew: what is stored is not paid again."
     )
 
 

@@ -132,12 +132,18 @@ async def write_results(store: Store, campaign: Campaign, shard: Shard, rows: Se
     Where pyarrow is missing there is no Parquet, and none of an earlier run.
     """
     lines, parquet = part_paths(campaign, shard)
+    await _write_rows(store, lines, parquet, rows)
+    await store.write(result_path(campaign, shard), end.model_dump_json(indent=1).encode(), "application/json")
+    if not await store.exists(lines):  # another run reopened the shard in between
+        await _write_rows(store, lines, parquet, rows)
+
+
+async def _write_rows(store: Store, lines: str, parquet: str, rows: Sequence[Row]) -> None:
     await store.write(lines, b"".join(map(_json_line, rows)), "application/x-ndjson")
     if has_parquet():
         await store.write(parquet, parquet_of(rows, IN_PARQUET), "application/vnd.apache.parquet")
     else:
         await store.delete(parquet)
-    await store.write(result_path(campaign, shard), end.model_dump_json(indent=1).encode(), "application/json")
 
 
 def part_paths(campaign: Campaign, shard: Shard) -> tuple[str, str]:
@@ -214,6 +220,8 @@ async def _not_stored_in(store: Store, campaign: Campaign, shard: Shard) -> list
         rows = map(json.loads, (await store.read(path)).splitlines())
         return [row for row in rows if row["status"] != "stored"]
     except (Missing, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, Missing) and await result_of(store, campaign, shard) is None:
+            return []  # another run renders it again
         raise _damaged(store, path, result_path(campaign, shard)) from error
 
 

@@ -264,7 +264,8 @@ class CampaignRun:
         """Wait until some shard has ended and take note of what became of it."""
         for number, end in (await shards.ended()).items():
             del self._out[number]
-            self._over.add(number)
+            if not isinstance(end, StoreUnavailable):  # else it may go on, unheard
+                self._over.add(number)
             if isinstance(end, Exception):
                 self._stopped_by(number, end)
                 if not isinstance(end, BEFORE_PAYING):

@@ -16,8 +16,8 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 
 from prefect_seedance.campaign.parquet import rows_of_parquet
-from prefect_seedance.errors import BadInput, Missing
-from prefect_seedance.sources.folder import Folder, parted, read_named
+from prefect_seedance.errors import BadInput, BadStore, Missing
+from prefect_seedance.sources.folder import Folder, inside, parted, read_named
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.documents import Mistake, Row, read_csv, text_of
 from prefect_seedance.text import printable
@@ -69,8 +69,8 @@ async def _found(location: str, store: Store | None, beside: Folder | None) -> t
             raise
     finally:
         await folder.aclose()
-    if beside is not None:
-        with contextlib.suppress(Missing):
+    if beside is not None and _may_lie_beside(location):
+        with contextlib.suppress(Missing, BadStore):  # who may not list a bucket is refused what is not there
             return f"{beside.url}/{location}", await read_named(beside, location, MOST_BYTES)
     if store is None:
         raise Missing(location)
@@ -78,6 +78,12 @@ async def _found(location: str, store: Store | None, beside: Folder | None) -> t
         return location, await store.read(location, MOST_BYTES)
     except ValueError:
         raise Missing(location) from None
+
+
+def _may_lie_beside(location: str) -> bool:
+    with contextlib.suppress(BadInput):
+        return bool(inside(location))
+    return False
 
 
 def _table(name: str, content: bytes, kind: str) -> Table:

@@ -154,7 +154,8 @@ def run(
         manifest, running = _run_here(words.of(board), place, money, stops, shards_at_once, go_on=go_on)
     except Exception as error:
         if json and words.table is None:  # nothing is planned anew
-            terminal.document(campaign_terminal.document_without_rows(words.of(board), [summary(error)]))
+            problems = error.problems if isinstance(error, BadInput) else [summary(error)]
+            terminal.document(campaign_terminal.document_without_rows(words.of(board), problems))
         elif json:
             _document_plan(words.of(board), place, money.retry_failed)
         raise
