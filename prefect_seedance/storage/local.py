@@ -287,9 +287,14 @@ def make_folder(folder: Path) -> None:
 
 
 def seal(file: Path) -> None:
-    """Have *file* safe on disk, and whoever may read it only read it: all of its names would change with it."""
+    """Have *file* safe on disk, and whoever may read it only read it: all of its names would change with it.
+
+    But where others may write it, as the umask of a shared store says: who may not can make no second name of it.
+    """
     with suppress(OSError):  # a file server that keeps no modes; what is not there is found missing below
-        file.chmod(file.stat().st_mode & 0o444)
+        mode = file.stat().st_mode
+        if not mode & 0o022:
+            file.chmod(mode & 0o444)
     sync(file)
 
 

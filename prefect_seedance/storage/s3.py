@@ -274,6 +274,8 @@ class S3Store(Store):
             raise unavailable(self.url, path, str(error)) from error
         except (BotoCoreError, ValueError) as error:
             raise unusable(self.url, error) from error
+        except SeedanceError:
+            raise
         except Exception as error:  # from an answer that can't be read, or for want of a thread
             raise unavailable(self.url, path, str(error) or type(error).__name__) from error
         try:

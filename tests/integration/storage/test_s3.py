@@ -186,6 +186,14 @@ async def test_keys_that_cannot_be_had_for_want_of_anything_are_a_store_that_fai
         await S3Store("s3://bucket/x", signing=no_keys).read("a")
 
 
+async def test_keys_that_a_person_has_to_correct_are_no_store_that_failed() -> None:
+    def wrong_keys() -> AwsKeys:
+        raise BadStore("The saved keys are of another account; correct them.")
+
+    with pytest.raises(BadStore, match="of another account"):
+        await S3Store("s3://bucket/x", signing=wrong_keys).read("a")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("hangs", ["at once", "in the middle of an answer", "but for a byte now and then"])
 async def test_a_bucket_that_hangs_is_told_of_within_seconds(hangs: str) -> None:

@@ -247,6 +247,12 @@ async def test_no_program_changes_a_published_file_or_a_second_name_of_it_in_pla
         await store.put(local, "clips/a.mp4")
         local.unlink(missing_ok=True)
         await store.copy("clips/a.mp4", "productions/x/01-a.mp4")
+    group = store.scratch() / "group"
+    group.write_bytes(b"of a store that a group shares")
+    group.chmod(0o664)
+    await store.put(group, "clips/b.mp4")
+    assert (tmp_path / "store" / "clips" / "b.mp4").stat().st_mode & 0o777 == 0o664
+    await store.delete("clips/b.mp4")
     await store.write("productions/x/timeline.edl", b"to be edited")
     files = ("clips/a.mp4", "productions/x/01-a.mp4", "productions/x/timeline.edl")
     modes = [(tmp_path / "store" / path).stat().st_mode & 0o777 for path in files]
