@@ -77,7 +77,7 @@ def _kept_output(body: dict[str, Any]) -> Any:
         return output
     links = [known for known in (link, link_in(body)) if known and len(known) <= LONGEST_LINK]
     if isinstance(output, dict):
-        kept = {name: _short(output[name]) for name in ("status", "code", "cost", *REASONS) if name in output}
+        kept = {name: _short(output[name]) for name in ("status", "code", "cost", "reason", *REASONS) if name in output}
         return kept | {name: output[name] for name in LINKS if output.get(name) in links}
     if link is None:
         return _short(output)
@@ -85,11 +85,14 @@ def _kept_output(body: dict[str, Any]) -> Any:
 
 
 def _short(value: Any) -> Any:
-    """*value*, or the beginning of its text: a cost that is cut can't be read, and so is no "no cost"."""
+    """*value*, or both ends of its text, as a traceback says last what was wrong.
+
+    A cost that is cut can't be read, and so is no "no cost".
+    """
     if _size(value) <= LONGEST_WORD:
         return value
     text = value if isinstance(value, str) else json.dumps(value)
-    return f"{text[:LONGEST_WORD]}…"
+    return f"{text[: LONGEST_WORD // 2]}…{text[-LONGEST_WORD // 2 :]}"
 
 
 def _size(value: Any) -> int:

@@ -110,6 +110,12 @@ def test_a_reason_that_is_a_list_in_a_list_is_told() -> None:
 
 
 HUGE = ["x" * 1000] * 100
+
+
+def both_ends(text: str) -> str:
+    return f"{text[:1000]}…{text[-1000:]}"
+
+
 WHOLE = {"id": "job", "status": "COMPLETED", "output": {"video_url": "https://v/a.mp4", "cost": 0.1}}
 
 
@@ -134,8 +140,11 @@ WHOLE = {"id": "job", "status": "COMPLETED", "output": {"video_url": "https://v/
         ({"output": "https://v/" + "a" * 60_000, "logs": HUGE}, {"output": "https://v/" + "a" * 60_000}),
         ({"output": "https://v/" + "a" * 70_000}, {"output": "…"}),
         ({"output": {"url": "https://v/" + "a" * 70_000}}, {"output": {}}),
-        ({"output": HUGE, "cost": 0.2}, {"output": f"{json.dumps(HUGE)[:2000]}…", "cost": 0.2}),
-        ({"error": "y" * 70_000, "cost": HUGE}, {"error": "y" * 2000 + "…", "cost": f"{json.dumps(HUGE)[:2000]}…"}),
+        ({"output": HUGE, "cost": 0.2}, {"output": both_ends(json.dumps(HUGE)), "cost": 0.2}),
+        (
+            {"error": "y" * 70_000, "cost": HUGE},
+            {"error": both_ends("y" * 70_000), "cost": both_ends(json.dumps(HUGE))},
+        ),
     ],
     ids=[
         "of the usual size",
@@ -162,6 +171,10 @@ def test_of_a_failure_out_of_measure_its_kind_is_kept() -> None:
     said = {"code": "OutputVideoSensitiveContentDetected", "message": "refused"}
     kept = as_kept({"status": "FAILED", "error": said, "output": {"frames": HUGE}})
     assert failure_of(kept) == ("moderated output", "OutputVideoSensitiveContentDetected refused")
+    traceback = "Traceback\n" + "  line\n" * 20_000 + "InputImageSensitiveContentDetected"
+    assert failure_of(as_kept({"status": "FAILED", "error": traceback}))[0] == "moderated input"
+    output = {"reason": "nsfw", "logs": HUGE}
+    assert failure_of(as_kept({"status": "FAILED", "output": output}))[0] == "moderated input"
 
 
 def test_what_an_answer_echoes_of_the_request_is_not_kept() -> None:
