@@ -27,6 +27,8 @@ def say(text: str) -> None:
 
 def _print(text: str) -> None:
     """A terminal may have been closed, as by `2>&1 | head`: then nobody reads, and the run goes on."""
+    if _was_never_open(sys.stderr):
+        return
     try:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -41,6 +43,8 @@ def put(text: str) -> None:
 
     Where stdout takes nothing more, the command goes on to its own exit code: what it did is done.
     """
+    if _was_never_open(sys.stdout):
+        return
     encoding = sys.stdout.encoding or "utf-8"
     try:
         sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
@@ -49,6 +53,11 @@ def put(text: str) -> None:
         _close(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             say(f"The answer on stdout is not whole ({error.strerror}); what was done is in the store all the same.")
+
+
+def _was_never_open(stream: TextIO | None) -> bool:
+    """As after `>&-`."""
+    return stream is None
 
 
 def _close(stream: TextIO) -> None:
@@ -69,6 +78,8 @@ def document(value: Frozen | dict[str, Any] | list[Any]) -> None:
 
 
 def _can_print(text: str) -> bool:
+    if _was_never_open(sys.stdout):
+        return False
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -20,7 +19,6 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.writer import this_writer
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.newest import newest_of
-from prefect_seedance.production.write import lasts
 from prefect_seedance.rendering.options import Options
 from prefect_seedance.rendering.plan import Planned, make_plan
 from prefect_seedance.runpod.account import Account
@@ -274,13 +272,12 @@ class InboxRun:
             production.ends("nothing", summary(error), stays=True, refused=isinstance(error, REFUSALS))
 
     async def _made_before(self, production: Production) -> Manifest | None:
-        """The whole production of the very same shots, if an earlier run left one that lasts: it is not made twice."""
+        """The whole production of the very same shots, if an earlier run left one: it is not made twice."""
         if any(shot.action != "reuse" for shot in production.planned.plan.asked):
             return None
         newest = await newest_of(self.store, production.board.title)
-        if newest.manifest is None or not lasts(self.store, newest, datetime.now(UTC)):
-            return None
-        return newest.manifest if is_made_of(newest.manifest, production.board) else None
+        there = newest.manifest
+        return there if there is not None and is_made_of(there, production.board) else None
 
     async def _render(self, production: Production, in_flight: int) -> Manifest:
         plan_hash = production.planned.plan.plan_hash

@@ -37,6 +37,8 @@ CAPTION_TYPES = {"captions.srt": "application/x-subrip", "captions.vtt": "text/v
 
 LINK_SECONDS = 7 * 24 * 3600
 """The longest that a presigned link may live."""
+BRIEF_SECONDS = 15 * 60
+"""How long a page counts as new whose links end with temporary credentials: nobody knows when these do."""
 
 
 @dataclass(frozen=True)
@@ -145,14 +147,14 @@ async def write_production(store: Store, content: Content) -> tuple[Manifest, st
     await store.write(f"{folder}/timeline.edl", edl.encode(), "text/plain; charset=utf-8")
     await store.write(f"{folder}/index.html", page.encode(), "text/html; charset=utf-8")
     await store.write(f"{folder}/manifest.json", _json(manifest.model_dump(mode="json")), "application/json")
-    stays = notes == list(content.notes) and not review.signed_briefly(downloads.values())
     latest = {
         "schema": LATEST_SCHEMA,
         "production": folder,
         "manifest": f"{folder}/manifest.json",
         "status": manifest.status,
-        "shows": content.shows if stays else None,
+        "shows": content.shows if notes == list(content.notes) else None,  # what lacks something is made anew
         "made": content.made.isoformat(),
+        "brief_links": review.signed_briefly(downloads.values()),
         "posters": sorted(clips[name].sha256 for name in posters),
     }
     if not await has_newer(store, newest.home, content.made):
@@ -175,21 +177,24 @@ async def _heard(
 
 def _if_same(store: Store, newest: Newest, content: Content) -> tuple[Manifest, str] | None:
     """The newest production with the money of this run, if it shows the same, lacks nothing and its links live on."""
-    if newest.manifest is None or newest.latest.get("shows") != content.shows or not lasts(store, newest, content.made):
+    if (
+        newest.manifest is None
+        or newest.latest.get("shows") != content.shows
+        or not _lasts(store, newest, content.made)
+    ):
         return None
     of_the_run = ("plan_hash", "estimated_usd", "spent_usd", "reused_usd", "catalog")
     told = {name: getattr(content, name) for name in of_the_run}
     return newest.manifest.model_copy(update=told | {"shots": tuple(content.told)}), str(newest.latest["production"])
 
 
-def lasts(store: Store, newest: Newest, now: datetime) -> bool:
-    """Whether the newest production lacks nothing and the links of its page live on; one that does not is made anew."""
-    if newest.latest.get("shows") is None:
-        return False
+def _lasts(store: Store, newest: Newest, now: datetime) -> bool:
+    """Whether the links of the newest production's page live on; one whose links do not is made anew."""
     if not in_a_bucket(store) or store.public_base_url is not None:
         return True
+    most = BRIEF_SECONDS if newest.latest.get("brief_links") else LINK_SECONDS / 2
     try:
-        return (now - datetime.fromisoformat(newest.latest["made"])).total_seconds() <= LINK_SECONDS / 2
+        return (now - datetime.fromisoformat(newest.latest["made"])).total_seconds() <= most
     except (KeyError, TypeError, ValueError):
         return False
 

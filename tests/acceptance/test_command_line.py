@@ -117,6 +117,8 @@ def test_a_document_that_stdout_can_not_take_changes_no_exit_code(encoding: str,
     said = subprocess.run(command, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert said.returncode == 0, said.stderr
+    never_open = subprocess.run(command, env=environment, preexec_fn=lambda: os.close(1), check=False)
+    assert never_open.returncode == 0
     assert ("No space left" in said.stderr) is (stdout == "full")
     if stdout == "read":
         with open(reading, encoding=encoding) as document:

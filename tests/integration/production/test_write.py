@@ -145,7 +145,9 @@ async def test_a_page_whose_links_end_with_temporary_credentials_is_made_anew(
     url, place = f"s3://{s3_server.new_bucket()}/x", s3_server.endpoint_url
     store = open_store(url, signing=lambda: AwsKeys("key", "secret", token), endpoint_url=place)
     arrival = await keep_clip(store, "arrival")
-    folders = {(await leave(store, [arrival]))[1] for _ in range(2)}
+    _, first = await leave(store, [arrival])
+    assert (await leave(store, [arrival], made=NOON + timedelta(minutes=5)))[1] == first
+    folders = {first, (await leave(store, [arrival], made=NOON + timedelta(hours=1)))[1]}
     assert len(folders) == pages
     for folder in folders:
         assert ("X-Amz-Security-Token=session" in await page_at(store, folder)) == (token is not None)
