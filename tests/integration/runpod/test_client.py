@@ -306,35 +306,3 @@ async def test_a_download_ends_whatever_comes_and_says_why(
         path = tmp_path / "clip.mp4" if bounds else Path("/dev/full")
         with pytest.raises(DownloadFailed, match=told):
             await client.download(link, path, **bounds)
-
-
-@pytest.mark.parametrize(
-    ("key", "url", "told"),
-    [
-        ("", "https://api.runpod.ai/v2", "no usable Runpod API key"),
-        ("two words", "https://api.runpod.ai/v2", "no usable Runpod API key"),
-        ("k", "api.runpod.ai/v2", "is not an address"),
-        ("k", "http://api.example.com/v2", "unencrypted"),
-    ],
-)
-def test_an_account_that_cannot_work_is_refused_before_anything(key: str, url: str, told: str) -> None:
-    with pytest.raises(BadInput, match=told):
-        Account(key, url).check()
-
-
-def test_an_account_never_shows_its_key() -> None:
-    assert "hunter2" not in repr(Account("hunter2"))
-
-
-@pytest.mark.parametrize(
-    ("url", "kind"),
-    [
-        ("https://api.runpod.ai/v2", "real"),
-        ("http://127.0.0.1:8080/v2", "pretend"),
-        ("http://localhost:1/v2", "pretend"),
-        ("http://[::1]:1/v2", "pretend"),
-        ("https://127.0.0.1.example.com/v2", "real"),
-    ],
-)
-def test_an_api_on_this_machine_is_a_pretend_one(url: str, kind: str) -> None:
-    assert Account("k", url).kind == kind
