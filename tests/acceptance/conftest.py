@@ -1,12 +1,21 @@
-"""The Prefect server that the tests of flows share; it ends before the tests of other folders begin."""
+"""Where commands are run, and the Prefect server that the tests of flows share, which ends with this folder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.commanding import Desk
+from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import PATIENCE, RunningPrefect, serving_on
+
+
+@pytest.fixture
+def desk(tmp_path: Path, emulator: RunningEmulator) -> Desk:
+    """Without a Prefect API; a file whose commands need one has a desk of its own."""
+    return Desk(tmp_path, {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url})
 
 
 @pytest.fixture(scope="package")

@@ -42,11 +42,6 @@ FULL_OF_MISTAKES = """
 """
 
 
-@pytest.fixture
-def desk(tmp_path: Path, emulator: RunningEmulator) -> Desk:
-    return Desk(tmp_path, {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url})
-
-
 def test_a_plan_prices_every_shot_and_spends_nothing(desk: Desk, emulator: RunningEmulator) -> None:
     said = desk.run("plan", desk.board(BOARD), "--json")
     assert said.code == 0

@@ -13,23 +13,10 @@ import pytest
 
 from prefect_seedance.cli.app import run
 from prefect_seedance.storage.store import Store
-from tests.support.commanding import Desk
+from tests.support.commanding import LIGHTHOUSE, Desk
 from tests.support.emulating import RunningEmulator
 from tests.support.pictures import plain_picture
 from tests.support.s3_server import Line, RunningS3
-
-BOARD = """
-    title: The lighthouse
-    defaults: {size: 640x640, duration: 2}
-    shots:
-      - {id: arrival, prompt: A keeper rows.}
-      - {id: lamp, prompt: The lamp burns.}
-"""
-
-
-@pytest.fixture
-def desk(tmp_path: Path, emulator: RunningEmulator) -> Desk:
-    return Desk(tmp_path, {"RUNPOD_API_KEY": "k", "RUNPOD_BASE_URL": emulator.base_url})
 
 
 @pytest.mark.parametrize(
@@ -48,7 +35,7 @@ def desk(tmp_path: Path, emulator: RunningEmulator) -> Desk:
 def test_an_account_that_cannot_work_is_one_sentence(
     changed: dict[str, str], code: int, told: str, desk: Desk, emulator: RunningEmulator
 ) -> None:
-    said = desk.run("render", desk.board(BOARD), "--json", **changed)
+    said = desk.run("render", desk.board(LIGHTHOUSE), "--json", **changed)
     assert said.code == code
     assert said.document["schema"] == "prefect-seedance/plan/1"
     assert told in said.err
@@ -79,7 +66,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence_before_anything_is_submitt
     desk: Desk, emulator: RunningEmulator
 ) -> None:
     desk.store = "/proc/nowhere"
-    said = desk.run("render", desk.board(BOARD), "--json")
+    said = desk.run("render", desk.board(LIGHTHOUSE), "--json")
     assert said.code == 2, said
     assert said.document["schema"] == "prefect-seedance/plan/1"
     assert "/proc/nowhere" in said.err
@@ -91,7 +78,7 @@ def test_an_inbox_ends_as_a_render_does_where_key_or_store_do_not_allow_it(
 ) -> None:
     inbox = Path(desk.store) / "inbox"
     inbox.mkdir(parents=True)
-    (inbox / "board.yaml").write_text(textwrap.dedent(BOARD))
+    (inbox / "board.yaml").write_text(textwrap.dedent(LIGHTHOUSE))
     said = desk.run("inbox", "--json", RUNPOD_API_KEY="wrong")
     assert said.code == 2, said
     [told] = said.document["boards"]
@@ -104,7 +91,7 @@ def test_an_inbox_ends_as_a_render_does_where_key_or_store_do_not_allow_it(
 @pytest.mark.parametrize("store", ["gs://bucket/x", "s3://", "~nobody-of-that-name/x"])
 def test_a_store_that_cannot_work_is_one_sentence(store: str, desk: Desk, emulator: RunningEmulator) -> None:
     desk.store = store
-    for command in (["render", desk.board(BOARD)], ["collect"], ["settle"]):
+    for command in (["render", desk.board(LIGHTHOUSE)], ["collect"], ["settle"]):
         said = desk.run(*command)
         assert said.code == 2, said
         assert len(said.err.strip().splitlines()) < 15
@@ -114,7 +101,7 @@ def test_a_store_that_cannot_work_is_one_sentence(store: str, desk: Desk, emulat
 def test_a_store_of_the_other_kind_is_refused(desk: Desk, emulator: RunningEmulator) -> None:
     Path(desk.store).mkdir()
     (Path(desk.store) / "store.json").write_text('{"schema": "prefect-seedance/store/1", "kind": "real"}')
-    for command in (["plan", desk.board(BOARD)], ["render", desk.board(BOARD)], ["settle"]):
+    for command in (["plan", desk.board(LIGHTHOUSE)], ["render", desk.board(LIGHTHOUSE)], ["settle"]):
         said = desk.run(*command)
         assert said.code == 2
         assert "belongs to" in said.err
@@ -125,7 +112,7 @@ def test_a_bucket_without_permission_is_one_sentence(
     desk: Desk, s3_server: RunningS3, emulator: RunningEmulator
 ) -> None:
     desk.store = "s3://no-such-bucket-anywhere/films"
-    said = desk.run("render", desk.board(BOARD), **s3_server.environment)
+    said = desk.run("render", desk.board(LIGHTHOUSE), **s3_server.environment)
     assert said.code == 2
     assert "no-such-bucket-anywhere" in said.err
     assert emulator.charges == []

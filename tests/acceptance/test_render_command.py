@@ -10,19 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commanding import Desk
+from tests.support.commanding import LIGHTHOUSE, Desk
 from tests.support.emulating import RunningEmulator
 from tests.support.prefect_server import RunningPrefect
 from tests.support.s3_server import RunningS3
-
-BOARD = """
-    title: The lighthouse
-    defaults: {size: 640x640, duration: 2}
-    shots:
-      - {id: arrival, prompt: A keeper rows.}
-      - {id: lamp, prompt: The lamp burns.}
-"""
-
 
 JOB_SECONDS = 600
 HERE, AS_A_FLOW = "here", "as a flow"
@@ -41,17 +32,17 @@ def desk(request: pytest.FixtureRequest, tmp_path: Path, emulator: RunningEmulat
 
 @in_both_ways
 def test_a_render_pays_once_and_the_next_one_nothing(desk: Desk, emulator: RunningEmulator) -> None:
-    first = desk.run("render", desk.board(BOARD), "--json")
+    first = desk.run("render", desk.board(LIGHTHOUSE), "--json")
     assert first.code == 0, first.err
     manifest = first.document
     assert manifest["schema"] == "prefect-seedance/manifest/1"
     assert (manifest["status"], manifest["spent_usd"]) == ("complete", emulator.bill()["total_usd"])
     on_disk = json.loads((Path(desk.store) / Path(manifest["film"]).parent / "manifest.json").read_text())
     assert on_disk == manifest
-    again = desk.run("render", desk.board(BOARD), "--json")
+    again = desk.run("render", desk.board(LIGHTHOUSE), "--json")
     assert (again.code, again.document["spent_usd"]) == (0, 0)
     assert "this run cost $0.00" in again.err
-    planned = desk.run("plan", desk.board(BOARD), "--json").document
+    planned = desk.run("plan", desk.board(LIGHTHOUSE), "--json").document
     assert [shot["action"] for shot in planned["shots"]] == ["reuse", "reuse"]
     assert len(emulator.charges) == 2
 
@@ -61,7 +52,7 @@ def test_the_same_work_is_paid_once_in_a_bucket_too(
 ) -> None:
     desk.store = f"s3://{s3_server.new_bucket()}/films"
     desk.environment |= s3_server.environment
-    board = desk.board(BOARD + "      - {id: chained, prompt: Gulls., continue_from: lamp}\n")
+    board = desk.board(LIGHTHOUSE + "      - {id: chained, prompt: Gulls., continue_from: lamp}\n")
     first = desk.run("render", board, "--json")
     assert first.code == 0, first.err
     assert desk.run("render", board, "--json").document["spent_usd"] == 0
@@ -91,7 +82,7 @@ def test_the_exit_code_says_how_much_was_stored(
 ) -> None:
     for fault in faults:
         emulator.fault("run", **fault)  # type: ignore[arg-type]
-    said = desk.run("render", desk.board(BOARD), "--json", "--max-in-flight", "1")
+    said = desk.run("render", desk.board(LIGHTHOUSE), "--json", "--max-in-flight", "1")
     assert said.code == code, said.err
     found = [shot["status"] for shot in said.document["shots"]]
     assert [a for a, b in zip(found, statuses, strict=True) if b] == [b for b in statuses if b]
@@ -103,20 +94,20 @@ def test_the_exit_code_says_how_much_was_stored(
 def test_a_limit_below_the_plan_prints_the_plan_and_submits_nothing(
     limit: str, desk: Desk, emulator: RunningEmulator
 ) -> None:
-    said = desk.run("render", desk.board(BOARD), limit, "0.09", "--json")
+    said = desk.run("render", desk.board(LIGHTHOUSE), limit, "0.09", "--json")
     assert said.code == 4, said.err
     assert said.document["schema"] == "prefect-seedance/plan/1"
     assert "nothing was submitted" in said.err
     assert emulator.calls()["run"] == 0
-    assert desk.run("render", desk.board(BOARD), limit, "0.10").code == 0
+    assert desk.run("render", desk.board(LIGHTHOUSE), limit, "0.10").code == 0
     assert len(emulator.charges) == 2
 
 
 @in_both_ways
 def test_an_approved_plan_is_rendered_and_its_approval_is_good_once(desk: Desk, emulator: RunningEmulator) -> None:
     emulator.fault("run", "status", code=400, prompt="lamp")
-    approve = desk.run("plan", desk.board(BOARD), "--json").document["plan_hash"]
-    words = ["render", desk.board(BOARD), "--approve-above", "0.01", "--json"]
+    approve = desk.run("plan", desk.board(LIGHTHOUSE), "--json").document["plan_hash"]
+    words = ["render", desk.board(LIGHTHOUSE), "--approve-above", "0.01", "--json"]
     assert desk.run(*words, "--approve", approve).code == 3
     refused = desk.run(*words, "--approve", approve)
     assert refused.code == 4
@@ -127,8 +118,8 @@ def test_an_approved_plan_is_rendered_and_its_approval_is_good_once(desk: Desk, 
 
 def test_an_unclear_shot_stays_so_until_a_person_settles_it(desk: Desk, emulator: RunningEmulator) -> None:
     emulator.fault("run", "drop_after", prompt="lamp")
-    desk.run("render", desk.board(BOARD))
-    assert desk.run("render", desk.board(BOARD)).code == 3
+    desk.run("render", desk.board(LIGHTHOUSE))
+    assert desk.run("render", desk.board(LIGHTHOUSE)).code == 3
     (listed,) = desk.run("settle", "--json").document
     assert listed["prompt"] == "The lamp burns."
     handle = f"{listed['key']}@{listed['record']}"
@@ -141,7 +132,7 @@ def test_an_unclear_shot_stays_so_until_a_person_settles_it(desk: Desk, emulator
     assert desk.run("settle", handle, "--job-id", job_id).code == 2
     collected = desk.run("collect", "--json")
     assert (collected.code, collected.document["stored"], collected.document["spent_usd"]) == (0, 1, 0)
-    assert desk.run("render", desk.board(BOARD), "--json").document["status"] == "complete"
+    assert desk.run("render", desk.board(LIGHTHOUSE), "--json").document["status"] == "complete"
     assert len(emulator.charges) == 2
 
 
@@ -166,7 +157,7 @@ def slow_emulator(desk: Desk) -> Iterator[RunningEmulator]:
 def test_a_stopped_render_is_resumed_for_nothing(
     number: signal.Signals, desk: Desk, slow_emulator: RunningEmulator
 ) -> None:
-    process = desk.start("render", desk.board(BOARD))
+    process = desk.start("render", desk.board(LIGHTHOUSE))
     _wait_for(Path(desk.store), "0002.json", 2)
     process.send_signal(number)
     _, err = process.communicate(timeout=120)
@@ -177,7 +168,7 @@ def test_a_stopped_render_is_resumed_for_nothing(
         assert process.returncode == 128 + number
         assert "nothing is paid twice" in err
     slow_emulator.advance(JOB_SECONDS)
-    again = desk.run("render", desk.board(BOARD), "--json")
+    again = desk.run("render", desk.board(LIGHTHOUSE), "--json")
     assert (again.code, again.document["status"]) == (0, "complete")
     billed = f"${slow_emulator.bill()['total_usd']:.2f}"
     assert f"Today, all runs (UTC): {billed} spent, $0.00 reserved" in desk.run("report").err
@@ -186,19 +177,19 @@ def test_a_stopped_render_is_resumed_for_nothing(
 
 @in_both_ways
 def test_a_closed_terminal_stops_a_render_in_good_order(desk: Desk, slow_emulator: RunningEmulator) -> None:
-    process = desk.start("render", desk.board(BOARD))
+    process = desk.start("render", desk.board(LIGHTHOUSE))
     _wait_for(Path(desk.store), "0002.json", 2)
     process.send_signal(signal.SIGHUP)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 129
     assert "nothing is paid twice" in err
     slow_emulator.advance(JOB_SECONDS)
-    assert desk.run("render", desk.board(BOARD)).code == 0
+    assert desk.run("render", desk.board(LIGHTHOUSE)).code == 0
     assert len(slow_emulator.charges) == 2
 
 
 def test_a_render_whose_words_nobody_reads_goes_on_to_its_end(desk: Desk, emulator: RunningEmulator) -> None:
-    process = desk.start("render", desk.board(BOARD), "--json")
+    process = desk.start("render", desk.board(LIGHTHOUSE), "--json")
     assert process.stdout is not None
     assert process.stderr is not None
     process.stderr.close()
@@ -211,26 +202,26 @@ def test_a_render_whose_words_nobody_reads_goes_on_to_its_end(desk: Desk, emulat
 def test_a_damaged_record_of_the_money_holds_up_no_paid_clip(
     damaged: str, desk: Desk, emulator: RunningEmulator
 ) -> None:
-    process = desk.start("render", desk.board(BOARD))
+    process = desk.start("render", desk.board(LIGHTHOUSE))
     _wait_for(Path(desk.store), "0002.json", 2)
     process.kill()
     process.communicate(timeout=120)
     max(Path(desk.store).glob(f"spending/{damaged}/*.json")).write_text("{")
-    again = desk.run("render", desk.board(BOARD), "--json")
+    again = desk.run("render", desk.board(LIGHTHOUSE), "--json")
     assert (again.code, again.document["status"], again.document["spent_usd"]) == (0, "complete", 0)
     assert len(emulator.charges) == 2
 
 
 @in_both_ways
 def test_no_secret_is_left_anywhere(desk: Desk) -> None:
-    desk.run("render", desk.board(BOARD))
+    desk.run("render", desk.board(LIGHTHOUSE))
     for file in Path(desk.store).rglob("*"):
         if file.is_file():
             assert b"k-SECRET" not in file.read_bytes(), file
 
 
 def test_a_report_adds_up_to_the_bill(desk: Desk, emulator: RunningEmulator) -> None:
-    desk.run("render", desk.board(BOARD))
+    desk.run("render", desk.board(LIGHTHOUSE))
     (row,) = [json.loads(line) for line in desk.run("report", "--jsonl").out.splitlines()]
     assert (row["stored"], row["spent_usd"]) == (2, emulator.bill()["total_usd"])
     cost = row["spent_usd"]
@@ -240,7 +231,7 @@ def test_a_report_adds_up_to_the_bill(desk: Desk, emulator: RunningEmulator) -> 
 
 
 def test_a_collector_names_what_it_cannot_read(desk: Desk, emulator: RunningEmulator) -> None:
-    desk.run("render", desk.board(BOARD))
+    desk.run("render", desk.board(LIGHTHOUSE))
     damaged = Path(desk.store) / "ledger" / f"sd1-{'0' * 32}"
     damaged.mkdir(parents=True)
     (damaged / "0001.json").write_text("{")

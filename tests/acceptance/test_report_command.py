@@ -5,29 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-from tests.support.commanding import Desk
+from tests.support.commanding import LIGHTHOUSE, Desk
 from tests.support.emulating import RunningEmulator
-
-BOARD = """
-    title: The lighthouse
-    defaults: {size: 640x640, duration: 2}
-    shots:
-      - {id: arrival, prompt: A keeper rows.}
-      - {id: lamp, prompt: The lamp burns.}
-"""
-
-
-@pytest.fixture
-def desk(tmp_path: Path, emulator: RunningEmulator) -> Desk:
-    return Desk(tmp_path, {"RUNPOD_API_KEY": "k-SECRET", "RUNPOD_BASE_URL": emulator.base_url})
 
 
 def test_a_report_and_a_recount_are_one_document_and_what_spoils_the_books_is_told(
     desk: Desk, emulator: RunningEmulator
 ) -> None:
-    assert desk.run("render", desk.board(BOARD)).code == 0
+    assert desk.run("render", desk.board(LIGHTHOUSE)).code == 0
     told, recounted = desk.run("report", "--jsonl"), desk.run("report", "--recount", "--jsonl")
     assert (told.code, recounted.code) == (0, 0)
     assert told.out == recounted.out

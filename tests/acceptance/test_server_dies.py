@@ -19,21 +19,13 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.storage import open_store
-from tests.support.commanding import Desk
+from tests.support.commanding import LIGHTHOUSE, Desk
 from tests.support.emulating import RunningEmulator
 from tests.support.forked import prefect_python
 from tests.support.prefect_server import RunningPrefect, serving_on
 from tests.support.renderer import small
 
 pytestmark = pytest.mark.slow
-
-BOARD = """
-    title: The lighthouse
-    defaults: {size: 640x640, duration: 2}
-    shots:
-      - {id: arrival, prompt: A keeper rows.}
-      - {id: lamp, prompt: The lamp burns.}
-"""
 
 
 @pytest.fixture
@@ -76,7 +68,7 @@ def submitted(desk: Desk, count: int) -> Callable[[], bool]:
 def test_a_prefect_server_that_dies_mid_run_takes_neither_film_nor_manifest_nor_exit_code(
     desk: Desk, server: RunningPrefect, emulator: RunningEmulator
 ) -> None:
-    process = desk.start("render", desk.board(BOARD), "--json", python=prefect_python())
+    process = desk.start("render", desk.board(LIGHTHOUSE), "--json", python=prefect_python())
     manifest = ended_without(server, process, submitted(desk, 2))
     assert manifest["status"] == "complete"
     assert (Path(desk.store) / manifest["film"]).exists()
@@ -88,7 +80,7 @@ def test_a_prefect_server_that_dies_takes_neither_cost_nor_exit_code_of_an_inbox
 ) -> None:
     inbox = Path(desk.store, "inbox")
     inbox.mkdir(parents=True)
-    (inbox / "board.yaml").write_text(textwrap.dedent(BOARD))
+    (inbox / "board.yaml").write_text(textwrap.dedent(LIGHTHOUSE))
     report = ended_without(server, desk.start("inbox", "--json", python=prefect_python()), submitted(desk, 2))
     assert [board["status"] for board in report["boards"]] == ["complete"]
     assert report["spent_usd"] == emulator.bill()["total_usd"]

@@ -14,6 +14,13 @@ from typing import Any
 
 from tests.support.forked import light_forker, prefect_forker
 
+LIGHTHOUSE = """
+    title: The lighthouse
+    defaults: {size: 640x640, duration: 2}
+    shots:
+      - {id: arrival, prompt: A keeper rows.}
+      - {id: lamp, prompt: The lamp burns.}
+"""
 COMMAND = [sys.executable, "-m", "prefect_seedance.cli"]
 
 
