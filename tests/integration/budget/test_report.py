@@ -32,8 +32,11 @@ from tests.support.generating import generate
 from tests.support.ledgers import stored_keys
 from tests.support.renderer import QUICK, budget_of, small
 
-NOW = datetime.datetime.now(datetime.UTC)
 A_DAY = Limits(per_day=Decimal(50))
+
+
+def now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
 
 
 async def rows(store: Store) -> list[dict[str, Any]]:
@@ -71,7 +74,7 @@ async def an_unclear_run(store: Store, client: RunpodClient, emulator: RunningEm
 
 
 def newest_totals(store: Store) -> Path:
-    return max((Path(store.url) / "spending" / "totals" / month_of(NOW)).glob("*.json"))
+    return max((Path(store.url) / "spending" / "totals" / month_of(now())).glob("*.json"))
 
 
 async def test_every_end_of_a_claim_stands_in_the_report_as_in_the_ledger(
@@ -128,7 +131,7 @@ async def test_what_a_writer_that_was_thought_dead_brings_home_is_followed(
         job_id=job,
         base_url=client.account.base_url,
         account=client.account.fingerprint,
-        accepted_at=NOW,
+        accepted_at=now(),
     )
     await Ledger(store).append(unclear, accepted)
     stored = 0
@@ -138,7 +141,7 @@ async def test_what_a_writer_that_was_thought_dead_brings_home_is_followed(
     told = await rows(store)
     assert (told[0]["unclear"], told[0]["stored"]) == (0, 1)
     assert await recounted(store) == told
-    usage = await MonthlySpend(store).usage(NOW)
+    usage = await MonthlySpend(store).usage(now())
     costs = [Decimal(str(charge["usd"])) for charge in emulator.charges if charge["prompt"] == prompt]
     assert usage.day.spent_usd == sum(costs)
 
@@ -150,7 +153,7 @@ async def test_a_report_of_much_that_is_settled_reads_a_file_and_the_last_steps(
     assert (day.count.claims, day.count.stored) == (CLOSE_EVERY * 6, CLOSE_EVERY * 6)
     assert counted.operations.total() <= CLOSE_EVERY + 8
     assert not [asked for asked in counted.asked if "ledger/" in asked]
-    assert len(list((Path(store.url) / "spending" / "totals" / month_of(NOW)).iterdir())) == 1
+    assert len(list((Path(store.url) / "spending" / "totals" / month_of(now())).iterdir())) == 1
 
 
 async def test_totals_that_are_missing_or_damaged_are_told_and_made_anew_by_a_recount(store: Store) -> None:
@@ -163,7 +166,7 @@ async def test_totals_that_are_missing_or_damaged_are_told_and_made_anew_by_a_re
         assert "`prefect-seedance report --recount`" in told
         again = await recount(store)
         assert [day.as_row() for day in again.days] == whole == await rows(store)
-    assert (await MonthlySpend(store).usage(NOW)).month.spent_usd == Decimal("0.05") * CLOSE_EVERY * 2
+    assert (await MonthlySpend(store).usage(now())).month.spent_usd == Decimal("0.05") * CLOSE_EVERY * 2
 
 
 async def test_who_settles_leaves_spoilt_totals_to_a_recount(store: Store) -> None:
@@ -181,7 +184,7 @@ async def test_a_month_that_told_otherwise_than_the_ledger_is_named_and_set_righ
     await ledger.append(history, next_step(history.last, Step.STRAY, job_id="of a process that died then"))
     before = await rows(store)
     report = await recount(store)
-    assert [NOW.strftime("%Y-%m-%d") in note for note in report.notes] == [True]
+    assert [now().strftime("%Y-%m-%d") in note for note in report.notes] == [True]
     assert [day.as_row() for day in report.days] == await rows(store) != before
     assert await recounted(store) == await rows(store)
 
@@ -222,7 +225,7 @@ async def test_runs_that_an_earlier_version_settled_are_told_until_they_are_reco
         await Ledger(store).load_whole(key_of(small("Run 0, shot 0."))), Ledger(store).load_whole
     )
     assert await rows(store) == await recounted(store)
-    assert (await MonthlySpend(store).usage(NOW)).month.spent_usd == Decimal("0.05") * 7
+    assert (await MonthlySpend(store).usage(now())).month.spent_usd == Decimal("0.05") * 7
 
 
 async def test_a_ledger_without_any_month_is_counted_whole_until_it_has_months(store: Store) -> None:
