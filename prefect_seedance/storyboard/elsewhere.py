@@ -50,3 +50,5 @@ SHOT_FIELDS = {
     **dict.fromkeys(("keyframeprompt", "motionprompt"), "prompt"),
 }
 """What must be there in a shot, by its names in other tools; the first of them before the others."""
+LENGTHS = dict.fromkeys(("seconds", "secs", "durationseconds", "durationsec", "durationsecs"), "duration")
+"""The same for what need not be there: read so only where the shots as such are another tool's."""

@@ -153,9 +153,9 @@ def _outline_of(text: str, file: str, name: str) -> Outline:
             tree, duplicates = read_yaml(text)
     if tree.value is None:
         raise Mistake(1, "the file is empty; a storyboard has at least `title:` and `shots:`")
+    tree, said = in_our_words(tree, PurePosixPath(file).stem)
     if not isinstance(tree.value, dict):
         raise Mistake(tree.line, "a storyboard is fields such as `title:` and `shots:`, not one text or list")
-    tree, said = in_our_words(tree)
     outline = outline_of(tree, name, duplicates)
     return replace(outline, warnings=(*(outline.note(loc, words) for loc, words in said), *outline.warnings))
 

@@ -9,18 +9,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from prefect_seedance.storyboard.documents import Loc, Node
-from prefect_seedance.storyboard.elsewhere import BOARD_HEADERS, BOARD_SHOTS, BOARD_TITLES, SHOT_FIELDS
+from prefect_seedance.storyboard.elsewhere import BOARD_HEADERS, BOARD_SHOTS, BOARD_TITLES, LENGTHS, SHOT_FIELDS
 from prefect_seedance.storyboard.hints import plain
 from prefect_seedance.text import printable
 
 Fields = dict[str, Node]
 
 
-def in_our_words(tree: Node) -> tuple[Node, list[tuple[Loc, str]]]:
-    """*tree* with our names, and a warning where each other one first stands."""
+def in_our_words(tree: Node, stem: str) -> tuple[Node, list[tuple[Loc, str]]]:
+    """*tree* with our names, and a warning where each other one first stands.
+
+    A board of another tool without a title has that of its file, the *stem*.
+    """
+    said = list[tuple[Loc, str]]()
+    ours = isinstance(tree.value, dict) and "shots" in tree.value
+    if _are_shots(tree):
+        tree = Node(tree.line, {"shots": tree})
+        said.append((("shots",), "the list is read as `shots`"))
     if not isinstance(tree.value, dict):
         return tree, []
-    board, said = dict(tree.value), list[tuple[Loc, str]]()
+    board = dict(tree.value)
     for field, name in _board_names(board):
         board = _renamed(board, {name: field})
         said.append(((field,), _read_as(name, field)))
@@ -29,9 +37,13 @@ def in_our_words(tree: Node) -> tuple[Node, list[tuple[Loc, str]]]:
         if "title" not in board and title is not None and isinstance(title.value, str):
             board["title"] = title
             said.append((("title",), f"`title` in `{printable(name)}` is read as that of the board"))
+    if not ours and "shots" in board and "title" not in board:
+        board["title"] = Node(tree.line, stem)
+        said.append((("title",), f"field `title` is missing; `{printable(stem)}` is taken, the name of the file"))
     shots = board.get("shots", Node(tree.line, None))
     if isinstance(shots.value, list):
-        translated = list(map(_shot, shots.value))
+        names_of = SHOT_FIELDS if ours else SHOT_FIELDS | LENGTHS
+        translated = [_shot(shot, names_of) for shot in shots.value]
         board["shots"] = replace(shots, value=[shot for shot, _ in translated])
         said += _first_of_each([names for _, names in translated])
     return replace(tree, value=board), said
@@ -53,12 +65,12 @@ def _are_shots(node: Node) -> bool:
     )
 
 
-def _shot(shot: Node) -> tuple[Node, Mapping[str, str]]:
+def _shot(shot: Node, names_of: Mapping[str, str]) -> tuple[Node, Mapping[str, str]]:
     if not isinstance(shot.value, dict):
         return shot, {}
     names: dict[str, str] = {}
-    for name, node in _named(shot.value, SHOT_FIELDS):
-        field = SHOT_FIELDS[plain(name)]
+    for name, node in _named(shot.value, names_of):
+        field = names_of[plain(name)]
         if field not in shot.value and field not in names.values() and isinstance(node.value, str):
             names[name] = field
     return replace(shot, value=_renamed(shot.value, names)), names

@@ -30,6 +30,35 @@ async def test_scenes_with_visuals_below_a_project_are_a_board() -> None:
     ]
 
 
+async def test_a_list_of_shots_is_a_board_with_the_title_of_its_file() -> None:
+    shots = [{"id": "01", "seconds": "12", "title": "黎明", "prompt": "The Seine."}, {"id": "02", "prompt": "A hall."}]
+    board = await read(json.dumps(shots, indent=1), "louvre.json")
+    assert told(board) == []
+    assert board.title == "louvre"
+    assert [(shot.id, shot.request.duration) for shot in board.shots] == [("01", 12), ("02", 5)]
+    assert [str(warning) for warning in board.warnings] == [
+        "louvre.json:1: the list is read as `shots`",
+        "louvre.json:1: field `title` is missing; `louvre` is taken, the name of the file",
+        "louvre.json:4: shot 01: field `seconds` is read as `duration`, which is missing",
+        "louvre.json:5: shot 01: field `title` is unknown; kept as metadata for people, it changes no clip",
+    ]
+
+
+async def test_scenes_without_a_title_have_that_of_their_file() -> None:
+    board = await read("scenes:\n  - {scene_number: 1, visual_prompt: A forest.}\n", "tavern.yaml")
+    assert (told(board), board.title) == ([], "tavern")
+
+
+async def test_two_lengths_of_one_shot_are_refused() -> None:
+    board = await read("title: Film\nshots:\n  - {id: a, prompt: x, duration: 5, seconds: 12}\n")
+    assert told(board) == ["board.yaml:3: shot a: field `seconds` is unknown; did you mean `duration`?"]
+
+
+@pytest.mark.parametrize("board", ["[]", "- a\n", "- {id: a}\n- b\n", "- {shots: [{id: a, prompt: x}]}\n"])
+async def test_a_list_of_anything_else_is_no_board(board: str) -> None:
+    assert told(await read(board)) != []
+
+
 @pytest.mark.parametrize(
     ("shot", "prompt"),
     [
