@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import s3fs
@@ -22,18 +23,13 @@ from pydantic import SecretStr
 from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore
 
 POOL = "seedance"
+OF_THIS_MACHINE = ("s3://seedance/films", "http://s3:9000")
+"""Store and endpoint of compose.yaml's own S3 server."""
 DEPLOYMENTS = Path(__file__).with_name("prefect.yaml")
 
 
 async def main() -> None:
-    environment = {name: value for name, value in os.environ.items() if value}
-    store = VideoStore(
-        url=environment["SEEDANCE_STORE"],
-        key=environment["AWS_ACCESS_KEY_ID"],
-        secret=SecretStr(environment["AWS_SECRET_ACCESS_KEY"]),
-        endpoint_url=environment.get("SEEDANCE_S3_ENDPOINT"),
-        region=environment.get("AWS_DEFAULT_REGION"),
-    )
+    store = store_of({name: value for name, value in os.environ.items() if value})
     if store.endpoint_url:
         make_bucket(store)
     await once(RunpodCredentials.from_environment())
@@ -45,6 +41,20 @@ async def main() -> None:
         await asyncio.to_thread(
             subprocess.run, ["prefect", "--no-prompt", "deploy", "--prefect-file", str(DEPLOYMENTS), *names], check=True
         )
+
+
+def store_of(environment: Mapping[str, str]) -> VideoStore:
+    """The bucket that SEEDANCE_STORE names, with its own endpoint; else that of compose.yaml's server."""
+    url, endpoint_url = OF_THIS_MACHINE
+    if "SEEDANCE_STORE" in environment:
+        url, endpoint_url = environment["SEEDANCE_STORE"], environment.get("SEEDANCE_S3_ENDPOINT")
+    return VideoStore(
+        url=url,
+        key=environment["AWS_ACCESS_KEY_ID"],
+        secret=SecretStr(environment["AWS_SECRET_ACCESS_KEY"]),
+        endpoint_url=endpoint_url,
+        region=environment.get("AWS_DEFAULT_REGION"),
+    )
 
 
 def make_bucket(store: VideoStore) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http
+import random
 import uuid
 from typing import Literal, get_args
 
@@ -137,7 +138,7 @@ def damaged(clip: bytes, fault: str) -> bytes:
     if fault == "short":
         return clip[: len(clip) // 2]
     third = len(clip) // 3
-    return clip[:third] + b"\xff" * third + clip[2 * third :]
+    return clip[:third] + random.Random(third).randbytes(third) + clip[2 * third :]
 
 
 class HangUp(Response):

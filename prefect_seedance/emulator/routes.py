@@ -203,8 +203,9 @@ class Emulator:
             try:
                 await self.clips.fetch(job)
             except PictureMissing as error:
-                job.fail(refusal(str(error)))
-                self.books.remember(job)
+                if job.fate == "COMPLETED":  # what has been cancelled meanwhile stays so
+                    job.fail(refusal(str(error)))
+                    self.books.remember(job)
 
         if job.fate == "COMPLETED":
             self.fetching[job.id] = asyncio.create_task(fetch())

@@ -66,7 +66,8 @@ class Stack:
         self.services: dict[str, Any] = yaml.safe_load(text)["services"]
 
     def container(self, service: str) -> Container:
-        mounts = [f"{ROOT / 'deployments'}:/deployments:ro"] if service == "setup" else []
+        mounts = [mount for mount in self.services[service].get("volumes", ()) if mount.startswith("./")]
+        mounts = [f"{ROOT / 'deployments'}/{mount.removeprefix('./')}" for mount in mounts]
         return self.exits.enter_context(container(mounts))
 
     def ends(self, service: str) -> str:
