@@ -11,6 +11,7 @@ from prefect_seedance.campaign.matrix import Matrix
 from prefect_seedance.campaign.table import MOST_ROWS, Table
 from prefect_seedance.errors import BadInput
 from prefect_seedance.models import Problem
+from prefect_seedance.storyboard.named import named_in, spoilt_column
 from prefect_seedance.storyboard.schema import Storyboard
 from prefect_seedance.storyboard.texts import VARIABLE
 from prefect_seedance.text import CONTROL, printable
@@ -109,19 +110,13 @@ def _id_problem(name: str) -> str | None:
     return None
 
 
-def named_in(board: Storyboard) -> set[str]:
-    """The {names} that *board* needs values for."""
-    shots = [text for shot in board.shots for text in (shot.prompt, shot.image, shot.last_image, shot.narration)]
-    cast = [place for places in board.cast.values() for place in places]
-    texts = (board.title, board.style, board.music, *shots, *cast)
-    return {name for text in texts if text for name in VARIABLE.findall(text)}
-
-
 def refuse_missing_columns(board: Storyboard, table: Table, matrix: Matrix) -> None:
-    """Raise `BadInput`, one sentence, where *board* names what neither it nor *table* nor *matrix* has.
+    """Raise `BadInput`, one sentence, where *board* names what neither it nor *table* nor *matrix* has or can fill.
 
     Where no row has a cell, each of them says better what is wrong.
     """
+    if spoilt := spoilt_column(board, table.columns):
+        raise BadInput(f"{table.name}: {spoilt}; nothing was submitted.")
     there = {*board.variables, *table.columns, *matrix.variables}
     if table.columns and (missing := sorted(named_in(board) - there)):
         names = ", ".join(f"{{{printable(name)}}}" for name in missing[:10])

@@ -60,12 +60,23 @@ def _lines(text: str) -> Iterator[str]:
             yield line
             line = ""
         line = f"{line} {word}".strip()
-        while _columns(line) > WIDTH:
-            fits = next(n for n in range(len(line), 0, -1) if _columns(line[:n]) <= WIDTH)
-            yield line[:fits]
-            line = line[fits:]
+        *full, line = _pieces(line)
+        yield from full
     if line:
         yield line
+
+
+def _pieces(line: str) -> list[str]:
+    """*line* in pieces of at most `WIDTH` columns, in one walk: a text may have no spaces and no end."""
+    pieces, columns = [""], 0
+    for letter in line:
+        wide = _columns(letter)
+        if columns + wide > WIDTH:
+            pieces.append("")
+            columns = 0
+        pieces[-1] += letter
+        columns += wide
+    return pieces
 
 
 def _portions(lines: Sequence[str], size: int) -> Iterator[Sequence[str]]:

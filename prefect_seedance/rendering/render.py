@@ -158,6 +158,8 @@ async def _render(board: Board, planned: Planned, session: RenderSession, host: 
     shots = to_render(board, planned)
     run = BoardRun(board, planned, session, host.steps(session, len(shots)), host.shot_ended)
     notes: list[str] = []
+    ledger, store = session.ledger, session.ledger.store
+    unkept = await keep_sounds(board, store)  # before anything is paid: a link may end, a file may move
     try:
         async with host.slots(min(session.max_in_flight, len(shots))):
             await _reserve(session, host)
@@ -165,14 +167,15 @@ async def _render(board: Board, planned: Planned, session: RenderSession, host: 
             await run.render()
     finally:
         notes += await run_to_completion(session.budget.close)
-    ledger, store = session.ledger, session.ledger.store
     if shots:
         with contextlib.suppress(SeedanceError):  # dead runs', whose clips are home now; if not here, the collector's
             await MonthlySpend(store).release_ended(ledger.load_whole)
     money = [*notes, *await session.budget.lines()]
     for line in money:
         host.say(line)
-    content = _content(board, planned, run, await keep_sounds(board, store), notes)
+    if unkept:
+        unkept = await keep_sounds(board, store)
+    content = _content(board, planned, run, unkept, notes)
     try:
         manifest, folder = await host.write(session, content)
     except Exception as error:  # whatever it is: clips and money are recorded

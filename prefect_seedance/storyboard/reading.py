@@ -30,6 +30,7 @@ from prefect_seedance.storyboard.documents import (
     read_yaml,
     text_of,
 )
+from prefect_seedance.storyboard.named import spoilt_column
 from prefect_seedance.storyboard.schema import Defaults, Outline, ShotSpec, Storyboard, outline_of
 from prefect_seedance.storyboard.shot_list import read_shot_list
 from prefect_seedance.storyboard.texts import LONGEST_TITLE, VARIABLE, title_of
@@ -118,9 +119,11 @@ async def _read(
 ) -> tuple[Folder | None, Outline]:
     if isinstance(location, Storyboard):
         return None, Outline(name or "storyboard", location)
+    delivered = folder is not None
     folder, file = (folder, location) if folder else parted(location, store)
     try:
-        return folder, outline_from(await read_named(folder, file, MOST_BYTES), file, name or location)
+        content = await read_named(folder, file, MOST_BYTES)
+        return folder, outline_from(content, file, name or location, bare=not delivered)
     except Missing:
         message = "there is no such file; check the path of the storyboard"
     except BadInput as error:
@@ -128,10 +131,13 @@ async def _read(
     return folder, unreadable(name or location, None, message)
 
 
-def outline_from(content: bytes, file: str, name: str) -> Outline:
-    """What *content* says, the bytes of a storyboard *file* that messages call *name*; mistakes are its problems."""
+def outline_from(content: bytes, file: str, name: str, *, bare: bool = True) -> Outline:
+    """What *content* says, the bytes of a storyboard *file* that messages call *name*; mistakes are its problems.
+
+    A *bare* list of shots is a storyboard too, but not in a delivery, where a list may be there for something else.
+    """
     try:
-        return _outline_of(text_of(content), file, name)
+        return _outline_of(text_of(content), file, name, bare)
     except Mistake as mistake:
         return unreadable(name, mistake.line, str(mistake))
 
@@ -143,7 +149,7 @@ def unreadable(file: str, line: int | None, message: str) -> Outline:
     return Outline(file, board, None, frozenset({("shots",)}), (problem,))
 
 
-def _outline_of(text: str, file: str, name: str) -> Outline:
+def _outline_of(text: str, file: str, name: str, bare: bool) -> Outline:
     match PurePosixPath(file).suffix.lower():
         case ".csv":
             return read_shot_list(text, name, PurePosixPath(file).stem)
@@ -153,7 +159,7 @@ def _outline_of(text: str, file: str, name: str) -> Outline:
             tree, duplicates = read_yaml(text)
     if tree.value is None:
         raise Mistake(1, "the file is empty; a storyboard has at least `title:` and `shots:`")
-    tree, said = in_our_words(tree, PurePosixPath(file).stem)
+    tree, said = in_our_words(tree, PurePosixPath(file).stem) if bare or isinstance(tree.value, dict) else (tree, [])
     if not isinstance(tree.value, dict):
         raise Mistake(tree.line, "a storyboard is fields such as `title:` and `shots:`, not one text or list")
     outline = outline_of(tree, name, duplicates)
@@ -182,6 +188,8 @@ async def _with_rows(outline: Outline, folder: Folder | None, path: str) -> list
     if len(rows) > MOST_ROWS or len(rows) * len(outline.board.shots) > MOST_SHOTS:
         most = f"{MOST_ROWS:,} rows and {MOST_SHOTS:,} shots in all"
         return [_stopped(outline, f"rows {printable(path)}: {len(rows):,} rows are too many; the most is {most}")]
+    if spoilt := spoilt_column(outline.board, dict.fromkeys(column for row in rows for column in row.cells)):
+        return [_stopped(outline, f"rows {printable(path)}: {spoilt}")]
     return _outlines_of(outline, rows, file)
 
 

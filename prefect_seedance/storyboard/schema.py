@@ -66,7 +66,7 @@ class Narrator(Frozen):
 
     model: str | None = Field(
         None,
-        description="The endpoint that speaks them, by its name in the catalog; the cheapest one if left out.",
+        description="The endpoint that speaks them, by its name in the catalog; minimax-speech-02-hd if left out.",
         examples=["chatterbox-turbo"],
     )
     inputs: Inputs = Field(

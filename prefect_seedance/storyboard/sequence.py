@@ -22,6 +22,7 @@ from prefect_seedance.storyboard.checks.pictures import picture_places
 from prefect_seedance.storyboard.checks.storyboard import check
 from prefect_seedance.storyboard.columns import Columns, columns_of
 from prefect_seedance.storyboard.documents import MOST_BYTES, Loc, Mistake, Node, Row, read_csv, text_of
+from prefect_seedance.storyboard.elsewhere import NOTHING
 from prefect_seedance.storyboard.reading import Board, unreadable
 from prefect_seedance.storyboard.schema import Defaults, Outline, ShotSpec, Storyboard, outline_of
 from prefect_seedance.storyboard.sequence_files import Found, find_pictures, ids_of, prompt_file
@@ -111,7 +112,8 @@ def _node(row: Row, cells: Mapping[str, str], columns: Columns, common: str) -> 
 
 
 def _prompt(own: str, common: str) -> str:
-    return own.strip().replace("{prompt}", common) or common
+    own = "" if own.strip().casefold() in NOTHING else own.strip()
+    return own.replace("{prompt}", common) or common
 
 
 async def _from_files(found: Found, location: str, common: str) -> Outline:

@@ -33,6 +33,11 @@ def as_text(written: Any) -> Any:
     return str(written) if isinstance(written, bool | int | float) else written
 
 
+def _as_lines(written: Any) -> Any:
+    """Each text of a list on a line of its own; names with values stay, to be refused: nobody shall hear the names."""
+    return written if isinstance(written, Mapping) else as_text(written)
+
+
 Written = str | list[Any] | dict[str, Any] | None
 Said = Annotated[str | None, BeforeValidator(as_text, json_schema_input_type=Written)]
 Notes = Annotated[Said, Field(description="For people: shown with the clip, never sent, no part of the key.")]
@@ -40,7 +45,8 @@ Dialogue = Annotated[
     Said, Field(description="Who says what, as text, a list or names with their lines; shown, never sent.")
 ]
 Narration = Annotated[
-    Said,
+    str | None,
+    BeforeValidator(_as_lines, json_schema_input_type=str | list[Any] | None),
     Field(
         description="What is heard over the shot: a sound file beside the storyboard, or a text that the narrator "
         "speaks, paid once like a clip.",

@@ -65,7 +65,7 @@ def mix(layers: Sequence[Layer], music: Sound | None, seconds: Fraction, target:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         mixed = Path(folder) / "mixed.flac"
         loudness = _write_mix(layers, music, seconds, mixed)
-        gain = 0.0 if loudness is None else LOUDNESS - loudness
+        gain = 0.0 if loudness is None else min(HEADROOM + MOST_GAIN, LOUDNESS - loudness)
         with opened_sound(mixed) as file, av.open(str(target), "w", format="mp4") as out:
             stream = out.add_stream("aac", rate=RATE, layout="stereo")
             stream.bit_rate = 192_000

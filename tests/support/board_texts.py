@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.catalog.endpoints import KNOWN, Catalog
 from prefect_seedance.storyboard.reading import Board, read_board
 
 ONE_SHOT = "shots:\n  - id: a\n    prompt: A boat.\n"
 
 
-async def read(text: str, name: str = "board.yaml") -> Board:
+async def read(text: str, name: str = "board.yaml", catalog: Catalog = KNOWN) -> Board:
     await asyncio.to_thread(Path(name).write_text, text, encoding="utf-8")
-    return await read_board(name, catalog=KNOWN, store=None)
+    return await read_board(name, catalog=catalog, store=None)
 
 
 def told(board: Board) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
@@ -12,6 +12,7 @@ from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.checks.texts import check_names
 from prefect_seedance.storyboard.documents import Loc
 from prefect_seedance.storyboard.hints import near
+from prefect_seedance.storyboard.named import texts_in
 from prefect_seedance.storyboard.texts import filled, text_problem
 from prefect_seedance.text import printable
 
@@ -59,7 +60,7 @@ def reported_input(
     found: Findings, loc: Loc, name: str, value: JsonValue, model: Model, suffix: str = ""
 ) -> dict[str, JsonValue]:
     """The input as it is sent, by its name; nothing, with a problem at *loc*, for a wrong one."""
-    for text in _texts(value):
+    for text in texts_in(value):
         check_names(found, loc, text)
     try:
         return {name: _asked(name, value, model, found)}
@@ -83,11 +84,3 @@ def _filled(value: JsonValue, variables: Mapping[str, str]) -> JsonValue:
     if isinstance(value, list):
         return [_filled(one, variables) for one in value]
     return {name: _filled(one, variables) for name, one in value.items()} if isinstance(value, dict) else value
-
-
-def _texts(value: JsonValue) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _texts(one)

@@ -16,6 +16,7 @@ from prefect_seedance.catalog.inputs import described, missing, without_usual
 from prefect_seedance.catalog.pricing import estimate
 from prefect_seedance.keys import key_of
 from prefect_seedance.models import AUTO, Request
+from prefect_seedance.sources.places import SCHEME
 from prefect_seedance.storyboard.board import BoardShot
 from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.checks.inputs import reported_input
@@ -24,6 +25,9 @@ from prefect_seedance.storyboard.checks.texts import check_names
 from prefect_seedance.storyboard.hints import near
 from prefect_seedance.storyboard.texts import CONTROL, filled, unset
 from prefect_seedance.text import printable
+
+NARRATOR = "minimax-speech-02-hd"
+"""Who speaks where a board names nobody: the cheapest row. It is in the keys, so no other row or price changes it."""
 
 
 class Speaker(NamedTuple):
@@ -43,10 +47,10 @@ def speaker_of(found: Findings, catalog: Catalog) -> Speaker | None:
     if not spoken and not asked.model and not asked.inputs:
         return None
     known = speakers(catalog)
-    model = known[0] if asked.model is None and known else catalog.get(asked.model or "")
+    model = catalog.get(asked.model or NARRATOR)
     if model is None or model.kind != "speech":
         names = ", ".join(row.slug for row in known) or "none, so add a row"
-        what = f"model `{printable(asked.model)}` speaks no texts" if asked.model else "no model speaks texts"
+        what = f"model `{printable(asked.model or NARRATOR)}` speaks no texts"
         meant = near(asked.model or "", [row.slug for row in known]) or f"; those of the catalog that do: {names}"
         found.problem(("narrator", "model"), f"{what}{meant}")
         return None
@@ -76,6 +80,9 @@ def narrated(number: int, shot: BoardShot, speaker: Speaker | None, sounds: Soun
         found.warn(loc, "with `sound: off` nothing is spoken, and nothing is paid for it; write `sound: clips`")
     elif not text:
         found.problem(loc, "the narration is empty; write what is said, or leave it out")
+    elif SCHEME.match(text) and len(text.split()) == 1:
+        message = "this link ends like no sound file, so it would be read aloud; name one that ends with .mp3 or .wav"
+        found.problem(loc, message)
     elif CONTROL.search(text):
         found.problem(loc, "the narration holds a control character; write plain text")
     elif speaker is None:

@@ -15,9 +15,8 @@ from prefect_seedance.storyboard.documents import Loc
 from prefect_seedance.storyboard.schema import Outline
 from prefect_seedance.storyboard.texts import filled, unset
 from prefect_seedance.text import printable, without_credentials
+from prefect_seedance.video.formats import SOUND_FORMATS
 
-AS_NARRATION = (".wav", ".mp3", ".m4a", ".flac", ".ogg", ".opus", ".aac")
-"""The endings by which a narration is told to be a file."""
 MOST_SOUNDS = 1_000
 LONGEST_PATH = 300
 
@@ -38,7 +37,7 @@ def sound_places(outline: Outline) -> Iterator[str]:
 def is_sound_file(narration: str) -> bool:
     """Whether a narration names a sound file; anything else is a text to be spoken."""
     one_line = "\n" not in narration and len(narration) <= LONGEST_PATH
-    return one_line and PurePosixPath(narration.partition("?")[0]).suffix.lower() in AS_NARRATION
+    return one_line and PurePosixPath(narration.partition("?")[0]).suffix.lower() in SOUND_FORMATS
 
 
 def music_of(found: Findings, sounds: Sounds) -> SoundSource | None:

@@ -9,7 +9,12 @@ from pathlib import Path
 import av
 import pytest
 
+from prefect_seedance.catalog.endpoints import KNOWN
+from prefect_seedance.cli.run_direct import TerminalHost
 from prefect_seedance.rendering.narrations import keep_sounds, music_of
+from prefect_seedance.rendering.options import Options
+from prefect_seedance.rendering.render import render_board
+from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage import open_store
 from tests.integration.rendering.test_decodes import Counting
 from tests.support.board_texts import ONE_SHOT, read
@@ -86,3 +91,27 @@ def test_music_that_can_not_be_heard_costs_nothing(tmp_path: Path, emulator: Run
     assert ended.code == 2
     assert "board.yaml:3: music sea.wav: there is no such file; check the path" in ended.err
     assert emulator.charges == []
+
+
+class Tidying(TerminalHost):
+    """Moves the music away once nothing refuses the run any more, as a link of an hour ends meanwhile."""
+
+    def __init__(self, music: Path) -> None:
+        super().__init__()
+        self.music = music
+
+    async def shots_begin(self, total: int) -> None:
+        self.music.unlink()
+
+
+async def test_sounds_are_kept_before_anything_is_paid(
+    tmp_path: Path, emulator: RunningEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store, music = open_store(tmp_path / "store"), tone(tmp_path / "sea.wav", 1)
+    board = await read(f"title: Film\nmusic: sea.wav\ndefaults: {{size: 640x640, duration: 2}}\n{ONE_SHOT}")
+    host = Tidying(music)
+    manifest = await render_board(board, Account("k", emulator.base_url), store, Options(), KNOWN, host)
+    assert manifest.music is not None
+    assert (await store.read(manifest.music.path))[:4] == b"RIFF"
+    assert len(emulator.charges) == 1

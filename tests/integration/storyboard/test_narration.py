@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from prefect_seedance.catalog.endpoints import KNOWN, with_rows
 from prefect_seedance.emulator.speech import speak
 from prefect_seedance.rendering.remarks import longer_sounds
 from prefect_seedance.storyboard.board import Board
@@ -105,6 +106,32 @@ async def test_every_mistake_of_a_narration_has_its_line_and_remedy() -> None:
 async def test_a_narrator_that_speaks_no_texts_is_a_problem_that_names_those_that_do(model: str, message: str) -> None:
     board = await read(f"title: F\nnarrator: {{model: {model}}}\nshots:\n  - {{id: a, prompt: x, narration: Hi.}}\n")
     assert told(board) == [f"board.yaml:2: {message}"]
+
+
+async def test_another_row_or_price_changes_nobody_who_speaks_where_none_is_named() -> None:
+    cheaper = with_rows([{"like": "chatterbox-turbo", "slug": "my-voice", "tiers": [{"name": "s", "flat": "0.001"}]}])
+    gone = with_rows([{"like": "minimax-speech-02-hd", "slug": "minimax-speech-02-hd", "withdrawn": "it is gone"}])
+    text = "title: F\nshots:\n  - {id: a, prompt: x, narration: Hello.}\n"
+    boards = [await read(text, catalog=catalog) for catalog in (KNOWN, cheaper, gone)]
+    assert [told(board) for board in boards] == [[], [], []]
+    assert len({board.narrations[0].key for board in boards}) == 1
+
+
+async def test_what_is_no_text_is_not_read_aloud() -> None:
+    board = await read(
+        "title: F\nshots:\n"
+        "  - {id: a, prompt: x, narration: none.aiff}\n"
+        "  - {id: b, prompt: x, narration: 'https://sounds.example/voice?id=3'}\n"
+        "  - {id: c, prompt: x, narration: {text: Hello., voice: abigail}}\n"
+        "  - {id: d, prompt: x, narration: 'See https://sounds.example/voice for more.'}\n"
+    )
+    assert told(board) == [
+        "board.yaml:3: shot a: narration none.aiff: there is no such file; check the path",
+        "board.yaml:4: shot b: this link ends like no sound file, so it would be read aloud; name one that ends with "
+        ".mp3 or .wav",
+        "board.yaml:5: shot c: `narration` must be text, not several values",
+    ]
+    assert [one.id for one in board.narrations] == ["d.narration"]
 
 
 async def test_a_sound_file_is_heard_when_the_board_is_read_and_costs_nothing(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from prefect_seedance.emulator.testcard import Card, render
 from prefect_seedance.errors import ClipDamaged
 from prefect_seedance.models import Audio, Footage
 from prefect_seedance.video import clips, decoder
-from prefect_seedance.video.sound import LOUDNESS, Layer, Sound, mix
+from prefect_seedance.video.sound import LOUDNESS, MOST_GAIN, Layer, Sound, mix
 from tests.support.hearing import heard, loudness, strength, tone
 
 
@@ -119,6 +119,12 @@ def test_loud_and_quiet_sounds_become_even_and_keep_their_times(tmp_path: Path) 
     assert levels[2.0][0] == pytest.approx(levels[6.0][1], rel=0.2)
     quietest = max(*levels[0.4], *levels[4.5], *levels[7.5], levels[2.0][1], levels[6.0][0])
     assert quietest < levels[2.0][0] / 100
+
+
+def test_a_film_that_is_nearly_silent_is_not_made_loud(tmp_path: Path) -> None:
+    hum = tone(tmp_path / "hum.wav", 3, 440, 30)
+    film = mixed(tmp_path, [Layer([sound_of(hum, 0, 3)])], None, 3)
+    assert loudness(film) == pytest.approx(loudness(hum) + MOST_GAIN * 2, abs=1.5)
 
 
 def test_music_is_played_again_ducked_under_voices_and_fades_out(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from prefect_seedance.campaign.matrix import Matrix, varied
 from prefect_seedance.campaign.table import table_of
 from prefect_seedance.campaign.units import refuse_missing_columns, units_of
 from prefect_seedance.errors import BadInput
-from prefect_seedance.storyboard.schema import ShotSpec, Storyboard
+from prefect_seedance.storyboard.schema import Narrator, ShotSpec, Storyboard
 
 NOTHING = Matrix({})
 MUG = {"id": "m1", "product": "mug"}
@@ -80,6 +80,22 @@ def test_columns_that_the_storyboard_names_and_the_table_lacks_are_one_sentence(
         "The storyboard names {product}, {town}, and the table t.csv has no such column; it has id, colour; nothing "
         "was submitted."
     )
+
+
+def test_a_column_that_the_storyboard_names_and_that_no_variable_can_be_called_is_one_sentence() -> None:
+    board = BOARD.model_copy(update={"style": "In {product name}."})
+    with pytest.raises(BadInput) as told:
+        refuse_missing_columns(board, table_of([{**MUG, "product name": "mug"}], "t.csv"), NOTHING)
+    assert str(told.value) == (
+        "t.csv: the storyboard names {product name}, and a column that is called `product name` can't be filled in; "
+        "call it by letters, digits and underscores, in the table and in the storyboard; nothing was submitted."
+    )
+
+
+def test_what_is_varied_may_stand_in_the_inputs_alone() -> None:
+    narrator = Narrator(model="chatterbox-turbo", inputs={"voice": "{voice}"})
+    board = BOARD.model_copy(update={"narrator": narrator})
+    refuse_missing_columns(board, table_of([MUG], "t.csv"), Matrix.of(["voice=abigail,aaron"]))
 
 
 def test_a_name_to_vary_that_nothing_has_is_one_sentence() -> None:

@@ -32,6 +32,13 @@ def test_a_long_text_is_shown_in_parts_that_fit_and_share_the_time(text: str) ->
     assert "".join("".join(cue.text for cue in cues).split()) == "".join(text.split())
 
 
+def test_a_long_text_without_spaces_is_broken_in_one_walk() -> None:
+    """Counted from its end for each line, this one takes hours, in which no other shot goes on."""
+    text = "灯" * 100_000
+    lines = [line for cue in cues_of(text, SECOND, 11 * SECOND) for line in cue.text.splitlines()]
+    assert ("".join(lines), {len(line) for line in lines[:-1]}) == (text, {21})
+
+
 def test_times_are_written_as_the_formats_want_them() -> None:
     cue = Cue(Fraction(3661), Fraction(7322) + Fraction(1, 24), "One\nTwo")
     assert as_srt([cue]) == "1\n01:01:01,000 --> 02:02:02,042\nOne\nTwo\n"

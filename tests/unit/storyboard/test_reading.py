@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.keys import key_of
 from prefect_seedance.models import LastFrame, Request
+from prefect_seedance.sources.folder import Folder
 from prefect_seedance.storyboard.documents import read_json
 from prefect_seedance.storyboard.reading import ShotSpec, Storyboard, read_board, read_boards, storyboard_for
 from prefect_seedance.text import slug
@@ -232,6 +233,25 @@ async def test_rows_that_cannot_be_read_are_one_problem(
         (desk / path).write_text(content)
     (board,) = await read_boards("board.yaml", catalog=KNOWN, store=None)
     assert told(board) == [message]
+
+
+async def test_a_column_in_braces_that_cannot_be_filled_is_one_problem(desk: Path) -> None:
+    (desk / "board.yaml").write_text("title: Sale\nrows: rows.csv\nshots:\n  - {id: a, prompt: 'A {product name}.'}\n")
+    (desk / "rows.csv").write_text("id,product name\na,Mug\nb,Jar\n")
+    (board,) = await read_boards("board.yaml", catalog=KNOWN, store=None)
+    assert told(board) == [
+        "board.yaml:2: rows rows.csv: the storyboard names {product name}, and a column that is called `product name` "
+        "can't be filled in; call it by letters, digits and underscores, in the table and in the storyboard"
+    ]
+
+
+async def test_a_bare_list_in_a_delivery_is_no_storyboard(desk: Path) -> None:
+    """It may be of a board beside it, and each of its entries would be a clip that is paid."""
+    (desk / "cast.json").write_text('[{"id": "keeper", "description": "An old man."}]')
+    (board,) = await read_boards("cast.json", catalog=KNOWN, store=None, folder=Folder(str(desk)))
+    assert told(board) == ["cast.json:1: a storyboard is fields such as `title:` and `shots:`, not one text or list"]
+    (board,) = await read_boards("cast.json", catalog=KNOWN, store=None)
+    assert told(board) == []
 
 
 def test_a_row_fills_the_title_or_is_put_behind_it() -> None:
