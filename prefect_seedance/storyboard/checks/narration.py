@@ -5,6 +5,7 @@ A spoken text becomes a request of its own, with a key and a price of its own, b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -28,6 +29,9 @@ from prefect_seedance.text import printable
 
 NARRATOR = "minimax-speech-02-hd"
 """Who speaks where a board names nobody: the cheapest row. It is in the keys, so no other row or price changes it."""
+
+LONGEST_REST = 3600
+"""Seconds that the sound files of a board may last longer than its shots: until they end the last frame is held."""
 
 
 class Speaker(NamedTuple):
@@ -93,6 +97,20 @@ def narrated(number: int, shot: BoardShot, speaker: Speaker | None, sounds: Soun
     else:
         return _with_speech(shot, text, loc, speaker, found)
     return shot
+
+
+def check_lengths(shots: Iterable[BoardShot], found: Findings) -> None:
+    """Report sound files that would make a film of hours out of shots of seconds."""
+    said = shown = 0.0
+    for shot in shots:
+        said += shot.voice.heard.seconds if shot.voice else 0
+        shown += shot.request.duration if shot.request and shot.request.duration != AUTO else 0
+    if found.outline.board.sound != "off" and said - shown > LONGEST_REST:
+        message = (
+            f"the sound files of the narrations last {said / 60:,.0f} minutes and the shots {shown / 60:,.1f}; the "
+            "last frame would be held for more than an hour, so name each file once, or shorten them"
+        )
+        found.problem(("shots",), message)
 
 
 def _with_speech(

@@ -18,7 +18,7 @@ from prefect_seedance.storyboard.checks.chains import block_followers, check_cir
 from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.checks.inputs import inputs_of
 from prefect_seedance.storyboard.checks.models import model_of, value_of
-from prefect_seedance.storyboard.checks.narration import narrated, speaker_of
+from prefect_seedance.storyboard.checks.narration import check_lengths, narrated, speaker_of
 from prefect_seedance.storyboard.checks.pictures import Pictures, check_crop, check_frames_taken, picture_of
 from prefect_seedance.storyboard.checks.sizes import size_of
 from prefect_seedance.storyboard.checks.sounds import Sounds
@@ -36,6 +36,7 @@ def check_shots(found: Findings, catalog: Catalog, pictures: Pictures, sounds: S
     shots = [_shot(number, style, found, catalog, pictures, cast) for number in range(len(board.shots))]
     speaker = speaker_of(found, catalog)
     shots = [narrated(number, shot, speaker, sounds, found) for number, shot in enumerate(shots)]
+    check_lengths(shots, found)
     before = links_of(found)
     check_circles(found, before)
     for number in in_order(before):

@@ -144,6 +144,17 @@ async def test_a_sound_file_is_heard_when_the_board_is_read_and_costs_nothing(tm
     assert [one.prompt for one in board.narrations] == ["Hello."]
 
 
+async def test_one_sound_over_many_shots_makes_no_film_of_hours(tmp_path: Path) -> None:
+    speak("Nobody had seen the light.", 400, tmp_path / "keeper.flac")
+    rows = "".join(f"{number},x,keeper.flac\n" for number in range(10))
+    board = await read("id,prompt,narration\n" + rows, "board.csv")
+    assert told(board) == [
+        "board.csv:1: the sound files of the narrations last 67 minutes and the shots 0.8; the last frame would be "
+        "held for more than an hour, so name each file once, or shorten them"
+    ]
+    assert told(await read("id,prompt,narration\n" + rows[: len(rows) // 2], "board.csv")) == []
+
+
 async def test_nothing_is_spoken_in_a_silent_film_and_the_plan_says_so() -> None:
     board = await read("title: F\nsound: off\nshots:\n  - {id: a, prompt: x, narration: Hello.}\n")
     assert (told(board), board.narrations) == ([], ())

@@ -75,7 +75,8 @@ async def test_a_prompt_beside_a_picture_has_one_key_with_any_line_ends(frames: 
 
 async def test_a_list_names_picture_prompt_id_duration_and_take(frames: Path) -> None:
     write(
-        "list.csv", "Path;prompt;id;duration;take\nframes/img10.png;Go. {prompt};last;10;\nframes/img1.png;-;;;2\n;;;;\n"
+        "list.csv",
+        "Path;prompt;id;duration;take\nframes/img10.png;Go. {prompt};last;10;\nframes/img1.png;-;;;2\n;;;;\n",
     )
     board = await read("list.csv")
     assert (told(board), board.title) == ([], "list")
