@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -272,12 +273,14 @@ class InboxRun:
             production.ends("nothing", summary(error), stays=True, refused=isinstance(error, REFUSALS))
 
     async def _made_before(self, production: Production) -> Manifest | None:
-        """The whole production of the very same shots, if an earlier run left one: it is not made twice."""
+        """The whole production of the very same shots, if an earlier run left one whose links live on."""
         if any(shot.action != "reuse" for shot in production.planned.plan.asked):
             return None
         newest = await newest_of(self.store, production.board.title)
         there = newest.manifest
-        return there if there is not None and is_made_of(there, production.board) else None
+        if there is None or not newest.lacks_nothing or not newest.lasts(self.store, datetime.now(UTC)):
+            return None
+        return there if is_made_of(there, production.board) else None
 
     async def _render(self, production: Production, in_flight: int) -> Manifest:
         plan_hash = production.planned.plan.plan_hash

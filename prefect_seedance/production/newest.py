@@ -7,10 +7,16 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from prefect_seedance.errors import Missing
+from prefect_seedance.production.at_hand import in_a_bucket
 from prefect_seedance.production.manifest import Manifest
 from prefect_seedance.production.names import slug, slug_beside
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import folded
+
+LINK_SECONDS = 7 * 24 * 3600
+"""The longest that a presigned link may live."""
+BRIEF_SECONDS = 15 * 60
+"""How long a page counts as new whose links end with temporary credentials: nobody knows when these do."""
 
 
 class Newest(NamedTuple):
@@ -19,6 +25,21 @@ class Newest(NamedTuple):
     home: str
     latest: dict[str, Any]
     manifest: Manifest | None
+
+    def lasts(self, store: Store, now: datetime) -> bool:
+        """Whether the links of its page live on; one whose links do not is made anew."""
+        if not in_a_bucket(store) or store.public_base_url is not None:
+            return True
+        most = BRIEF_SECONDS if self.latest.get("brief_links") else LINK_SECONDS / 2
+        try:
+            return (now - datetime.fromisoformat(self.latest["made"])).total_seconds() <= most
+        except (KeyError, TypeError, ValueError):
+            return False
+
+    @property
+    def lacks_nothing(self) -> bool:
+        """Whether all of it could be made: film, posters, captions."""
+        return self.latest.get("shows") is not None
 
 
 async def newest_of(store: Store, title: str) -> Newest:

@@ -25,7 +25,7 @@ from prefect_seedance.production.film import make_film
 from prefect_seedance.production.manifest import Manifest, NarrationResult, ShotResult, SoundFile
 from prefect_seedance.production.names import shot_names
 from prefect_seedance.production.narration import Narration
-from prefect_seedance.production.newest import Newest, has_newer, newest_of
+from prefect_seedance.production.newest import LINK_SECONDS, Newest, has_newer, newest_of
 from prefect_seedance.production.pictures import copy_shots, copy_sounds, make_posters
 from prefect_seedance.production.score import score_of, voice_of
 from prefect_seedance.production.timeline_sound import Heard
@@ -34,11 +34,6 @@ from prefect_seedance.storage.store import Store
 LATEST_SCHEMA = "prefect-seedance/latest/1"
 
 CAPTION_TYPES = {"captions.srt": "application/x-subrip", "captions.vtt": "text/vtt; charset=utf-8"}
-
-LINK_SECONDS = 7 * 24 * 3600
-"""The longest that a presigned link may live."""
-BRIEF_SECONDS = 15 * 60
-"""How long a page counts as new whose links end with temporary credentials: nobody knows when these do."""
 
 
 @dataclass(frozen=True)
@@ -177,26 +172,11 @@ async def _heard(
 
 def _if_same(store: Store, newest: Newest, content: Content) -> tuple[Manifest, str] | None:
     """The newest production with the money of this run, if it shows the same, lacks nothing and its links live on."""
-    if (
-        newest.manifest is None
-        or newest.latest.get("shows") != content.shows
-        or not _lasts(store, newest, content.made)
-    ):
+    if newest.manifest is None or newest.latest.get("shows") != content.shows or not newest.lasts(store, content.made):
         return None
     of_the_run = ("plan_hash", "estimated_usd", "spent_usd", "reused_usd", "catalog")
     told = {name: getattr(content, name) for name in of_the_run}
     return newest.manifest.model_copy(update=told | {"shots": tuple(content.told)}), str(newest.latest["production"])
-
-
-def _lasts(store: Store, newest: Newest, now: datetime) -> bool:
-    """Whether the links of the newest production's page live on; one whose links do not is made anew."""
-    if not in_a_bucket(store) or store.public_base_url is not None:
-        return True
-    most = BRIEF_SECONDS if newest.latest.get("brief_links") else LINK_SECONDS / 2
-    try:
-        return (now - datetime.fromisoformat(newest.latest["made"])).total_seconds() <= most
-    except (KeyError, TypeError, ValueError):
-        return False
 
 
 def manifest_of(content: Content) -> Manifest:

@@ -18,6 +18,7 @@ from prefect_seedance.storyboard.hints import near
 from prefect_seedance.storyboard.texts import filled
 from prefect_seedance.text import printable
 
+SPEAKER, LINE = ("character", "speaker", "name"), ("line", "text", "dialogue")
 MOST_NAMED = 8
 """Fields that one warning names."""
 MOST_COMPARED = 1_000
@@ -33,16 +34,29 @@ def as_text(written: Any) -> Any:
     return str(written) if isinstance(written, bool | int | float) else written
 
 
+def _as_dialogue(written: Any) -> Any:
+    """As `as_text`, but `KEEPER: Nearly there.` where who speaks and what are fields, as other tools write them."""
+    if isinstance(written, list | tuple):
+        return as_text([_as_dialogue(one) for one in written])
+    if isinstance(written, Mapping):
+        who, what = (next((written[name] for name in names if written.get(name)), None) for names in (SPEAKER, LINE))
+        return as_text(written if who is None or what is None else {str(who): what})
+    return as_text(written)
+
+
 def _as_lines(written: Any) -> Any:
     """Each text of a list on a line of its own; names with values stay, to be refused: nobody shall hear the names."""
-    return written if isinstance(written, Mapping) else as_text(written)
+    texts = written if isinstance(written, list | tuple) else [written]
+    return written if any(isinstance(text, Mapping) for text in texts) else as_text(written)
 
 
 Written = str | list[Any] | dict[str, Any] | None
 Said = Annotated[str | None, BeforeValidator(as_text, json_schema_input_type=Written)]
 Notes = Annotated[Said, Field(description="For people: shown with the clip, never sent, no part of the key.")]
 Dialogue = Annotated[
-    Said, Field(description="Who says what, as text, a list or names with their lines; shown, never sent.")
+    str | None,
+    BeforeValidator(_as_dialogue, json_schema_input_type=Written),
+    Field(description="Who says what, as text, a list or names with their lines; shown, never sent."),
 ]
 Narration = Annotated[
     str | None,

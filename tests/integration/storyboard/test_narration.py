@@ -124,12 +124,14 @@ async def test_what_is_no_text_is_not_read_aloud() -> None:
         "  - {id: b, prompt: x, narration: 'https://sounds.example/voice?id=3'}\n"
         "  - {id: c, prompt: x, narration: {text: Hello., voice: abigail}}\n"
         "  - {id: d, prompt: x, narration: 'See https://sounds.example/voice for more.'}\n"
+        "  - {id: e, prompt: x, narration: [{text: Hello.}]}\n"
     )
     assert told(board) == [
         "board.yaml:3: shot a: narration none.aiff: there is no such file; check the path",
         "board.yaml:4: shot b: this link ends like no sound file, so it would be read aloud; name one that ends with "
         ".mp3 or .wav",
         "board.yaml:5: shot c: `narration` must be text, not several values",
+        "board.yaml:7: shot e: `narration` must be text, not several values",
     ]
     assert [one.id for one in board.narrations] == ["d.narration"]
 
@@ -145,14 +147,14 @@ async def test_a_sound_file_is_heard_when_the_board_is_read_and_costs_nothing(tm
 
 
 async def test_one_sound_over_many_shots_makes_no_film_of_hours(tmp_path: Path) -> None:
-    speak("Nobody had seen the light.", 400, tmp_path / "keeper.flac")
-    rows = "".join(f"{number},x,keeper.flac\n" for number in range(10))
-    board = await read("id,prompt,narration\n" + rows, "board.csv")
+    speak("Nobody had seen the light.", 20, tmp_path / "keeper.flac")
+    rows = [f"{number},x,keeper.flac\n" for number in range(400)]
+    board = await read("".join(["id,prompt,narration\n", *rows]), "board.csv")
     assert told(board) == [
-        "board.csv:1: the sound files of the narrations last 67 minutes and the shots 0.8; the last frame would be "
+        "board.csv:1: the sound files of the narrations last 133 minutes and the shots 33.3; the last frame would be "
         "held for more than an hour, so name each file once, or shorten them"
     ]
-    assert told(await read("id,prompt,narration\n" + rows[: len(rows) // 2], "board.csv")) == []
+    assert told(await read("".join(["id,prompt,narration\n", *rows[:200]]), "board.csv")) == []
 
 
 async def test_nothing_is_spoken_in_a_silent_film_and_the_plan_says_so() -> None:

@@ -47,6 +47,11 @@ async def test_words_for_people_change_no_key() -> None:
         ("[Hello., 2, null, Aye.]", "Hello.\n2\nAye."),
         ("{KEEPER: Hello., MATE: [Aye., Aye.]}", "KEEPER: Hello.\nMATE: Aye.\nAye."),
         ("[{KEEPER: Hello.}, {MATE: Aye.}]", "KEEPER: Hello.\nMATE: Aye."),
+        (
+            "[{character: KEEPER, line: Hello.}, {speaker: MATE, text: [Aye., Aye.], mood: glad}]",
+            "KEEPER: Hello.\nMATE: Aye.\nAye.",
+        ),
+        ("{speaker: , line: Hello.}", "speaker\nline: Hello."),
         ("", None),
         ("12", "12"),
     ],
