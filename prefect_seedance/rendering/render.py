@@ -139,19 +139,28 @@ async def _check(board: Board, planned: Planned, session: RenderSession, options
 
 
 def _refuse_above_budget(planned: Planned, session: RenderSession, host: Host) -> None:
-    budget = session.budget.budget
+    if (budget := session.budget.budget) is None:
+        return
     # What is out and may be tried again stands in the plan: it is paid once.
     before = planned.claimed_before(session.writer.flow_run_id)
     spent = [record.charged_usd for record in before if record.key not in planned.to_pay]
     taken = sum(spent, Decimal(0))
-    if budget is not None and taken + planned.plan.estimated_usd > budget:
+    least = min(planned.to_pay.values())
+    if taken + planned.plan.estimated_usd > budget:
         after = f" after ${taken:.2f} spent by this run before" if taken else ""
         why = (
             f"The plan costs ${planned.plan.estimated_usd:.2f}{after}, more than the budget of ${budget:.2f}; nothing "
             "was submitted; raise the budget or render fewer shots."
         )
-        host.budget_refused(why)
-        raise OverBudget(why)
+    elif taken + least > budget and not any(shot.action == "resume" for shot in planned.plan.asked):
+        why = (
+            f"The cheapest clip of the plan may cost ${least:.2f}, the most that was ever billed for one, and of the "
+            f"budget of ${budget:.2f} ${budget - taken:.2f} is left; nothing was submitted; raise the budget a little."
+        )
+    else:
+        return
+    host.budget_refused(why)
+    raise OverBudget(why)
 
 
 async def _render(board: Board, planned: Planned, session: RenderSession, host: Host) -> Manifest:

@@ -136,6 +136,15 @@ def test_a_budget_of_nothing_pays_for_nothing(desk: Desk, emulator: RunningEmula
     assert emulator.calls()["run"] == 0
 
 
+def test_a_budget_that_no_clip_fits_into_by_what_was_billed_before_is_refused(
+    desk: Desk, emulator: RunningEmulator
+) -> None:
+    board = desk.board("title: Film\ndefaults: {size: 1920x1080}\nshots:\n  - {id: a, prompt: A boat.}\n")
+    said = desk.run("render", board, "--budget", "0.61")
+    assert (said.code, emulator.calls()["run"]) == (4, 0)
+    assert "may cost $0.62, the most that was ever billed for one, and of the budget of $0.61 $0.61 is left" in said.err
+
+
 def test_settling_lists_what_is_unclear_and_nothing_else(desk: Desk) -> None:
     said = desk.run("settle", "--json")
     assert (said.code, said.document) == (0, [])
