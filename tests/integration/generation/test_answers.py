@@ -19,7 +19,7 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
 from prefect_seedance.ledger.rules import History, remedy
 from prefect_seedance.runpod.account import Account
-from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.runpod.client import ANSWER_SECONDS, RunpodClient
 from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
@@ -141,7 +141,8 @@ async def test_an_ambiguous_answer_is_unclear_and_never_followed_by_a_second_pos
 ) -> None:
     emulator.fault(road, **fault, prompt=prompt)
     before = emulator.calls()[road]
-    async with RunpodClient(Account(API_KEY, emulator.base_url), answer_seconds=0.5) as client:
+    patience = 0.5 if fault["fault"] == "silent" else ANSWER_SECONDS
+    async with RunpodClient(Account(API_KEY, emulator.base_url), answer_seconds=patience) as client:
         for retry in (0, 3):
             run = RenderSession(client, Ledger(store), waiting=QUICK, retry_failed=retry, catalog=ROADS[road])
             assert steps(await generate(run, small(prompt))) == "claimed unclear"

@@ -22,7 +22,7 @@ from prefect_seedance.errors import (
     TryAgainLater,
 )
 from prefect_seedance.runpod.account import Account
-from prefect_seedance.runpod.client import NEVER_LEFT, RunpodClient
+from prefect_seedance.runpod.client import ANSWER_SECONDS, NEVER_LEFT, RunpodClient
 from tests.support.emulating import RunningEmulator
 from tests.support.raw_server import RawServer
 
@@ -97,7 +97,8 @@ async def test_only_what_surely_was_not_accepted_is_called_so(
     emulator: RunningEmulator,
 ) -> None:
     emulator.fault(road, **fault)  # type: ignore[arg-type]
-    async with RunpodClient(account, answer_seconds=1) as client:
+    patience = 1 if fault["fault"] == "silent" else ANSWER_SECONDS
+    async with RunpodClient(account, answer_seconds=patience) as client:
         with pytest.raises(error):
             await client.submit(SLUG, FIELDS, wait_seconds=waits)
     assert len(emulator.charges) == charges
