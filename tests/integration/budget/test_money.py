@@ -151,11 +151,11 @@ async def test_a_reservation_that_has_ended_is_made_anew_for_what_is_left(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     two = [small(f"{prompt} {n}") for n in range(2)]
-    budget = budget_of(store, *two, limits=Limits(per_day=PRICE * 2), lasts=1.0)
+    budget = budget_of(store, *two, limits=Limits(per_day=PRICE * 2), lasts=5.0)
     await budget.reserve()
     run = RenderSession(client, Ledger(store), waiting=QUICK, budget=budget)
     first = await generate(run, two[0])
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(5.2)
     second = await generate(run, two[1])
     assert [history.state for history in (first, second)] == [Step.STORED, Step.STORED]
     assert second.number == 4  # claimed once, and not refused as late again and again
