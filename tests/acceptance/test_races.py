@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def emulator() -> Iterator[RunningEmulator]:
-    with RunningEmulator.start(speed=20, latency=0.2) as running:
+    with RunningEmulator.start(latency=0.01) as running:
         yield running
 
 

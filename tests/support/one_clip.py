@@ -17,7 +17,7 @@ from tests.support.renderer import API_KEY
 
 @pytest.fixture(scope="module")
 def shared_emulator() -> Iterator[RunningEmulator]:
-    with RunningEmulator.start(speed=20, latency=0.2) as running:
+    with RunningEmulator.start(latency=0.01) as running:
         yield running
 
 

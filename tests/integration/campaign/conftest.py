@@ -14,5 +14,5 @@ __all__ = ["desk"]
 
 @pytest.fixture
 def emulator() -> Iterator[RunningEmulator]:
-    with RunningEmulator.start(speed=20, latency=0.5) as running:
+    with RunningEmulator.start(latency=0.025) as running:
         yield running

@@ -24,7 +24,7 @@ PAGE = (ROOT / "docs" / "campaigns.md").read_text(encoding="utf-8")
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[RunningEmulator]:
     (tmp_path / "store").mkdir()
-    with RunningEmulator.start(speed=20, latency=0.5, serve=tmp_path / "store") as running:
+    with RunningEmulator.start(latency=0.025, serve=tmp_path / "store") as running:
         yield running
 
 

@@ -41,7 +41,7 @@ CHAIN = """
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[RunningEmulator]:
     (tmp_path / "store").mkdir()
-    with RunningEmulator.start(speed=20, latency=0.5, serve=tmp_path / "store") as running:
+    with RunningEmulator.start(latency=0.025, serve=tmp_path / "store") as running:
         yield running
 
 

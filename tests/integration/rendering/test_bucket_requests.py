@@ -51,7 +51,7 @@ class Counting(Desk):
 
 @pytest.fixture
 def desk(tmp_path: Path, s3_server: RunningS3, line: Line) -> Iterator[Counting]:
-    with RunningEmulator.start(speed=20, latency=0.2) as emulator:
+    with RunningEmulator.start(latency=0.01) as emulator:
         yield Counting(tmp_path, emulator, s3_server, line)
 
 

@@ -72,7 +72,7 @@ class Counting(Desk):
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Counting]:
     (tmp_path / "store").mkdir()
-    with RunningEmulator.start(speed=20, latency=0.2, serve=tmp_path / "store") as emulator:
+    with RunningEmulator.start(latency=0.01, serve=tmp_path / "store") as emulator:
         yield Counting(tmp_path, emulator)
 
 

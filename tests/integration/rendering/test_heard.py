@@ -34,7 +34,7 @@ shots:
 @pytest.fixture
 def emulator(tmp_path: Path) -> Iterator[RunningEmulator]:
     (tmp_path / "store").mkdir()
-    with RunningEmulator.start(speed=20, latency=0.2, serve=tmp_path / "store") as running:
+    with RunningEmulator.start(latency=0.01, serve=tmp_path / "store") as running:
         yield running
 
 
