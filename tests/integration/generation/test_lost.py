@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 import time
@@ -114,7 +115,8 @@ async def test_a_job_is_lost_by_a_404_only_for_its_own_account_with_the_right_wo
     emulator.clear_faults()
     emulator.fault("status", "hidden", times=2, prompt=prompt)
     assert (await run.ledger.load(submitted.key)).state is Step.ACCEPTED
-    assert (await generate(run, small(prompt))).state is Step.STORED
+    patient = RenderSession(client, Ledger(store), waiting=dataclasses.replace(QUICK, grace=150))
+    assert (await generate(patient, small(prompt))).state is Step.STORED
     assert charges(emulator, prompt) == 1
 
 

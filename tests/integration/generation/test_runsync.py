@@ -109,11 +109,11 @@ async def test_what_was_accepted_is_looked_at_at_once_and_never_a_minute_apart(
 async def test_a_minute_after_its_end_its_answer_is_gone_and_it_is_lost_and_never_paid_again(
     seconds: int, state: str, store: Store, prompt: str
 ) -> None:
-    with RunningEmulator.start(latency=1.5) as emulator:
+    with RunningEmulator.start(latency=30) as emulator:
         async with RunpodClient(Account(API_KEY, emulator.base_url)) as client:
             history = await submit(session(client, store), small(prompt))
             assert steps(history) == "claimed accepted"
-            emulator.advance(1.5 + seconds)
+            emulator.advance(30 + seconds)
             for _ in range(2):
                 await collect(session(client, store, catalog=KNOWN), MonthlySpend(store))
                 age_the_notes(store, QUICK.grace)
