@@ -104,7 +104,7 @@ HELD = """
         if moment == held_at and not held.is_set():
             print("held", flush=True)
             held.set()
-            await asyncio.sleep(1.5)
+            await asyncio.to_thread(sys.stdin.read)
 
     async def main():
         async with HookedClient(Account(API_KEY, base_url), hold) as client:
@@ -122,14 +122,22 @@ LEAVES_IT_ALONE = """
 
 
 def held_process(program: str, *words: str) -> subprocess.Popen[str]:
-    """A process that has begun a claim and is held at a moment of it."""
+    """A process that has begun a claim and is held at a moment of it, until its input ends."""
     command = [sys.executable, "-c", textwrap.dedent(HELD + program), *words]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=quiet, text=True)
+    pipe, quiet = subprocess.PIPE, subprocess.DEVNULL
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, stderr=quiet, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
+
+
+def exit_code(process: subprocess.Popen[str]) -> int:
+    """Of a process that ends when it is let go, and not before."""
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.5)
+    process.communicate(timeout=60)
+    return process.returncode
 
 
 @pytest.mark.slow
@@ -140,7 +148,7 @@ async def test_a_process_that_is_asked_to_stop_writes_the_outcome_of_its_claim_d
 ) -> None:
     process = held_process(WAITS_FOR_IT, moment, emulator.base_url, store.url, prompt)
     process.send_signal(number)
-    assert process.wait(60) != 0
+    assert exit_code(process) != 0
     await is_accepted(store, prompt)
     assert charges(emulator, prompt) == 1
 
@@ -151,7 +159,7 @@ async def test_a_process_ends_after_the_claims_that_it_has_begun_though_nobody_w
     emulator: RunningEmulator, store: Store, prompt: str, moment: str
 ) -> None:
     process = held_process(LEAVES_IT_ALONE, moment, emulator.base_url, store.url, prompt)
-    assert process.wait(60) == 0
+    assert exit_code(process) == 0
     await is_accepted(store, prompt)
     assert charges(emulator, prompt) == 1
 
