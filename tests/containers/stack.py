@@ -3,11 +3,9 @@ image, against a real PostgreSQL, a real Redis and a real S3 server of this mach
 
 from __future__ import annotations
 
-import secrets
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from tests.support.emulating import RunningEmulator
 from tests.support.places import ROOT
 from tests.support.postgres_server import RunningPostgres
 from tests.support.prefect_server import RunningPrefect
-from tests.support.processes import until
+from tests.support.processes import free_port, until
 from tests.support.s3_server import RunningS3
 
 BOARD = {
@@ -42,7 +40,7 @@ class Stack:
         s3 = RunningS3().start()
         exits.callback(s3.stop)
         self.emulator = exits.enter_context(RunningEmulator.start(latency=1))
-        self.api = _fixed_port()
+        self.api = free_port()
         text = compose_text(
             POSTGRES_PASSWORD="p@ss/word:1",
             RUNPOD_BASE_URL=self.emulator.base_url,
@@ -77,7 +75,7 @@ class Stack:
 
     def starts(self, service: str) -> None:
         """Run a service until its own health check passes."""
-        described, where, health = self.services[service], self.container(service), str(_fixed_port())
+        described, where, health = self.services[service], self.container(service), str(free_port())
         log = self.folder / f"{where.name}.log"
         environment = described["environment"] | {"PREFECT_WORKER_WEBSERVER_PORT": health}
         process = self.exits.enter_context(where.running(*described["command"], log=log, environment=environment))
@@ -90,18 +88,9 @@ class Stack:
         until(healthy, pause=3)
 
 
-def _fixed_port() -> int:
-    """A free port that no program gets by chance: below those that the system hands out."""
-    while True:
-        port = secrets.choice(range(20000, 30000))
-        with socket.socket() as listener, suppress(OSError):
-            listener.bind(("127.0.0.1", port))
-            return port
-
-
 @contextmanager
 def _redis(folder: Path) -> Iterator[int]:
-    port = _fixed_port()
+    port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
