@@ -39,15 +39,20 @@ def examine(clip: Path) -> Footage:
 
 def decoders(of: int) -> list[int]:
     """The decoders that the process *of* has started and that still run."""
-    children = [int(pid) for file in Path(f"/proc/{of}/task").glob("*/children") for pid in file.read_text().split()]
-    return [pid for pid in children if b"prefect_seedance.video.decoding" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    children = [int(pid) for file in Path(f"/proc/{of}/task").glob("*/children") for pid in shown(file).split()]
+    return [pid for pid in children if b"prefect_seedance.video.decoding" in shown(Path(f"/proc/{pid}/cmdline"))]
+
+
+def shown(file: Path) -> bytes:
+    """What the system shows of a thread or a process: nothing of one that has ended."""
+    try:
+        return file.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
-    except FileNotFoundError:
-        return True
+    return shown(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()[:1] in ([], [b"Z"], [b"X"])
 
 
 def test_it_says_what_decoding_here_says(clip: Path, tmp_path: Path) -> None:
