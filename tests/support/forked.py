@@ -30,7 +30,7 @@ class Forked:
         self._reports = reports
         self.stdout: IO[str] | None = None
         self.returncode: int | None = None
-        self.pid = int(self._report(60))
+        self.pid = int(self._report(300))
 
     def _report(self, seconds: float | None) -> str:
         self._reports.settimeout(seconds)
