@@ -30,6 +30,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 A_DAY = 24 * 60 * 60
 MEANT_FOR_USERS = ("RUNPOD_", "AWS_", "PREFECT_SEEDANCE_")
+OF_PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,9 +58,17 @@ def pytest_runtest_call() -> None:
         time.sleep(left)
 
 
+@pytest.fixture(scope="session")
+def proxies() -> dict[str, str]:
+    """How the environment reaches other machines: for what does so. Nearly all tests talk to this one only."""
+    return {name: value for name, value in os.environ.items() if name.lower() in OF_PROXIES}
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _clean_environment(tmp_path_factory: pytest.TempPathFactory) -> None:
+def _clean_environment(tmp_path_factory: pytest.TempPathFactory, proxies: dict[str, str]) -> None:
     """Nothing of the machine's own accounts reaches a test, and nothing of a test reaches the machine's home."""
+    for name in proxies:
+        del os.environ[name]
     for name in [name for name in os.environ if name.startswith(MEANT_FOR_USERS)]:
         if name != "PREFECT_SEEDANCE_TRACEBACK":
             del os.environ[name]

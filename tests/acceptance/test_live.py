@@ -24,6 +24,12 @@ SLUG = "seedance-1-0-pro"
 pytestmark = pytest.mark.live
 
 
+@pytest.fixture(autouse=True)
+def _by_the_proxies_of_this_machine(proxies: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in proxies.items():
+        monkeypatch.setenv(name, value)
+
+
 async def test_the_free_checks_mean_what_we_take_them_for() -> None:
     async with RunpodClient(Account(KEY)) as client:
         await client.check(SLUG)

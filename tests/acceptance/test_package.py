@@ -39,19 +39,20 @@ WANTED = {
 
 
 @pytest.fixture(scope="module")
-def from_the_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def from_the_tree(tmp_path_factory: pytest.TempPathFactory, proxies: dict[str, str]) -> Path:
     """The wheel that `pip install .` makes of the repository."""
     folder = tmp_path_factory.mktemp("tree")
-    _run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    command = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    _run(*command, env=os.environ | proxies)
     [wheel] = folder.glob("*.whl")
     return wheel
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory, proxies: dict[str, str]) -> Path:
     """A folder with the sdist and the wheel that is built from it."""
     folder = tmp_path_factory.mktemp("built")
-    _run(sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT))
+    _run(sys.executable, "-m", "build", "--outdir", str(folder), str(ROOT), env=os.environ | proxies)
     return folder
 
 
