@@ -16,8 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from prefect_seedance.campaign.document import POSTERS_A_PAGE, Campaign, Shard
 from prefect_seedance.campaign.results import Row, ShardResult
 from prefect_seedance.production.at_hand import in_a_bucket
+from prefect_seedance.production.newest import LINK_SECONDS
 from prefect_seedance.production.pictures import poster_path
-from prefect_seedance.production.write import LINK_SECONDS
 from prefect_seedance.storage.store import Store
 from prefect_seedance.text import dollars
 
