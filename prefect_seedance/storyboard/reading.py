@@ -134,7 +134,8 @@ async def _read(
 def outline_from(content: bytes, file: str, name: str, *, bare: bool = True) -> Outline:
     """What *content* says, the bytes of a storyboard *file* that messages call *name*; mistakes are its problems.
 
-    A *bare* list of shots is a storyboard too, but not in a delivery, where a list may be there for something else.
+    Shots that are *bare* of a title, or of all else, are a storyboard too, but not in a delivery, where they may be
+    there for something else.
     """
     try:
         return _outline_of(text_of(content), file, name, bare)
@@ -159,7 +160,7 @@ def _outline_of(text: str, file: str, name: str, bare: bool) -> Outline:
             tree, duplicates = read_yaml(text)
     if tree.value is None:
         raise Mistake(1, "the file is empty; a storyboard has at least `title:` and `shots:`")
-    tree, said = in_our_words(tree, PurePosixPath(file).stem) if bare or isinstance(tree.value, dict) else (tree, [])
+    tree, said = in_our_words(tree, PurePosixPath(file).stem if bare else None)
     if not isinstance(tree.value, dict):
         raise Mistake(tree.line, "a storyboard is fields such as `title:` and `shots:`, not one text or list")
     outline = outline_of(tree, name, duplicates)

@@ -16,14 +16,15 @@ from prefect_seedance.text import printable
 Fields = dict[str, Node]
 
 
-def in_our_words(tree: Node, stem: str) -> tuple[Node, list[tuple[Loc, str]]]:
+def in_our_words(tree: Node, stem: str | None) -> tuple[Node, list[tuple[Loc, str]]]:
     """*tree* with our names, and a warning where each other one first stands.
 
-    A board of another tool without a title has that of its file, the *stem*.
+    A list of shots is a board, and one of another tool without a title has that of its file, the *stem*; without a
+    *stem* neither is so.
     """
     said = list[tuple[Loc, str]]()
     ours = isinstance(tree.value, dict) and "shots" in tree.value
-    if _are_shots(tree):
+    if stem is not None and _are_shots(tree):
         tree = Node(tree.line, {"shots": tree})
         said.append((("shots",), "the list is read as `shots`"))
     if not isinstance(tree.value, dict):
@@ -37,7 +38,7 @@ def in_our_words(tree: Node, stem: str) -> tuple[Node, list[tuple[Loc, str]]]:
         if "title" not in board and title is not None and isinstance(title.value, str):
             board["title"] = title
             said.append((("title",), f"`title` in `{printable(name)}` is read as that of the board"))
-    if not ours and "shots" in board and "title" not in board:
+    if stem is not None and not ours and "shots" in board and "title" not in board:
         board["title"] = Node(tree.line, stem)
         said.append((("title",), f"field `title` is missing; `{printable(stem)}` is taken, the name of the file"))
     shots = board.get("shots", Node(tree.line, None))

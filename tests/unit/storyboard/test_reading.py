@@ -245,13 +245,16 @@ async def test_a_column_in_braces_that_cannot_be_filled_is_one_problem(desk: Pat
     ]
 
 
-async def test_a_bare_list_in_a_delivery_is_no_storyboard(desk: Path) -> None:
+async def test_a_list_or_scenes_without_a_title_in_a_delivery_are_no_storyboard(desk: Path) -> None:
     """It may be of a board beside it, and each of its entries would be a clip that is paid."""
     (desk / "cast.json").write_text('[{"id": "keeper", "description": "An old man."}]')
     (board,) = await read_boards("cast.json", catalog=KNOWN, store=None, folder=Folder(str(desk)))
     assert told(board) == ["cast.json:1: a storyboard is fields such as `title:` and `shots:`, not one text or list"]
     (board,) = await read_boards("cast.json", catalog=KNOWN, store=None)
     assert told(board) == []
+    (desk / "plan.json").write_text('{"scenes": [{"id": "keeper", "description": "An old man."}]}')
+    (board,) = await read_boards("plan.json", catalog=KNOWN, store=None, folder=Folder(str(desk)))
+    assert told(board) == ["plan.json:1: field `title` is missing; add it"]
 
 
 def test_a_row_fills_the_title_or_is_put_behind_it() -> None:
