@@ -35,10 +35,10 @@ def as_text(written: Any) -> Any:
 
 
 def _as_dialogue(written: Any) -> Any:
-    """As `as_text`, but `KEEPER: Nearly there.` where who speaks and what are fields, as other tools write them."""
+    """As `as_text`, but `KEEPER: Nearly there.` where who speaks and what are the fields, as other tools write them."""
     if isinstance(written, list | tuple):
         return as_text([_as_dialogue(one) for one in written])
-    if isinstance(written, Mapping):
+    if isinstance(written, Mapping) and len(written) == 2:
         who, what = (next((written[name] for name in names if written.get(name)), None) for names in (SPEAKER, LINE))
         return as_text(written if who is None or what is None else {str(who): what})
     return as_text(written)

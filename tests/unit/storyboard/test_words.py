@@ -48,9 +48,10 @@ async def test_words_for_people_change_no_key() -> None:
         ("{KEEPER: Hello., MATE: [Aye., Aye.]}", "KEEPER: Hello.\nMATE: Aye.\nAye."),
         ("[{KEEPER: Hello.}, {MATE: Aye.}]", "KEEPER: Hello.\nMATE: Aye."),
         (
-            "[{character: KEEPER, line: Hello.}, {speaker: MATE, text: [Aye., Aye.], mood: glad}]",
+            "[{character: KEEPER, line: Hello.}, {speaker: MATE, text: [Aye., Aye.]}]",
             "KEEPER: Hello.\nMATE: Aye.\nAye.",
         ),
+        ("{speaker: MATE, line: Aye., mood: glad}", "speaker: MATE\nline: Aye.\nmood: glad"),
         ("{speaker: , line: Hello.}", "speaker\nline: Hello."),
         ("", None),
         ("12", "12"),
