@@ -138,4 +138,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def main() -> None:
-    sys.exit(run())
+    try:
+        code = run()
+    except SystemExit as stopped:  # by a signal
+        code = stopped.code if isinstance(stopped.code, int) else NOTHING
+    if "prefect" in sys.modules:
+        from prefect_seedance.cli.ending import end_at_once_if_prefect_is_gone
+
+        end_at_once_if_prefect_is_gone(code)
+    sys.exit(code)

@@ -106,6 +106,7 @@ def _run(name: str, parameters: dict[str, Any]) -> Any:
 def _begin() -> None:
     """Once per process: wait for the server that was started for it, and have progress printed."""
     temporary_server.wait_until_ready()
+    logging.raiseExceptions = False  # lines that a dead server does not take: the run says once that it is gone
     TERMINAL.addHandler(terminal.Progress())
     TERMINAL.setLevel(logging.INFO)
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from prefect_seedance.cli import terminal
+from prefect_seedance.errors import SeedanceError
 
 T = TypeVar("T")
 
@@ -52,9 +53,9 @@ def run_stoppable(work: Coroutine[Any, Any, T]) -> T:
         threading.Thread(target=to_its_end, daemon=True).start()
         try:
             return outcome.result()
-        except asyncio.CancelledError:
-            if not stopped_by:
-                raise
+        except (asyncio.CancelledError, Exception) as error:
+            if not stopped_by or isinstance(error, SeedanceError):
+                raise  # what Prefect raises on the way down, as where its server has died, is no news
             terminal.say(terminal.STOPPED)
             raise SystemExit(128 + stopped_by[0]) from None
 

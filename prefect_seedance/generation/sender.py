@@ -30,7 +30,7 @@ class _Sender:
         self._asked: set[asyncio.Task[None]] = set()
         self._thread = threading.Thread(target=self._run, name="send")
         # Not `atexit`, which is later: by then no thread pool takes work, and a record could not be written.
-        threading._register_atexit(self._join)  # type: ignore[attr-defined]
+        threading._register_atexit(self.join)  # type: ignore[attr-defined]
         self._thread.start()
 
     @property
@@ -67,7 +67,7 @@ class _Sender:
         while self._asked:
             await asyncio.wait(self._asked)
 
-    def _join(self) -> None:
+    def join(self) -> None:
         if self.is_alive:
             self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join()
@@ -83,6 +83,12 @@ def _sender() -> _Sender:
         if _the_sender is None or not _the_sender.is_alive:
             _the_sender = _Sender()
         return _the_sender
+
+
+def finish() -> None:
+    """Return once the outcome of every claim that has begun is written down. No other may begin."""
+    if _the_sender is not None:
+        _the_sender.join()
 
 
 async def settled(work: Work[T]) -> T:

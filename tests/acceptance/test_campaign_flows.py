@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import subprocess
 from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,9 @@ import pytest
 from prefect.client.schemas.objects import State
 from pydantic import SecretStr
 
-from prefect_seedance import (
-    RunpodCredentials,
-    SpendingLimits,
-    VideoStore,
-    collect_finished,
-    process_inbox,
-    storyboard_to_shots,
-)
+from prefect_seedance import RunpodCredentials, SpendingLimits, VideoStore
 from prefect_seedance.errors import BadInput, NotApproved
 from prefect_seedance.flows.campaign import campaign
-from prefect_seedance.orchestration.shared_limits import STATUS, share_quotas
-from prefect_seedance.runpod.account import Account
-from prefect_seedance.runpod.rate_limit import status_calls_of
 from tests.support.asking import references_to, wait_until_asked
 from tests.support.campaigns import ONE_SHOT, CampaignDesk, mugs, write_table
 from tests.support.emulating import RunningEmulator
@@ -307,56 +296,3 @@ async def _deploy_on(server: RunningPrefect, pool: str) -> None:
     flow = server.post("flows/", name="campaign-shard")["id"]
     server.post("deployments/", name="lost", flow_id=flow, work_pool_name=pool)
     server.delete(f"work_pools/{pool}")
-
-
-async def test_every_flow_takes_its_calls_from_the_limits_that_all_workers_share(
-    desk: CampaignDesk,
-    blocks: tuple[RunpodCredentials, VideoStore],
-    serving: RunningEmulator,
-    prefect_server: RunningPrefect,
-) -> None:
-    credentials, store = blocks
-    plain = desk.board(ONE_SHOT.replace("{product}", "jar"), "plain.yaml")
-    limit = prefect_server.post(
-        "v2/concurrency_limits/", name=STATUS, limit=1000, slot_decay_per_second=0.001, active=True
-    )["id"]
-
-    async def taken_by(running: Awaitable[object]) -> bool:
-        before = prefect_server.get(f"v2/concurrency_limits/{limit}")["active_slots"]
-        await running
-        return bool(prefect_server.get(f"v2/concurrency_limits/{limit}")["active_slots"] > before)
-
-    try:
-        table = str(desk.folder / "table.csv")
-        assert await taken_by(campaign(str(desk.folder / "board.yaml"), table, credentials, store))
-        running: Any = storyboard_to_shots(plain, credentials, store, wait_minutes=0.001, return_state=True)
-        assert await taken_by(running)
-        assert await taken_by(collect_finished(credentials, store))  # what the run before has left
-        await store.open().write("inbox/board.yaml", Path(plain).read_bytes().replace(b"jar", b"bowl"))
-        assert await taken_by(process_inbox(credentials, store))
-    finally:
-        prefect_server.delete(f"v2/concurrency_limits/{limit}")
-    assert len(serving.charges) == 4
-
-
-async def test_a_global_limit_with_slot_decay_is_shared_and_losing_it_stops_no_call(
-    prefect_server: RunningPrefect,
-) -> None:
-    limit = prefect_server.post(
-        "v2/concurrency_limits/", name=STATUS, limit=4, slot_decay_per_second=0.01, active=True
-    )["id"]
-    account = Account(KEY, "http://127.0.0.1:9/v2")
-    try:
-        await share_quotas(account, 2)
-        quota = status_calls_of(account)
-        async with asyncio.timeout(60):
-            for _ in range(4):
-                await quota.turn()
-        assert prefect_server.get(f"v2/concurrency_limits/{limit}")["active_slots"] >= 3
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(quota.turn(), 3)
-    finally:
-        prefect_server.delete(f"v2/concurrency_limits/{limit}")
-    async with asyncio.timeout(60):
-        for _ in range(100):
-            await quota.turn()
