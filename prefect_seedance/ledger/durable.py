@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,25 @@ SENDERS = ThreadPoolExecutor(32, thread_name_prefix="send")
 
 SLOW_UPLOAD = 2**20
 """Bytes a second: what an upload may take longer before the store counts as silent."""
+
+
+class Upload:
+    """A file on its way into a store that may send others of this process first."""
+
+    last_turn = 0.0
+    """When the newest of all of them began to be sent."""
+
+    def __init__(self) -> None:
+        self._asked = time.monotonic()
+        self._turn: float | None = None
+
+    def begin(self) -> None:
+        self._turn = Upload.last_turn = time.monotonic()
+
+    @property
+    def silent_for(self) -> float:
+        """Seconds since it was begun, or, as long as it waits for that, since another was."""
+        return time.monotonic() - (self._turn or max(self._asked, Upload.last_turn))
 
 
 async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -61,7 +81,7 @@ async def append_until_in(ledger: Ledger, record: Record, known: History | None 
         history = await keeping
     else:  # cancelled, or the store is down: from here on only a kill may end it
         keeping.cancel()
-        history = await run_to_completion(lambda: ledger.append_until_in(record))
+        history = await run_to_completion(lambda: ledger.append_until_in(record, known))
     await _unmark(ledger, history)
     if cancelled is not None:
         raise cancelled
@@ -79,10 +99,11 @@ async def publish_and_append(ledger: Ledger, file: Path, path: str, record: Reco
     What is known is told outside the store then, and the file kept there too, until both are in.
     """
     patience = RESCUE_AFTER + (await asyncio.to_thread(file.stat)).st_size / SLOW_UPLOAD
-    putting = asyncio.ensure_future(ledger.store.put(file, path, content_type(path)))
-    cancelled: asyncio.CancelledError | None = None
+    upload, cancelled = Upload(), None
+    putting = asyncio.ensure_future(ledger.store.put(file, path, content_type(path), on_turn=upload.begin))
     try:
-        await asyncio.wait({putting}, timeout=patience)
+        while not putting.done() and (left := patience - upload.silent_for) > 0:
+            await asyncio.wait({putting}, timeout=left)
     except asyncio.CancelledError as error:
         if not putting.done():
             putting.cancel()
@@ -102,7 +123,7 @@ async def publish_and_append(ledger: Ledger, file: Path, path: str, record: Reco
     ledger.rescue(record, why, copy)
     cancelled = await _ended(putting) or cancelled
     is_in = putting.exception() is None
-    history = await run_to_completion(lambda: _publish_until_in(ledger, file, path, record, copy, is_in=is_in))
+    history = await run_to_completion(lambda: _publish_until_in(ledger, file, path, record, known, copy, is_in=is_in))
     if cancelled is not None:
         raise cancelled
     return history
@@ -120,7 +141,7 @@ async def _ended(work: asyncio.Future[None]) -> asyncio.CancelledError | None:
 
 
 async def _publish_until_in(
-    ledger: Ledger, file: Path, path: str, record: Record, copy: Path | None, *, is_in: bool
+    ledger: Ledger, file: Path, path: str, record: Record, known: History, copy: Path | None, *, is_in: bool
 ) -> History:
     for pause in pauses(0.5, 15.0):
         await asyncio.sleep(pause)
@@ -128,7 +149,8 @@ async def _publish_until_in(
             # A file that is no more was moved into the store before its answer was lost.
             if not is_in and await asyncio.to_thread(file.exists):
                 await ledger.store.put(file, path, content_type(path))
-            history = await ledger.append_until_in(record)  # in this very thread: the others may all wait as well
+            # In this very thread: the others may all wait as well.
+            history = await ledger.append_until_in(record, known)
             await _unmark(ledger, history)
             if copy is not None:
                 await asyncio.to_thread(copy.unlink, missing_ok=True)

@@ -32,6 +32,10 @@ Kind = Literal["real", "pretend"]
 OWNERS: dict[Kind, str] = {"real": "the real API", "pretend": "the pretend API of an emulator"}
 
 
+def nothing() -> None:
+    """What is called where nobody wants to know."""
+
+
 @dataclass(frozen=True)
 class Leftover:
     """Something on its way into the store whose writer has ended: what it is, for people, and what removes it."""
@@ -110,8 +114,13 @@ class Store(ABC):
         """Make sure that *path* is not there."""
 
     @abstractmethod
-    async def put(self, local: Path, path: str, content_type: str | None = None) -> None:
-        """Publish the finished file *local* as *path*, all or nothing. *local* may be gone afterwards."""
+    async def put(
+        self, local: Path, path: str, content_type: str | None = None, *, on_turn: Callable[[], None] = nothing
+    ) -> None:
+        """Publish the finished file *local* as *path*, all or nothing. *local* may be gone afterwards.
+
+        A store that sends a few files at once calls *on_turn*, in whatever thread, when this one begins to be sent.
+        """
 
     @abstractmethod
     async def fetch(self, path: str, local: Path) -> None:

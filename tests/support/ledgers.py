@@ -1,4 +1,4 @@
-"""Ledgers of many stored keys, as runs leave them, without their clips: written at once, not record by record."""
+"""Ledgers as runs leave them: of many stored keys without their clips, written at once, or of a job that has ended."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from prefect_seedance.budget.limits import Limits
 from prefect_seedance.budget.months import MonthlySpend
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger, record_path
-from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.ledger.record import Record, Step, next_step
+from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import new_claim_id, this_writer
+from prefect_seedance.rendering.steps import last_of
 from prefect_seedance.storage.store import Store
-from tests.support.renderer import small
+from tests.support.renderer import accepted, small
 
 COST = Decimal("0.05")
 
@@ -62,3 +64,13 @@ def _write(folder: Path, claim: Record, at: datetime.datetime) -> None:
         path = folder / record_path(claim.key, number)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(record.model_dump_json(by_alias=True))
+
+
+async def completed(store: Store, prompt: str) -> History:
+    """The history of a job that has ended."""
+    request, ledger = small(prompt), Ledger(store)
+    job = accepted(prompt).model_copy(update={"key": key_of(request), "request": request})
+    claim = job.model_copy(update={"step": Step.CLAIMED, "number": 1, "job_id": None, "accepted_at": None})
+    history = await ledger.append(History(claim.key), claim)
+    history = await ledger.append(history, next_step(claim, Step.ACCEPTED, job_id=prompt, accepted_at=job.accepted_at))
+    return await ledger.append(history, next_step(last_of(history), Step.COMPLETED, answer={}, cost_usd=COST))

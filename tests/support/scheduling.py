@@ -14,7 +14,7 @@ from xdist.scheduler import LoadFileScheduling
 ON_ONE_PREFECT_SERVER = (
     ("test_approval.py", "test_campaign_flows.py", "test_tasks.py", "test_shown.py"),
     ("test_deployments.py", "test_flows.py", "test_single_tasks.py", "test_saved_blocks.py", "test_pools.py"),
-    ("test_render_command.py",),
+    ("test_render_command.py", "test_shared_quotas.py"),
     ("test_inbox.py", "test_inbox_strangers.py", "test_narration.py", "test_events.py"),
 )
 ONE_BY_ONE = ("test_server_dies.py", "test_property.py")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -53,10 +54,10 @@ async def test_a_stored_clip_has_its_poster_and_the_last_frame_that_another_shot
 class TakesNoPictures(LocalStore):
     """A store whose disk is full as soon as a picture comes."""
 
-    async def put(self, local: Path, path: str, content_type: str | None = None) -> None:
+    async def put(self, local: Path, path: str, content_type: str | None = None, **how: Any) -> None:
         if not path.startswith("clips/"):
             raise StoreUnavailable("no space left")
-        await super().put(local, path, content_type)
+        await super().put(local, path, content_type, **how)
 
 
 async def test_a_picture_that_can_not_be_kept_holds_up_no_paid_clip(

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,30 +16,17 @@ from prefect_seedance.errors import StoreUnavailable
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger import durable
 from prefect_seedance.ledger.ledger import Ledger
-from prefect_seedance.ledger.record import Record, Step, next_step
+from prefect_seedance.ledger.record import Step, next_step
 from prefect_seedance.ledger.rescue import rescue_file
 from prefect_seedance.ledger.rules import History
+from prefect_seedance.rendering.steps import last_of
 from prefect_seedance.storage.store import Store
+from tests.support.ledgers import completed
 from tests.support.places import ROOT
 from tests.support.renderer import HookedStore, accepted, small
 
 MANY = 40
 """More than there are sender threads."""
-
-
-async def completed(store: Store, prompt: str) -> History:
-    """The history of a job that has ended."""
-    request, ledger = small(prompt), Ledger(store)
-    job = accepted(prompt).model_copy(update={"key": key_of(request), "request": request})
-    claim = job.model_copy(update={"step": Step.CLAIMED, "job_id": None, "accepted_at": None})
-    history = await ledger.append(History(claim.key), claim)
-    history = await ledger.append(history, next_step(claim, Step.ACCEPTED, job_id=prompt, accepted_at=_now()))
-    return await ledger.append(history, next_step(_last(history), Step.COMPLETED, answer={}, cost_usd=Decimal("0.05")))
-
-
-def _last(history: History) -> Record:
-    assert history.last is not None
-    return history.last
 
 
 def _now() -> datetime.datetime:
@@ -66,7 +52,7 @@ async def test_more_clips_than_threads_come_home_after_a_store_was_down(folder_s
         file = folder_store.scratch() / f"{history.key}.mp4"
         file.write_bytes(b"a clip")
         path = f"clips/{history.key}-0123456789ab.mp4"
-        stored = next_step(_last(history), Step.STORED, clip=path, sha256="a" * 64, bytes=6)
+        stored = next_step(last_of(history), Step.STORED, clip=path, sha256="a" * 64, bytes=6)
         return await durable.publish_and_append(ledger, file, path, stored, history)
 
     async with asyncio.timeout(100):
