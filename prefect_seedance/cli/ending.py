@@ -13,9 +13,8 @@ from prefect_seedance.generation import sender
 def end_at_once_if_prefect_is_gone(code: int) -> None:
     """End this process with *code* where nothing listens at the Prefect API any more, and return where something does.
 
-    Prefect's client would try to send each event that is left for some ten seconds: hours after a board of a hundred
-    shots. Whatever was claimed has its outcome written down before, and stdout and stderr are flushed by whoever
-    writes to them.
+    Prefect's client would try to send each event that is left for some seconds: 70 after a board of two shots, and more
+    with each shot. Whatever was claimed has its outcome written down before; who writes to stdout and stderr flushes.
     """
     if _answers():
         return

@@ -14,8 +14,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
+import httpx
+from prefect.exceptions import PrefectException
+
 from prefect_seedance.cli import terminal
-from prefect_seedance.errors import SeedanceError
 
 T = TypeVar("T")
 
@@ -53,9 +55,9 @@ def run_stoppable(work: Coroutine[Any, Any, T]) -> T:
         threading.Thread(target=to_its_end, daemon=True).start()
         try:
             return outcome.result()
-        except (asyncio.CancelledError, Exception) as error:
-            if not stopped_by or isinstance(error, SeedanceError):
-                raise  # what Prefect raises on the way down, as where its server has died, is no news
+        except (asyncio.CancelledError, PrefectException, httpx.HTTPError):  # Prefect's server may be gone
+            if not stopped_by:
+                raise
             terminal.say(terminal.STOPPED)
             raise SystemExit(128 + stopped_by[0]) from None
 

@@ -16,16 +16,7 @@ from typing import ParamSpec, TypeVar
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
 from prefect_seedance.storage.processes import own_folder, own_name, owner_has_ended
-from prefect_seedance.storage.store import (
-    ABANDONED_SECONDS,
-    DISK,
-    Leftover,
-    Store,
-    checked,
-    kept_if_whole,
-    nothing,
-    public_link,
-)
+from prefect_seedance.storage.store import ABANDONED_SECONDS, DISK, Leftover, Store, checked, kept_if_whole, public_link
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,7 +87,7 @@ class LocalStore(Store):
             await self._found(path, self._at(path).unlink)
 
     async def put(
-        self, local: Path, path: str, content_type: str | None = None, *, on_turn: Callable[[], None] = nothing
+        self, local: Path, path: str, content_type: str | None = None, *, on_turn: Callable[[], None] | None = None
     ) -> None:
         await self._on_disk(path, self._put, local, self._at(path))
 

@@ -28,7 +28,6 @@ from prefect_seedance.storage.store import (
     Store,
     checked,
     kept_if_whole,
-    nothing,
     public_link,
 )
 from prefect_seedance.storage.uploads import (
@@ -158,11 +157,12 @@ class S3Store(Store):
             await self._ask(path, delete)
 
     async def put(
-        self, local: Path, path: str, content_type: str | None = None, *, on_turn: Callable[[], None] = nothing
+        self, local: Path, path: str, content_type: str | None = None, *, on_turn: Callable[[], None] | None = None
     ) -> None:
         async def upload(s3: Any) -> None:
             async with self._uploads, opened(local, "rb") as file:
-                on_turn()
+                if on_turn is not None:
+                    on_turn()
                 part = bytearray(PART)
                 if await filled(part, file) < PART:
                     sending = s3.put_object(**self._at(path), Body=bytes(part), **typed(content_type))

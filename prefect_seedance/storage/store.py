@@ -32,10 +32,6 @@ Kind = Literal["real", "pretend"]
 OWNERS: dict[Kind, str] = {"real": "the real API", "pretend": "the pretend API of an emulator"}
 
 
-def nothing() -> None:
-    """What is called where nobody wants to know."""
-
-
 @dataclass(frozen=True)
 class Leftover:
     """Something on its way into the store whose writer has ended: what it is, for people, and what removes it."""
@@ -115,7 +111,7 @@ class Store(ABC):
 
     @abstractmethod
     async def put(
-        self, local: Path, path: str, content_type: str | None = None, *, on_turn: Callable[[], None] = nothing
+        self, local: Path, path: str, content_type: str | None = None, *, on_turn: Callable[[], None] | None = None
     ) -> None:
         """Publish the finished file *local* as *path*, all or nothing. *local* may be gone afterwards.
 

@@ -38,7 +38,7 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
 from prefect_seedance.runpod.responses import Answer
 from prefect_seedance.storage import open_store
-from prefect_seedance.storage.store import Leftover, Store, nothing
+from prefect_seedance.storage.store import Leftover, Store
 from tests.support.generating import generate, rendered
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ class HookedStore(Store):
         await self._asked("delete", path, lambda: self.inner.delete(path))
 
     async def put(
-        self, local: Path, path: str, content_type: str | None = None, *, on_turn: Callable[[], None] = nothing
+        self, local: Path, path: str, content_type: str | None = None, *, on_turn: Callable[[], None] | None = None
     ) -> None:
         await self._asked("put", path, lambda: self.inner.put(local, path, content_type, on_turn=on_turn))
 

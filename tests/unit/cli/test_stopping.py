@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 
+import httpx
 import pytest
 
 from prefect_seedance.cli.stopping import run_stoppable
@@ -23,7 +24,7 @@ async def _stopped(raising: Exception) -> None:
 
 def test_what_prefect_raises_because_its_server_is_gone_changes_no_exit_code_of_a_stopped_run() -> None:
     with pytest.raises(SystemExit) as stopped:
-        run_stoppable(_stopped(ConnectionError("All connection attempts failed")))
+        run_stoppable(_stopped(httpx.ConnectError("All connection attempts failed")))
     assert stopped.value.code == 128 + signal.SIGTERM
 
 
