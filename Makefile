@@ -29,7 +29,7 @@ servers:
 	tests/install_servers
 
 suite: .venv/tests
-	$(BIN)/pytest -n 6 --dist loadfile $(PYTEST)
+	$(BIN)/pytest -n 4 --dist loadfile $(PYTEST)
 
 # The pages of docs/ as a site in build/docs: no server and no network is needed to build it or to read it.
 docs: .venv/docs

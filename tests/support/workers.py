@@ -29,7 +29,9 @@ def worker(server: RunningPrefect, pool: str, name: str, folder: Path, *more: st
 
 
 def kill_tree(pid: int) -> None:
-    """SIGKILL a process and all it has started."""
+    """SIGKILL a process and all it has started; none of them sees another die."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
     for child in children_of(pid):
         kill_tree(child)
     with suppress(ProcessLookupError):
