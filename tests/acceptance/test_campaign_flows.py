@@ -152,7 +152,8 @@ def test_shards_on_workers_are_paid_once_whoever_is_killed_and_no_key_reaches_th
     assert len(serving.charges) == len(keys) == 9
     runs = _shard_runs(deployed, found)
     assert len({run["idempotency_key"] for run in runs}) == len(runs)
-    assert _states(deployed, desk) == ["COMPLETED"] * 3 + ["CRASHED"] * 2
+    messages = [run["state"]["message"] for run in runs]
+    assert _states(deployed, desk) == ["COMPLETED"] * 3 + ["CRASHED"] * 2, messages
     submits = serving.calls()["run"]
     again = _parent(desk, words)  # there is no worker, and none is needed
     assert json.loads(again.communicate(timeout=120)[0]) == document

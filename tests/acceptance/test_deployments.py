@@ -164,7 +164,7 @@ def worker(server: RunningPrefect, folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def server_of_the_page(folder: Path) -> Iterator[httpx.Client]:
+def server_of_the_page(folder: Path) -> Iterator[RunningPrefect]:
     """The server that section 1 starts, killed at the end."""
     port = free_port()
     [first, *_] = re.findall(r"```bash\n(.*?)```", readme_section("A server"), re.DOTALL)
@@ -172,33 +172,34 @@ def server_of_the_page(folder: Path) -> Iterator[httpx.Client]:
     environment = os.environ | {"PREFECT_HOME": str(folder / "home"), "PREFECT_SERVER_API_PORT": str(port)}
     environment |= {"PATH": path_to_commands()}
     shell = subprocess.Popen(["bash", "-c", first], env=environment, cwd=folder, start_new_session=True)
+    started = RunningPrefect(f"http://127.0.0.1:{port}/api", folder / "home")
+
+    def answers() -> bool:
+        try:
+            return started.api.get("health").is_success
+        except httpx.TransportError:
+            return False
+
     try:
         assert shell.wait() == 0
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api/", trust_env=False, timeout=60) as api:
-
-            def answers() -> bool:
-                try:
-                    return api.get("health").is_success
-                except httpx.TransportError:
-                    return False
-
-            until(answers)
-            yield api
+        until(answers)
+        yield started
     finally:
+        started.api.close()
         os.killpg(shell.pid, signal.SIGKILL)
 
 
 def test_the_server_of_the_page_starts_and_knows_after_its_death_who_holds_places(tmp_path: Path) -> None:
-    with server_of_the_page(tmp_path) as api:
+    limits = "v2/concurrency_limits"
+    with server_of_the_page(tmp_path) as server:
         assert (tmp_path / "prefect-server.log").exists()
-        api.post("v2/concurrency_limits/", json={"name": "seedance-jobs", "limit": 20}).raise_for_status()
+        server.post(f"{limits}/", name="seedance-jobs", limit=20)
         wanted = {"names": ["seedance-jobs"], "slots": 20, "mode": "concurrency"}
-        lease = api.post("v2/concurrency_limits/increment-with-lease", json=wanted).json()["lease_id"]
-    with server_of_the_page(tmp_path) as api:
-        renewed = api.post(f"v2/concurrency_limits/leases/{lease}/renew", json={"lease_duration": 60})
-        assert renewed.is_success, renewed.text
-        api.post("v2/concurrency_limits/decrement-with-lease", json={"lease_id": lease}).raise_for_status()
-        assert api.get("v2/concurrency_limits/seedance-jobs").json()["active_slots"] == 0
+        lease = server.post(f"{limits}/increment-with-lease", **wanted)["lease_id"]
+    with server_of_the_page(tmp_path) as server:
+        server.post(f"{limits}/leases/{lease}/renew", lease_duration=60)
+        server.post(f"{limits}/decrement-with-lease", lease_id=lease)
+        assert server.get(f"{limits}/seedance-jobs")["active_slots"] == 0
 
 
 def test_the_key_is_nowhere_in_what_a_deployment_stores(deployed: RunningPrefect) -> None:

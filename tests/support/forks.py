@@ -96,18 +96,18 @@ class Forks:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.executable = self.python
         if "prefect" in sys.modules:
-            _read_settings_again()
+            _read_settings_again(ours=words[0].startswith("prefect_seedance"))
         return words
 
 
-def _read_settings_again() -> None:
-    """Prefect reads them once, when it is imported; and our command line, before that, says what it wants of them."""
+def _read_settings_again(*, ours: bool) -> None:
+    """Prefect reads them once, when it is imported; and *our* command line, before that, says what it wants of them."""
     from prefect import context
     from prefect.logging.configuration import setup_logging
 
     from prefect_seedance.cli.prefect_settings import prepare_prefect
 
-    if "PREFECT_API_URL" in os.environ:
+    if ours and "PREFECT_API_URL" in os.environ:
         prepare_prefect()
     context.GLOBAL_SETTINGS_CONTEXT = context.root_settings_context()
     setup_logging()
