@@ -150,8 +150,7 @@ class ShardsElsewhere:
             if run.state == "ended":
                 await self._has_ended(number, out)
             elif listen and (why := await self._why_dead(number, out)) is not None:
-                await self._runs.is_dead(run.id, why)
-                await self._has_ended(number, replace(out, run=replace(run, message=why)))
+                await self._is_dead(number, out, why)
         if any(run.state != "waiting" for run in seen.values()):
             self._moved = time.monotonic()
         if listen:
@@ -182,6 +181,14 @@ class ShardsElsewhere:
             return None
         most = {"running": self._silent, "starting": self._starting * out.starts}.get(run.state)
         return None if most is None or now - out.since < most else f"it gave no sign of life for {most:.0f} s"
+
+    async def _is_dead(self, number: int, out: _Out, why: str) -> None:
+        """Have its run end, unless it has ended by itself since it was looked at."""
+        run = await self._now(out.run)
+        if run.state != "ended":
+            await self._runs.is_dead(run.id, why)
+            run = replace(run, message=why)
+        await self._has_ended(number, replace(out, run=run))
 
     async def _has_ended(self, number: int, out: _Out) -> None:
         """Tell what has become of the shard, or begin it anew where its run left nothing or had a silent store."""

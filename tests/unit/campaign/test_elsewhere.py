@@ -262,6 +262,22 @@ async def test_a_run_whose_process_is_gone_is_begun_anew_although_the_server_tak
     assert (list(runs.known), runs.calls.count("is_dead")) == (["1.1", "1.2"], 1)
 
 
+async def test_a_run_that_ends_while_its_process_is_found_gone_is_not_called_dead(
+    campaign: Campaign, folder_store: Store, runs: RunsInMemory
+) -> None:
+    shards = watched(campaign, folder_store, runs, [])
+    await shards.start(1, OPTIONS)
+    runs.set("1.1", "running")
+    gone = this_writer("1.1").model_copy(update={"started": "0"})
+    note = Begun(writer=gone, nonce="n").model_dump_json()
+    await folder_store.write(begun_path(campaign, campaign.shard(1)), note.encode())
+    await leave_end(folder_store, campaign, campaign.shard(1), "1.1", result(1))
+    looks = iter(["running"])
+    runs.when_looked = lambda: runs.set("1.1", "running" if next(looks, None) else "ended", "Completed")
+    assert await shards.ended() == {1: result(1)}
+    assert (runs.calls.count("is_dead"), runs.known["1.1"].message) == (0, "Completed")
+
+
 async def test_a_run_that_nobody_begins_or_that_falls_silent_is_begun_anew_with_more_time_each(
     campaign: Campaign, folder_store: Store, runs: RunsInMemory
 ) -> None:
