@@ -239,15 +239,20 @@ async def test_a_server_that_stays_away_is_one_sentence_and_forgets_no_shard(
     assert list(runs.known) == ["1.1"]
 
 
+async def leave_note_of_the_dead(store: Store, campaign: Campaign) -> None:
+    """Run 1.1 has begun, in a process that the kernel says is gone."""
+    gone = this_writer("1.1").model_copy(update={"started": "0"})
+    note = Begun(writer=gone, nonce="n").model_dump_json()
+    await store.write(begun_path(campaign, campaign.shard(1)), note.encode())
+
+
 async def test_a_run_whose_process_is_gone_is_begun_anew_although_the_server_takes_it_for_running(
     campaign: Campaign, folder_store: Store, runs: RunsInMemory
 ) -> None:
     shards = watched(campaign, folder_store, runs, [])
     await shards.start(1, OPTIONS)
     runs.set("1.1", "running")
-    gone = this_writer("1.1").model_copy(update={"started": "0"})
-    note = Begun(writer=gone, nonce="n").model_dump_json()
-    await folder_store.write(begun_path(campaign, campaign.shard(1)), note.encode())
+    await leave_note_of_the_dead(folder_store, campaign)
     waiting = asyncio.create_task(shards.ended())
     while "1.2" not in runs.known:
         await asyncio.sleep(0.01)
@@ -268,9 +273,7 @@ async def test_a_run_that_ends_while_its_process_is_found_gone_is_not_called_dea
     shards = watched(campaign, folder_store, runs, [])
     await shards.start(1, OPTIONS)
     runs.set("1.1", "running")
-    gone = this_writer("1.1").model_copy(update={"started": "0"})
-    note = Begun(writer=gone, nonce="n").model_dump_json()
-    await folder_store.write(begun_path(campaign, campaign.shard(1)), note.encode())
+    await leave_note_of_the_dead(folder_store, campaign)
     await leave_end(folder_store, campaign, campaign.shard(1), "1.1", result(1))
     looks = iter(["running"])
     runs.when_looked = lambda: runs.set("1.1", "running" if next(looks, None) else "ended", "Completed")
