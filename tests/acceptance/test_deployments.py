@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import signal
 import subprocess
 import threading
 import time
@@ -16,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from prefect.flows import load_flow_from_entrypoint
@@ -31,12 +28,12 @@ from prefect_seedance import (
     storyboard_to_shots,
 )
 from prefect_seedance.errors import OverBudget
-from tests.support.deployments_page import follow, readme_section
+from tests.support.deployments_page import follow
 from tests.support.emulating import RunningEmulator
-from tests.support.forked import path_to_commands, prefect_python
+from tests.support.forked import prefect_python
 from tests.support.places import ROOT
 from tests.support.prefect_server import RunningPrefect, stop
-from tests.support.processes import free_port, until
+from tests.support.processes import until
 
 DEPLOY = ("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
 KEY = "rpa_THE-KEY-OF-THE-TESTS"
@@ -161,45 +158,6 @@ def worker(server: RunningPrefect, folder: Path) -> Iterator[None]:
             yield
         finally:
             stop(process)
-
-
-@contextmanager
-def server_of_the_page(folder: Path) -> Iterator[RunningPrefect]:
-    """The server that section 1 starts, killed at the end."""
-    port = free_port()
-    [first, *_] = re.findall(r"```bash\n(.*?)```", readme_section("A server"), re.DOTALL)
-    assert "nohup prefect server start" in first
-    environment = os.environ | {"PREFECT_HOME": str(folder / "home"), "PREFECT_SERVER_API_PORT": str(port)}
-    environment |= {"PATH": path_to_commands()}
-    shell = subprocess.Popen(["bash", "-c", first], env=environment, cwd=folder, start_new_session=True)
-    started = RunningPrefect(f"http://127.0.0.1:{port}/api", folder / "home")
-
-    def answers() -> bool:
-        try:
-            return started.api.get("health").is_success
-        except httpx.TransportError:
-            return False
-
-    try:
-        assert shell.wait() == 0
-        until(answers)
-        yield started
-    finally:
-        started.api.close()
-        os.killpg(shell.pid, signal.SIGKILL)
-
-
-def test_the_server_of_the_page_starts_and_knows_after_its_death_who_holds_places(tmp_path: Path) -> None:
-    limits = "v2/concurrency_limits"
-    with server_of_the_page(tmp_path) as server:
-        assert (tmp_path / "prefect-server.log").exists()
-        server.post(f"{limits}/", name="seedance-jobs", limit=20)
-        wanted = {"names": ["seedance-jobs"], "slots": 20, "mode": "concurrency"}
-        lease = server.post(f"{limits}/increment-with-lease", **wanted)["lease_id"]
-    with server_of_the_page(tmp_path) as server:
-        server.post(f"{limits}/leases/{lease}/renew", lease_duration=60)
-        server.post(f"{limits}/decrement-with-lease", lease_id=lease)
-        assert server.get(f"{limits}/seedance-jobs")["active_slots"] == 0
 
 
 def test_the_key_is_nowhere_in_what_a_deployment_stores(deployed: RunningPrefect) -> None:

@@ -18,7 +18,7 @@ ON_ONE_PREFECT_SERVER = (
     ("test_inbox.py", "test_inbox_strangers.py", "test_narration.py", "test_events.py"),
 )
 ONE_BY_ONE = ("test_server_dies.py", "test_property.py")
-LONG = ("test_package.py", "test_crash.py", "test_readme.py", "test_many_workers.py")
+LONG = ("test_package.py", "test_crash.py", "test_readme.py", "test_many_workers.py", "test_page_server.py")
 
 FIRST = [*(file for files in ON_ONE_PREFECT_SERVER for file in files), *ONE_BY_ONE, *LONG]
 
