@@ -26,7 +26,10 @@ Media = Literal["truncated", "short", "corrupt", "gone"]
 """What is wrong with a clip that is downloaded."""
 
 OF_A_JOB = (*get_args(Fate), *get_args(Look), *get_args(Media))
-POSTS = ("run", "runsync")
+PREFIXES = {"run": "", "runsync": "sync-"}
+"""How the ids begin that a POST answers with, refused or not."""
+
+POSTS = tuple(PREFIXES)
 NOT_ACCEPTED = ("drop", "status", "html")
 """The faults of a POST after which there is no job and no charge, unless the rule says `"accept": true`."""
 
@@ -104,9 +107,9 @@ def problem(code: int, detail: str, headers: dict[str, str] | None = None) -> JS
     return JSONResponse({"status": code, "title": _phrase(code), "detail": detail}, code, headers)
 
 
-def malformed(error: str) -> JSONResponse:
-    """The answer to a POST that the API refuses at once: the body has an id, but there is no job."""
-    return JSONResponse({"id": f"{uuid.uuid4()}-u1", "status": "FAILED", "error": error}, 400)
+def malformed(error: str, call: str) -> JSONResponse:
+    """The answer to a *call* that the API refuses at once: the body has an id, but there is no job."""
+    return JSONResponse({"id": f"{PREFIXES[call]}{uuid.uuid4()}-u1", "status": "FAILED", "error": error}, 400)
 
 
 def spoiled(rule: Rule, answer: Response, path: str) -> Response:
@@ -192,7 +195,7 @@ def _refusal(rule: Rule) -> Response:
     if rule.code == 404 and rule.detail is None:
         return problem(404, "endpoint not found" if rule.on in POSTS else "job not found", headers)
     if rule.code == 400 and rule.on in POSTS:
-        return malformed(rule.detail or "Invalid parameter: the emulator was asked to refuse it")
+        return malformed(rule.detail or "Invalid parameter: the emulator was asked to refuse it", rule.on)
     return problem(rule.code, rule.detail or "the emulator was asked to answer so", headers)
 
 

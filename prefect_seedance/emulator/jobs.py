@@ -12,13 +12,10 @@ from typing import Any, Literal
 
 from prefect_seedance.catalog.endpoints import KNOWN, Catalog
 from prefect_seedance.emulator.asked import price_of
-from prefect_seedance.emulator.faults import MODERATED, Rule
+from prefect_seedance.emulator.faults import MODERATED, PREFIXES, Rule
 
 RECORD_KEPT = {"run": 30 * 60, "runsync": 60}
 """Seconds after its end that the API still knows a job, by how it was submitted."""
-
-RUNSYNC = "sync-"
-"""How the ids of jobs begin that were submitted by /runsync."""
 
 LINK_KEPT = 7 * 24 * 3600
 """Seconds after the end of a job that its clip can be downloaded."""
@@ -60,7 +57,7 @@ class Job:
 
     def known(self, now: float) -> bool:
         """Whether the API answers for it at *now*."""
-        kept = RECORD_KEPT["runsync" if self.id.startswith(RUNSYNC) else "run"]
+        kept = RECORD_KEPT["runsync" if self.id.startswith(PREFIXES["runsync"]) else "run"]
         return self.accepted <= now and not self.purged and (self.fate == "IN_PROGRESS" or now < self.ends + kept)
 
     def charge(self, now: float) -> float:

@@ -25,8 +25,19 @@ from starlette.staticfiles import StaticFiles
 
 from prefect_seedance.emulator.asked import Malformed, refusal
 from prefect_seedance.emulator.clips import Clips, PictureMissing
-from prefect_seedance.emulator.faults import RULES, Call, Fate, Rule, Rules, damaged, malformed, problem, spoiled
-from prefect_seedance.emulator.jobs import RUNSYNC, Books, Job
+from prefect_seedance.emulator.faults import (
+    PREFIXES,
+    RULES,
+    Call,
+    Fate,
+    Rule,
+    Rules,
+    damaged,
+    malformed,
+    problem,
+    spoiled,
+)
+from prefect_seedance.emulator.jobs import Books, Job
 from prefect_seedance.video.endings import content_type
 
 LARGEST_BODY = {"run": 10_000_000, "runsync": 20_000_000}
@@ -82,9 +93,9 @@ class Emulator:
         if len(body) > LARGEST_BODY[call]:
             answer: Response = problem(413, f"the body is larger than {LARGEST_BODY[call]} bytes")
         elif fields is None:
-            answer = malformed("Invalid request: the body must be a JSON object that has an object named input")
+            answer = malformed("Invalid request: the body must be a JSON object that has an object named input", call)
         elif call == "runsync" and _wait_seconds(request) is None:
-            answer = malformed("Invalid request: wait must be a whole number of milliseconds")
+            answer = malformed("Invalid request: wait must be a whole number of milliseconds", call)
         elif rule is None or rule.accepts:
             answer = await self._accepted(request, call, fields, rule)
         else:
@@ -92,11 +103,10 @@ class Emulator:
         return answer if rule is None else spoiled(rule, answer, request.url.path)
 
     async def _accepted(self, request: Request, call: str, fields: dict[str, Any], rule: Rule | None) -> Response:
-        prefix = RUNSYNC if call == "runsync" else ""
         try:
-            job = self.books.accept(request.path_params["slug"], fields, rule, prefix)
+            job = self.books.accept(request.path_params["slug"], fields, rule, PREFIXES[call])
         except Malformed as error:
-            return malformed(str(error))
+            return malformed(str(error), call)
         self.fetch_pictures(job)
         if call == "run" or (rule is not None and rule.fault == "accept_late"):
             return JSONResponse({"id": job.id, "status": "IN_QUEUE"})
@@ -114,7 +124,7 @@ class Emulator:
             return stranger
         seconds = _wait_seconds(request)
         if seconds is None:
-            return malformed("Invalid request: wait must be a whole number of milliseconds")
+            return malformed("Invalid request: wait must be a whole number of milliseconds", "run")
         if job := self._asked_for(request):
             await self._until_ended(job, seconds)
         return await self.status(request)

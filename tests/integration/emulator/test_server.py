@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -185,10 +186,12 @@ def test_health_says_whether_an_endpoint_exists(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("size", ["854*480", "big", "", "854x"])
-def test_a_malformed_size_is_400_and_no_job(caller: Caller, size: str) -> None:
+@pytest.mark.parametrize(("call", "prefix"), [("run", ""), ("runsync", "sync-")])
+def test_a_malformed_size_is_400_and_no_job(caller: Caller, size: str, call: str, prefix: str) -> None:
     before = caller.emulator.bill()
-    answer = caller.run(size=size)
+    answer = caller.run(call=call, size=size)
     assert answer.status_code == 400
+    assert re.fullmatch(prefix + "[0-9a-f-]{36}-u1", answer.json()["id"])
     assert answer.json() | {"id": "any"} == {
         "id": "any",
         "status": "FAILED",

@@ -14,13 +14,14 @@ from typing import Any
 
 import av
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from prefect_seedance.emulator.testcard import Card, render
 from prefect_seedance.errors import ClipDamaged
 from prefect_seedance.models import Footage
 from prefect_seedance.video.clips import examine
 from prefect_seedance.video.film import join
+from tests.benchmarks import ordinary
 from tests.support.pictures import shade_at
 
 MakeClip = Callable[..., Path]
@@ -167,6 +168,24 @@ def test_poster_is_a_small_jpeg_from_one_third(make_clip: MakeClip, tmp_path: Pa
     with Image.open(picture) as image:
         assert (image.format, image.size) == ("JPEG", (640, 384))
         assert abs(shade_at(image, (320, 192)) - shade_of(16)) <= 3
+
+
+def test_the_last_frame_is_what_a_player_shows_and_the_poster_looks_like_it(tmp_path: Path) -> None:
+    """Frames that nothing is made from are read without the last step of decoding: complete, and all but the same."""
+    clip = ordinary.clip(tmp_path / "clip.mp4", seed=1, seconds=1)
+    with av.open(str(clip)) as file:
+        frames = [frame.to_image() for frame in file.decode(video=0)]
+    poster, last = tmp_path / "poster.jpg", tmp_path / "last.png"
+    assert examine(clip, poster=poster) == examine(clip, last_frame=last)
+    with Image.open(poster) as image:
+        assert difference(image, frames[8].resize(image.size)) < 4
+    with Image.open(last) as image:
+        assert difference(image, frames[-1]) == 0
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """How much two pictures differ, on the average, in 255 steps of brightness."""
+    return float(ImageStat.Stat(ImageChops.difference(one.convert("L"), other.convert("L"))).rms[0])
 
 
 def test_poster_is_never_larger_than_the_clip(make_clip: MakeClip, tmp_path: Path) -> None:
