@@ -17,10 +17,14 @@ ON_ONE_PREFECT_SERVER = (
     ("test_render_command.py", "test_shared_quotas.py"),
     ("test_inbox.py", "test_inbox_strangers.py", "test_narration.py", "test_events.py"),
 )
+WAITING = ("test_s3.py", "test_uploads.py", "test_seen_otherwise.py", "test_poll.py")
+"""They mostly wait, beside what computes. A worker that comes to one has left the folder with the Prefect server, which
+ends."""
+
 ONE_BY_ONE = ("test_server_dies.py", "test_property.py")
 LONG = ("test_package.py", "test_crash.py", "test_readme.py", "test_many_workers.py", "test_page_server.py")
 
-FIRST = [*(file for files in ON_ONE_PREFECT_SERVER for file in files), *ONE_BY_ONE, *LONG]
+FIRST = [*(file for files in ON_ONE_PREFECT_SERVER for file in files), *WAITING, *ONE_BY_ONE, *LONG]
 
 
 def file_of(nodeid: str) -> str:
