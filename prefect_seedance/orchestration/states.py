@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 from pydantic import PrivateAttr
 
@@ -14,11 +15,23 @@ R = TypeVar("R")
 
 
 def final_state(result: R, message: str, *, failed: bool) -> State[R]:
-    """The end of a run that made *result*; where it *failed*, whoever awaits its flow gets `NotDone` with that."""
+    """The end of a run that made *result*; where it *failed*, whoever awaits its flow gets `NotDone` with that.
+
+    Raises it where the flow has retries left: Prefect runs a flow again that raises, and not one that returns a state.
+    """
     if not failed:
         return Completed(message=message, data=result)
     state: State[R] = Failed(cls=FailedState, message=message, data=result)
+    if _will_be_tried_again():
+        state.result()  # raises it
     return state
+
+
+def _will_be_tried_again() -> bool:
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return False
+    return context.flow_run.run_count <= (context.flow_run.empirical_policy.retries or 0)
 
 
 class FailedState(State[Any]):

@@ -97,6 +97,27 @@ async def test_a_parent_that_does_not_catch_it_has_failed_with_the_sentence_and_
     assert (str(error), error.result.status) == (NONE_STORED + REMEDY, "nothing")
 
 
+async def test_a_flow_with_retries_is_run_again_and_pays_for_nothing_twice(
+    credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator
+) -> None:
+    serving.clear_faults()
+    serving.fault("run", "status", code=400, prompt="Dusk.")
+    patient = storyboard_to_shots.with_options(retries=2)
+    board = make_board("Dawn.", "Dusk.")
+    state: Any = await patient(board, credentials, store, fail_on_partial=True, return_state=True)
+    made = await state.aresult(raise_on_failure=False)
+    assert (state.name, made.status) == ("Completed", "complete")
+    assert len(serving.charges) == 2
+
+    serving.fault("run", "status", code=400, times=100)
+    state = await patient(make_board("Noon."), credentials, store, return_state=True)
+    made = await state.aresult(raise_on_failure=False)
+    assert (state.name, state.message, made.status) == ("Failed", NONE_STORED, "nothing")
+    async with get_client() as client:
+        assert (await client.read_flow_run(UUID(run_id(state)))).run_count == 3
+    assert len(serving.charges) == 2
+
+
 async def test_an_inbox_or_a_collector_that_counts_as_failed_is_one_sentence_and_its_report(
     credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator
 ) -> None:
