@@ -8,10 +8,14 @@ import logging
 import resource
 import sys
 import time
+from pathlib import Path
 
 from prefect_seedance import Defaults, RunpodCredentials, ShotSpec, Storyboard, VideoStore, storyboard_to_shots
 from prefect_seedance.orchestration.logs import TERMINAL
-from tests.benchmarks.counting import PrefectCalls, StoreRequests
+from tests.benchmarks.counting import Lags, PrefectCalls, StoreRequests
+
+AT_ONCE = 1000
+"""The most there may be in flight."""
 
 
 class Ends(logging.Handler):
@@ -32,16 +36,15 @@ def megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main(count: int, store: str) -> None:
+def main(count: int, store: str, latency: float) -> None:
     shots = tuple(ShotSpec(id=f"shot-{n}", prompt=f"Scene {n}.") for n in range(count))
     board = Storyboard(title="Scale", defaults=Defaults(size="854x480", duration=5), shots=shots)
     import av  # noqa: F401 - so that it counts as idle
 
-    calls, requests, ends = PrefectCalls(), StoreRequests(), Ends()
+    calls, requests, ends, lags = PrefectCalls(), StoreRequests(), Ends(), Lags()
     idle, begun = megabytes(), time.perf_counter()
-    manifest = asyncio.run(
-        storyboard_to_shots(board, RunpodCredentials.from_environment(), VideoStore(url=store), max_in_flight=count)
-    )
+    account, max_in_flight = RunpodCredentials.from_environment(), min(count, AT_ONCE)
+    manifest = asyncio.run(storyboard_to_shots(board, account, VideoStore(url=store), max_in_flight=max_in_flight))
     figures = {
         "begun": time.time() - (time.perf_counter() - begun),
         "prefect_calls": calls.count,
@@ -50,9 +53,10 @@ def main(count: int, store: str) -> None:
         "seconds": time.perf_counter() - begun,
         "megabytes": megabytes() - idle,
         "stored": sum(shot.status == "stored" for shot in manifest.shots),
+        "lags": lags.medians(Path(store), latency),
     }
     print(json.dumps(figures))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2])
+    main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]))

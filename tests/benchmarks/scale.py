@@ -98,9 +98,9 @@ def _watch_downloads(emulator: RunningEmulator, moments: list[float], done: thre
 
 
 def _measure(kind: str, folder: Path, environment: dict[str, str], costs: Costs) -> dict[str, Any]:
-    begun = time.perf_counter()
+    begun, asked = time.perf_counter(), (str(SHOTS), f"{folder}/store-{kind}", str(LATENCY))
     running = subprocess.Popen(
-        [sys.executable, "-m", f"tests.benchmarks.flow_{kind}", str(SHOTS), str(folder / f"store-{kind}")],
+        [sys.executable, "-m", f"tests.benchmarks.flow_{kind}", *asked],
         env=environment | {"RUNPOD_API_KEY": "k", "PREFECT_LOGGING_LEVEL": "ERROR"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -115,10 +115,12 @@ def _measure(kind: str, folder: Path, environment: dict[str, str], costs: Costs)
 
 
 def _told(kind: str, f: dict[str, Any]) -> str:
+    seen, fetched = f.get("lags", (0.0, 0.0))
+    lags = f"ends seen {seen:.1f} s and fetched {fetched:.1f} s after, at the median, " if "lags" in f else ""
     return (
         f"{kind}: {SHOTS} shots, last clip after {f['last_clip']:.1f} s = {f['last_clip'] / LATENCY:.2f} of the "
         f"ideal (film and page after {f['seconds']:.1f} s), "
-        f"last download after {f['last_download'] / LATENCY:.2f}, CPU a shot {_cpu(f['cpu'])}, "
+        f"last download after {f['last_download'] / LATENCY:.2f}, {lags}CPU a shot {_cpu(f['cpu'])}, "
         f"memory {f['megabytes'] * 1024 / SHOTS:.0f} kB/shot above idle, "
         f"{f['status_per_second']:.0f} status calls/s, {f['prefect_calls']} Prefect API calls in all, "
         f"{f['charges']} charges, {f['stored']} stored"
