@@ -109,11 +109,16 @@ async def _claim_and_post(
     last_image: str | None,
     references: Sequence[str],
 ) -> History:
-    first, last, *others = [await session.link(place) for place in (image, last_image, *references)]
-    model = session.catalog[request.model]
-    if unseen := [place for place, link in zip(references, others, strict=True) if link is None]:
-        raise BadInput(f"The provider can't fetch {unseen[0]} from {session.ledger.store.url}; nothing was submitted.")
-    fields = input_of(request, model, first, last, [link for link in others if link])
+    _refuse_other_pictures(request, image, last_image, references)
+    places = (image, last_image, *references)
+    links = [await session.link(place) for place in places]
+    if unseen := [place for place, link in zip(places, links, strict=True) if place is not None and link is None]:
+        raise BadInput(
+            f"The provider can't fetch {unseen[0]} from {session.ledger.store.url}; nothing was submitted; say where "
+            "that store is served from with `public_base_url`, or use a bucket."
+        )
+    first, last, *others = links
+    fields = input_of(request, session.catalog[request.model], first, last, [link for link in others if link])
     reservation = await session.budget.reservation_for(history.key)
     claim = new_claim(session, history, request).model_copy(update={"reservation": reservation})
     session.budget.lease(claim)
@@ -127,6 +132,23 @@ async def _claim_and_post(
         session.budget.cancel(claim)
         raise
     return session.taken(history)
+
+
+def _refuse_other_pictures(
+    request: Request, image: str | None, last_image: str | None, references: Sequence[str]
+) -> None:
+    """Raise `BadInput` where the pictures to send are not those of the key: what comes would be stored as another's."""
+    sent = {"image": image is not None, "last_image": last_image is not None, "references": len(references)}
+    asked = {
+        "image": request.image is not None,
+        "last_image": request.last_image is not None,
+        "references": len(request.references),
+    }
+    if wrong := [f"`{name}`" for name in sent if sent[name] != asked[name]]:
+        raise BadInput(
+            f"The pictures given are not those of the request ({', '.join(wrong)}); nothing was submitted; give each "
+            "picture of the request its path or link, and no other."
+        )
 
 
 def new_claim(session: RenderSession, history: History, request: Request) -> Record:

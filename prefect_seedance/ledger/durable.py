@@ -51,7 +51,7 @@ async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     A cancellation goes on after it. Leaving it to its thread would not do: an interpreter that ends gives no new work
     to any thread, and its records need some.
     """
-    running = SENDERS.submit(lambda: asyncio.run(work()))
+    running = SENDERS.submit(_run, work)
     cancelled: asyncio.CancelledError | None = None
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -64,6 +64,20 @@ async def run_to_completion(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     if cancelled is not None:
         raise cancelled
     return running.result()
+
+
+def _run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        return runner.run(work())
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    """A new loop, as soon as there are file descriptors for one."""
+    for pause in pauses(0.1, 2.0):
+        with contextlib.suppress(OSError):
+            return asyncio.new_event_loop()
+        time.sleep(pause)
+    raise AssertionError("pauses have no end")
 
 
 async def append_until_in(ledger: Ledger, record: Record, known: History | None = None) -> History:

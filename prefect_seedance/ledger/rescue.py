@@ -38,7 +38,7 @@ def rescue(record: Record, error: Exception, store_url: str, file: Path | None =
     """
     told = (
         f"The store does not take the record `{record.step}` of {_job_of(record)}: {summary(error)} It is tried until "
-        f"it does. Should this process end before, {_way_on(record, store_url)}; a copy is in {rescue_file()}."
+        f"it does. Should this process end before, {_way_on(record, store_url)}."
     )
     if isinstance(error, LedgerUnreadable):
         told = without_a_place(record, error)
@@ -55,6 +55,8 @@ def rescue(record: Record, error: Exception, store_url: str, file: Path | None =
             os.fsync(lines.fileno())
     except (OSError, ValueError) as failure:
         told += f" The rescue file can't be written either: {failure}"
+    else:
+        told += f" A copy is in {rescue_file()}."
     log.error(told)
     with suppress(OSError, ValueError):  # nobody reads the terminal any more
         print(harmless(told), file=sys.stderr, flush=True)  # noqa: T201 - the log may be shipped elsewhere or be off

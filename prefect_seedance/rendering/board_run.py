@@ -91,7 +91,8 @@ class BoardRun:
                 self.records[key] = self.session.in_doubt[key]
             with contextlib.suppress(SeedanceError):
                 history = await self.session.ledger.load(key)
-                if history.last is not None:
+                known = self.records.get(key)
+                if history.last is not None and (known is None or known.number < history.last.number):
                     self.records[key] = history.last
         with contextlib.suppress(Exception):  # nobody who watches can end a run
             await self.on_end(self._line(shot))
@@ -113,8 +114,9 @@ class BoardRun:
         for attempt in range(self.session.retry_failed + 1):
             async with self.session.slot(key):
                 record = await self._submitted(shot, request, image, last_image, references, retry=attempt > 0)
+                self.records[key] = record
                 if record.step is Step.ACCEPTED:
-                    record = await self._waited(shot, record)
+                    self.records[key] = record = await self._waited(shot, record)
                 if record.step is Step.COMPLETED:
                     self.session.finished(key)
                     record = await self._persisted(shot, record)

@@ -52,6 +52,7 @@ class MediaHost:
         whole, larger than *at_most* bytes, not *within* so many seconds, or for want of room on this disk. Memory does
         not grow with the file. The API key is never sent there. *on_begin* is told when the link's turn has come.
         """
+        _refuse_unusable(link)
         try:
             async with asyncio.timeout(within), self._connections.one() as media:
                 on_begin()
@@ -106,6 +107,14 @@ class MediaHost:
         raise DownloadFailed(
             f"the clip could not be fetched whole from {urlsplit(link).hostname}; it is fetched again later"
         )
+
+
+def _refuse_unusable(link: str) -> None:
+    try:
+        link.encode()
+        urlsplit(link).port  # noqa: B018 - raises for one that there can't be
+    except ValueError as error:
+        raise LinkDead(f"The answer holds no usable link ({error}).") from error
 
 
 def _refuse_packed(response: httpx.Response) -> None:

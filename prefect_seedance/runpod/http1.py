@@ -104,7 +104,10 @@ class Http1Connection:
     async def _next(self) -> h11.Event | type:
         while (event := self._state.next_event()) is h11.NEED_DATA:
             async with asyncio.timeout(self._patience):
-                self._state.receive_data(await self._reader.read(PIECE))
+                came = await self._reader.read(PIECE)
+            if not came and self._state.their_state is h11.SEND_RESPONSE:
+                raise httpx.RemoteProtocolError("the connection was closed without an answer")
+            self._state.receive_data(came)
         return event
 
 

@@ -16,7 +16,17 @@ from typing import ParamSpec, TypeVar
 
 from prefect_seedance.errors import BadStore, Missing, StoreUnavailable, Taken
 from prefect_seedance.storage.processes import own_folder, own_name, owner_has_ended
-from prefect_seedance.storage.store import ABANDONED_SECONDS, DISK, Leftover, Store, checked, kept_if_whole, public_link
+from prefect_seedance.storage.store import (
+    ABANDONED_SECONDS,
+    DISK,
+    KIND_PATH,
+    Kind,
+    Leftover,
+    Store,
+    checked,
+    kept_if_whole,
+    public_link,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,11 +46,22 @@ class LocalStore(Store):
         self.url = str(folder)
         self.public_base_url = public_base_url
         self._folder = folder
+        self._is_begun = False
+
+    async def belongs_to(self, kind: Kind) -> None:
+        await super().belongs_to(kind)
+        self._is_begun = await self.exists(KIND_PATH)
+
+    def _refuse_another(self) -> None:
+        """What has gone with its volume is not begun anew in the folder below: its histories would be empty."""
+        if self._is_begun and not (self._folder / KIND_PATH).exists():
+            raise OSError(errno.ENODEV, f"its {KIND_PATH} has gone: is the volume still there?")
 
     async def _create(self, path: str, content: bytes) -> None:
         await self._on_disk(path, self._link, self._at(path), content)
 
     def _link(self, target: Path, content: bytes) -> None:
+        self._refuse_another()
         with written_beside(target, content) as temporary:
             try:
                 os.link(temporary, target)
@@ -52,6 +73,7 @@ class LocalStore(Store):
         await self._on_disk(path, self._write, self._at(path), content)
 
     def _write(self, target: Path, content: bytes) -> None:
+        self._refuse_another()
         with written_beside(target, content) as temporary:
             temporary.replace(target)
         sync(target.parent)
@@ -92,6 +114,7 @@ class LocalStore(Store):
         await self._on_disk(path, self._put, local, self._at(path))
 
     def _put(self, local: Path, target: Path) -> None:
+        self._refuse_another()
         make_folder(target.parent)
         try:
             seal(local)
@@ -119,6 +142,7 @@ class LocalStore(Store):
 
     def _copy(self, source: Path, target: Path) -> None:
         """A second name is not made to outlive a power cut: what it names is safe, and anybody can make it again."""
+        self._refuse_another()
         with written_beside(target, source, link=True) as temporary:
             temporary.replace(target)
 

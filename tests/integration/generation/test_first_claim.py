@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from prefect_seedance.errors import LedgerUnreadable, StoreUnavailable
 from prefect_seedance.generation.session import RenderSession
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
@@ -100,4 +101,26 @@ async def test_what_was_settled_since_the_plan_is_seen(
     async with asyncio.timeout(60):
         record = await DirectSteps(session).submit("shot", small(prompt), None, None, retry=False)
     assert (record.step, record.attempt) == (Step.ACCEPTED, 2)
+    assert charges(emulator, prompt) == 1
+
+
+async def test_a_shot_that_was_paid_is_told_so_though_its_history_can_not_be_read_any_more(
+    emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
+) -> None:
+    away: list[str] = []
+
+    async def gone(moment: str, path: str) -> None:
+        if away:
+            raise StoreUnavailable("The store is gone.")
+
+    class Interrupted(DirectSteps):
+        async def wait(self, shot: str, record: Record) -> Record:
+            away.append(shot)
+            raise LedgerUnreadable("A record is damaged.")
+
+    session = RenderSession(client, Ledger(HookedStore(store, gone)), waiting=QUICK)
+    run = await planned_run(session, prompt, steps=Interrupted)
+    await run.render()
+    (result,) = run.results()
+    assert (result.status, result.job_id) == ("running", emulator.charges[-1]["job_id"])
     assert charges(emulator, prompt) == 1

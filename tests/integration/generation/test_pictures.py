@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from prefect_seedance.errors import StoreUnavailable
+from prefect_seedance.errors import BadInput, StoreUnavailable
 from prefect_seedance.generation.frames import last_frame_path
 from prefect_seedance.generation.persist import persist
 from prefect_seedance.generation.poll import wait
@@ -18,6 +18,7 @@ from prefect_seedance.generation.submit import submit
 from prefect_seedance.keys import key_of
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Record, Step
+from prefect_seedance.models import Picture
 from prefect_seedance.production.at_hand import AtHand
 from prefect_seedance.production.pictures import poster_path
 from prefect_seedance.runpod.client import RunpodClient
@@ -86,3 +87,34 @@ async def test_a_clip_that_went_to_a_bucket_stays_at_hand_until_it_is_forgotten(
     at_hand.forget()
     assert list(either_store.scratch().iterdir()) == []
     assert charges(emulator, prompt) == 1
+
+
+PICTURE = Picture(sha256="a" * 64, format="PNG", width=480, height=864, bytes=9, source="a.png")
+LINK = "https://example.com/a.png"
+
+
+@pytest.mark.parametrize(
+    ("asked", "given", "told"),
+    [
+        ({"image": PICTURE}, {}, "not those of the request .`image`"),
+        ({}, {"image": LINK}, "not those of the request .`image`"),
+        ({"last_image": PICTURE}, {"image": LINK}, "`image`, `last_image`"),
+        ({"references": (PICTURE,)}, {"references": [LINK, LINK]}, "`references`"),
+        ({"image": PICTURE}, {"image": "stills/a.png"}, "can't fetch stills/a.png from"),
+        ({"last_image": PICTURE}, {"last_image": "stills/a.png"}, "can't fetch stills/a.png from"),
+    ],
+    ids=["left out", "not asked for", "another", "too many", "out of reach", "last one out of reach"],
+)
+async def test_no_clip_is_paid_without_the_very_pictures_of_its_key(
+    asked: dict[str, Any],
+    given: dict[str, Any],
+    told: str,
+    emulator: RunningEmulator,
+    client: RunpodClient,
+    folder_store: Store,
+    prompt: str,
+) -> None:
+    session = RenderSession(client, Ledger(folder_store), waiting=QUICK)
+    with pytest.raises(BadInput, match=told):
+        await submit(session, small(prompt, **asked), **given)
+    assert charges(emulator, prompt) == 0

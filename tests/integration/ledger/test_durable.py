@@ -141,3 +141,44 @@ def test_a_machine_without_a_home_has_a_place_for_what_is_rescued(monkeypatch: p
     for name in ("XDG_STATE_HOME", "HOME"):
         monkeypatch.delenv(name, raising=False)
     assert rescue_file().name == "rescue.jsonl"
+
+
+def test_what_must_not_be_lost_waits_for_file_descriptors(tmp_path: Path) -> None:
+    program = (
+        "import asyncio, os, resource, threading, time\n"
+        "from prefect_seedance.ledger.durable import SENDERS, run_to_completion\n"
+        "async def work():\n"
+        "    return 'kept'\n"
+        "async def main():\n"
+        "    SENDERS.submit(int).result()\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "    held = []\n"
+        "    try:\n"
+        "        while True:\n"
+        "            held.append(os.open('/dev/null', os.O_RDONLY))\n"
+        "    except OSError:\n"
+        "        pass\n"
+        "    threading.Timer(1, lambda: [os.close(one) for one in held]).start()\n"
+        "    return await run_to_completion(work)\n"
+        "print(asyncio.run(main()))\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout == "kept\n", ended.stderr
+
+
+def test_where_the_rescue_file_can_not_be_written_no_copy_is_promised(tmp_path: Path) -> None:
+    (tmp_path / "prefect-seedance").write_text("in the way")
+    environment = os.environ | {"XDG_STATE_HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    program = (
+        "from prefect_seedance.ledger.rescue import rescue\n"
+        "from tests.support.renderer import accepted\n"
+        "rescue(accepted('a'), OSError('503'), 's3://bucket')\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "can't be written either" in ended.stderr
+    assert "copy is in" not in ended.stderr

@@ -307,3 +307,12 @@ async def test_a_download_ends_whatever_comes_and_says_why(
         path = tmp_path / "clip.mp4" if bounds else Path("/dev/full")
         with pytest.raises(DownloadFailed, match=told):
             await client.download(link, path, **bounds)
+
+
+@pytest.mark.parametrize(
+    "link", ["http://127.0.0.1:99999/x.mp4", "http://127.0.0.1:x/x.mp4", "http://127.0.0.1/\ud83d"]
+)
+async def test_a_link_that_can_not_be_asked_for_is_a_dead_one(link: str, account: Account, tmp_path: Path) -> None:
+    async with RunpodClient(account) as client:
+        with pytest.raises(LinkDead, match="no usable link"):
+            await client.download(link, tmp_path / "clip.mp4")

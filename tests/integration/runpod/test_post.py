@@ -163,6 +163,13 @@ async def test_a_server_that_repeats_the_key_gets_it_into_no_reason(said: bytes)
     assert len(taken) == 1
 
 
+async def test_a_connection_that_closes_without_an_answer_is_told_in_these_words() -> None:
+    async with answering(b"") as (port, taken):
+        with pytest.raises(SubmissionUnclear, match="lost: the connection was closed without an answer"):
+            await submitted(port)
+        assert len(taken) == 1
+
+
 async def test_no_more_than_the_beginning_of_an_unclear_answer_is_told() -> None:
     async with answering(b"HTTP/1.1 504 Gateway Time-out\r\n\r\n" + SAID + b"\0\x1b[2J " * 2**20) as (port, taken):
         with pytest.raises(SubmissionUnclear, match="job-1") as unclear:
