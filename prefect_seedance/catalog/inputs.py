@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import JsonValue
 
 from prefect_seedance.catalog.model import Input, Model
-from prefect_seedance.models import Request
+from prefect_seedance.models import AUTO, Request
 from prefect_seedance.text import printable
 
 BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -45,7 +45,14 @@ def without_usual(inputs: Mapping[str, JsonValue], model: Model) -> dict[str, Js
 
 
 def problems_of(request: Request, model: Model) -> Iterator[str]:
-    """Why the inputs of a *request* that was made by a program are not what *model* takes."""
+    """Why a *request* that was made by a program is not what *model* takes."""
+    if model.tier_of(request.size) is None:
+        yield f"{model.slug} has no size {printable(request.size)}; it has {', '.join(model.sizes)}"
+    if request.duration not in model.durations and not (model.auto and request.duration == AUTO):
+        offered = ", ".join(map(str, [*sorted(model.durations), *([AUTO] if model.auto else [])]))
+        yield f"{model.slug} has no duration {request.duration}; it has {offered}"
+    if model.fps and request.fps not in model.fps:
+        yield f"{model.slug} has no frame rate {request.fps}; it has {', '.join(map(str, model.fps))}"
     for name, value in request.inputs.items():
         try:
             if not _same(checked(name, value, model), value):

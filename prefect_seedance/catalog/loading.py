@@ -27,7 +27,7 @@ def refuse_unknown(model: str, catalog: Catalog) -> None:
 
 
 def refuse_wrong(request: Request, catalog: Catalog) -> None:
-    """Raise `BadInput` for a *request* of a model without a row, or with inputs that its row does not take."""
+    """Raise `BadInput` for a *request* of a model without a row, or that its row does not take."""
     refuse_unknown(request.model, catalog)
     if problems := list(problems_of(request, catalog[request.model])):
         raise BadInput(*(f"{problem}; nothing was submitted." for problem in problems))

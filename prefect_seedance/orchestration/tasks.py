@@ -51,6 +51,7 @@ from prefect_seedance.runpod.client import open_client
 from prefect_seedance.sources.catalog import catalog_of
 from prefect_seedance.sources.images import PictureSource
 from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.texts import text_problem
 
 FOR_A_PERSON = (BadInput, OverBudget, NeedsAttention, StillRunning, LedgerUnreadable, LinkDead)
 
@@ -93,6 +94,8 @@ async def session_or_new(
         catalog = await catalog_of(opened)
         if request is not None:
             refuse_wrong(request, catalog)
+            if not request.is_speech and (problem := text_problem(request.prompt, "prompt")):
+                raise BadInput(f"{problem}; nothing was submitted.")
         budget = _budget_for(request, catalog, ledger, run_id)
         await opened.belongs_to(account.kind)
         await opened.prove()

@@ -138,3 +138,11 @@ def test_a_team_that_has_prefect_retry_every_task_has_it_repeat_no_submission() 
     program = "from prefect_seedance import submit_clip; print(submit_clip.retries)"
     environment = os.environ | {"PREFECT_TASKS_DEFAULT_RETRIES": "2"}
     assert subprocess.check_output([sys.executable, "-c", program], env=environment, text=True) == "0\n"
+
+
+async def test_a_prompt_with_commands_that_change_the_bill_is_refused_before_it_is_paid(
+    credentials: RunpodCredentials, store: VideoStore, emulator: RunningEmulator, make_request: Callable[..., Request]
+) -> None:
+    with pytest.raises(BadInput, match=r"can change the bill; .*; nothing was submitted"):
+        await submit_clip(make_request(prompt="A lighthouse. --rs 1080p --dur 10"), credentials, store)
+    assert emulator.charges == []

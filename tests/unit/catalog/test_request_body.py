@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from prefect_seedance.catalog.endpoints import KNOWN, input_of, with_rows
+from prefect_seedance.catalog.inputs import problems_of
 from prefect_seedance.catalog.loading import refuse_wrong
 from prefect_seedance.errors import BadInput
 from prefect_seedance.keys import key_of
@@ -115,8 +116,36 @@ def test_a_length_that_is_no_input_is_not_sent(make_request: MakeRequest) -> Non
 def test_a_request_made_by_a_program_is_held_to_the_row_before_anything_is_paid(
     inputs: dict[str, object], words: str, make_request: MakeRequest
 ) -> None:
-    refuse_wrong(make_request(model="vidu-q3-t2v", inputs={"seed": 7, "bgm": False}), KNOWN)
+    size = KNOWN["vidu-q3-t2v"].default_size
+    refuse_wrong(make_request(model="vidu-q3-t2v", size=size, inputs={"seed": 7, "bgm": False}), KNOWN)
     with pytest.raises(BadInput) as refused:
-        refuse_wrong(make_request(model="vidu-q3-t2v", inputs=inputs), KNOWN)
+        refuse_wrong(make_request(model="vidu-q3-t2v", size=size, inputs=inputs), KNOWN)
     assert words in str(refused.value)
     assert "nothing was submitted" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"size": "10x10"}, "seedance-1-0-pro has no size 10x10; it has "),
+        ({"duration": 999}, "seedance-1-0-pro has no duration 999; it has 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12"),
+        ({"duration": AUTO}, f"seedance-1-0-pro has no duration {AUTO}; it has 2, "),
+        ({"fps": 7}, "seedance-1-0-pro has no frame rate 7; it has 24"),
+    ],
+    ids=str,
+)
+def test_a_size_duration_or_rate_that_the_row_does_not_have_is_refused_before_anything_is_paid(
+    changed: dict[str, object], words: str, make_request: MakeRequest
+) -> None:
+    with pytest.raises(BadInput, match="nothing was submitted") as refused:
+        refuse_wrong(make_request(**changed), KNOWN)
+    assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("slug", KNOWN)
+def test_what_a_row_takes_as_usual_is_not_refused(slug: str, make_request: MakeRequest) -> None:
+    row = KNOWN[slug]
+    for duration in row.durations or (AUTO,):
+        for size in row.sizes or ("",):
+            request = make_request(model=slug, size=size, duration=duration, fps=row.fps[0] if row.fps else 24)
+            assert [one for one in problems_of(request, row) if "needs the input" not in one] == []
