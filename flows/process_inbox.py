@@ -17,6 +17,7 @@ from prefect_seedance.orchestration.shared_limits import share_quotas
 from prefect_seedance.orchestration.states import final_state
 from prefect_seedance.rendering.options import Dollars, InFlight, Minutes, Retries
 from prefect_seedance.sources.catalog import catalog_of
+from prefect_seedance.text import dollars
 
 
 @flow(name="process-inbox", flow_run_name="inbox")
@@ -66,6 +67,6 @@ async def process_inbox(
     await Display().show(artifacts.inbox(document))
     whole = report.exit_code == 0
     left = "" if whole else ", not all of them complete"
-    message = f"{len(report.boards)} storyboards{left}, ${report.spent_usd:.2f} spent"
+    message = f"{len(report.boards)} storyboards{left}, {dollars(report.spent_usd)} spent"
     # Prefect hands on what the state holds.
     return cast("dict[str, Any]", final_state(document, message, failed=fail_on_partial and not whole))

@@ -10,10 +10,11 @@ from decimal import Decimal
 CENT = Decimal("0.01")
 
 
-def dollars(amount: Decimal) -> str:
-    """For people: two decimals, or as many as the amount has."""
-    places = max(2, -int(amount.normalize().as_tuple().exponent)) if amount else 2
-    return f"${amount:,.{places}f}"
+def dollars(amount: Decimal | float) -> str:
+    """For people: two decimals, or as many as the amount has; a float, as JSON has it, is read to its sixth."""
+    exact = amount if isinstance(amount, Decimal) else Decimal(str(round(amount, 6)))
+    places = max(2, -int(exact.normalize().as_tuple().exponent)) if exact else 2
+    return f"${exact:,.{places}f}"
 
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

@@ -17,6 +17,7 @@ from prefect_seedance.errors import LostRace, OverBudget, SeedanceError, summary
 from prefect_seedance.ledger.clocks import Elapsed
 from prefect_seedance.ledger.durable import run_to_completion
 from prefect_seedance.ledger.record import Record, Writer
+from prefect_seedance.text import dollars
 
 EXTEND_AT = 0.25
 """An end that is nearer than this part of a reservation's time is put off before a claim."""
@@ -138,8 +139,8 @@ class RunBudget:
         price = claim.charged_usd
         if self.budget is not None and self.usage_usd + price > self.budget:
             raise OverBudget(
-                f"not submitted: of the budget of ${self.budget:.2f} ${self.usage_usd:.2f} is taken and this would "
-                f"cost ${price:.2f}; raise the budget and render again"
+                f"not submitted: of the budget of {dollars(self.budget)} {dollars(self.usage_usd)} is taken and this "
+                f"would cost {dollars(price)}; raise the budget and render again"
             )
         self._charged[claim.claim_id] = price
         self._claimed.add(claim.key)

@@ -44,12 +44,8 @@ def show_unreadable(errors: Mapping[str, str]) -> None:
 
 def _cost_of(clip: Mapping[str, Any]) -> str:
     if clip["cost_usd"] is None and clip["at_risk_usd"]:
-        return f"perhaps {dollars_of(clip['at_risk_usd'])}"
-    return dollars_of(clip["cost_usd"] or 0)
-
-
-def dollars_of(amount: float) -> str:
-    return f"${amount:.2f}"
+        return f"perhaps {dollars(clip['at_risk_usd'])}"
+    return dollars(clip["cost_usd"] or 0)
 
 
 def show_waiting(waiting: resolve.Unsettled, *, as_json: bool) -> None:
@@ -107,7 +103,7 @@ def show_inbox(report: dict[str, Any], *, as_json: bool) -> None:
         document(report)
     for board in report["boards"]:
         say(f"{board['file']}: {board['status']} {board.get('error') or ''}".rstrip())
-    say(f"{len(report['boards'])} storyboards processed; {dollars_of(report['spent_usd'])} spent.")
+    say(f"{len(report['boards'])} storyboards processed; {dollars(report['spent_usd'])} spent.")
 
 
 def show_report(days: Sequence[Day], usage: Usage, limits: Limits, *, csv: bool, jsonl: bool) -> None:
@@ -132,7 +128,7 @@ def show_report(days: Sequence[Day], usage: Usage, limits: Limits, *, csv: bool,
 
 def _cell(name: str, value: object) -> str:
     if isinstance(value, float) and name.endswith("_usd"):
-        return dollars_of(value)
+        return dollars(value)
     if value is None:
         return ""
     return f"{value} s" if name == "median_seconds_to_clip" else str(value)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from prefect_seedance.ledger.record import FailureReason, Record, RefusalReason, Step
+from prefect_seedance.text import dollars
 
 MAY_FOLLOW: dict[Step | None, frozenset[Step]] = {
     None: frozenset({Step.CLAIMED, Step.REFUSED}),
@@ -200,7 +201,7 @@ NOT_TAKEN: dict[str, str] = {
 
 def remedy(record: Record) -> str:
     """One sentence for people: what happened to this key, what it cost, what to do now."""
-    handle, price = f"{record.key}@{record.number}", f"${record.charged_usd:.2f}"
+    handle, price = f"{record.key}@{record.number}", dollars(record.charged_usd)
     because = f" ({record.reason.removesuffix('; nothing was charged.')})" if record.reason else ""
     take = "`take` of the `narrator`" if record.request.is_speech else "`take`"
     match record.step:

@@ -17,6 +17,7 @@ from prefect_seedance.orchestration import events
 from prefect_seedance.orchestration.markdown import plan_markdown
 from prefect_seedance.rendering.approval import not_approved
 from prefect_seedance.rendering.plan import Planned
+from prefect_seedance.text import dollars
 
 APPROVAL_SECONDS = 24 * 3600
 
@@ -37,7 +38,7 @@ async def ask(planned: Planned, money: Sequence[str] = ()) -> None:
         raise not_approved(plan)
     text = "\n".join([plan_markdown(planned), *(f"- {line}" for line in money)])
     if not await says_yes(text, key=f"plan-{plan.plan_hash}"):
-        raise NotApproved(f"The plan for ${plan.estimated_usd:.2f} was declined; nothing was submitted.")
+        raise NotApproved(f"The plan for {dollars(plan.estimated_usd)} was declined; nothing was submitted.")
 
 
 async def says_yes(text: str, *, key: str) -> bool:

@@ -88,7 +88,7 @@ async def collected(found: dict[str, Any], ledger: Ledger) -> None:
     report = await report_of(ledger.store)
     rows = [day.as_row() for day in reversed(report.days)]
     spent, risk = (sum(row[name] for row in rows) for name in ("spent_usd", "at_risk_usd"))
-    summary = f"By UTC day, newest first; in all ${spent:,.2f} spent, ${risk:,.2f} at risk"
+    summary = f"By UTC day, newest first; in all {dollars(spent)} spent, {dollars(risk)} at risk"
     summary = ". ".join([summary, *map(escaped, report.missing)])
     await acreate_table_artifact(table=rows, key="seedance-report", description=summary)
 
@@ -96,6 +96,6 @@ async def collected(found: dict[str, Any], ledger: Ledger) -> None:
 async def inbox(report: dict[str, Any]) -> None:
     """What a run over an inbox did, from its report as JSON; nothing when it was empty."""
     if report["boards"]:
-        summary = f"{len(report['boards'])} storyboards, ${report['spent_usd']:.2f} spent"
+        summary = f"{len(report['boards'])} storyboards, {dollars(report['spent_usd'])} spent"
         boards = [{name: inert(value) for name, value in board.items()} for board in report["boards"]]
         await acreate_table_artifact(table=boards, key="seedance-inbox", description=summary)

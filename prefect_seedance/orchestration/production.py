@@ -14,6 +14,7 @@ from prefect_seedance.models import Frozen, Usd
 from prefect_seedance.orchestration.blocks import VideoStore
 from prefect_seedance.production.manifest import Manifest, ShotResult
 from prefect_seedance.storage.store import Store
+from prefect_seedance.text import dollars
 
 KEPT_AS = "compressed/json"
 """How Prefect keeps results. What is kept as plain JSON it may take for a format of its own, and read as a dict."""
@@ -60,7 +61,7 @@ class Production(Frozen):
         """What became of it in one line: "2 of 3 shots stored, 1 unclear, $0.24 spent"."""
         stored = self.counts.get("stored", 0)
         others = "".join(f", {count} {status}" for status, count in self.counts.items() if status != "stored")
-        return f"{stored} of {sum(self.counts.values())} shots stored{others}, ${self.spent_usd:.2f} spent"
+        return f"{stored} of {sum(self.counts.values())} shots stored{others}, {dollars(self.spent_usd)} spent"
 
     @property
     def shots(self) -> tuple[ShotResult, ...]:

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from prefect_seedance.errors import NotApproved
 from prefect_seedance.rendering.plan import Plan
+from prefect_seedance.text import dollars
 
 
 def needs_approval(plan: Plan, approve_above: Decimal | None, approved_hash: str | None) -> bool:
@@ -25,6 +26,6 @@ def needs_approval(plan: Plan, approve_above: Decimal | None, approved_hash: str
 def not_approved(plan: Plan) -> NotApproved:
     """Nobody can be asked here."""
     return NotApproved(
-        f"The plan costs ${plan.estimated_usd:.2f}, above what needs no approval; nothing was submitted; approve it "
-        f"with --approve {plan.plan_hash}."
+        f"The plan costs {dollars(plan.estimated_usd)}, above what needs no approval; nothing was submitted; approve "
+        f"it with --approve {plan.plan_hash}."
     )

@@ -154,3 +154,4 @@ def test_a_row_of_your_own_is_an_endpoint() -> None:
 def test_dollars_show_cents_and_what_is_below_them() -> None:
     shown = [dollars(Decimal(amount)) for amount in ("0", "0.1", "1234.5", "0.125")]
     assert shown == ["$0.00", "$0.10", "$1,234.50", "$0.125"]
+    assert [dollars(amount) for amount in (0, 0.0, 0.1 + 0.2, 0.0038)] == ["$0.00", "$0.00", "$0.30", "$0.0038"]

@@ -9,6 +9,10 @@ from decimal import Decimal
 
 import pytest
 
+from prefect_seedance.budget.counting import DayCount
+from prefect_seedance.budget.limits import Limits
+from prefect_seedance.budget.records import Totals, Usage
+from prefect_seedance.budget.report import Day
 from prefect_seedance.cli import terminal, upkeep_terminal
 from prefect_seedance.generation.resolve import Unsettled
 from prefect_seedance.ledger.record import Record
@@ -60,6 +64,19 @@ def test_what_others_wrote_is_shown_and_not_obeyed(capsys: pytest.CaptureFixture
     assert not OBEYED.search(said.out), repr(said.out)
     assert "\n✓ API" not in said.err
     assert as_json or "what came: job-1-u1" in said.err
+
+
+def test_what_costs_less_than_a_cent_is_no_zero_in_a_report_or_after_an_inbox(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    spoken = Day("2026-11-27", DayCount(claims=1, stored=1, spent_usd=Decimal("0.0038")))
+    usage = Usage(day=Totals(spent_usd=Decimal("0.0038")), month=Totals())
+    upkeep_terminal.show_report([spoken], usage, Limits(), csv=False, jsonl=False)
+    upkeep_terminal.show_inbox({"boards": [], "spent_usd": 0.0034 + 0.0004}, as_json=False)
+    said = capsys.readouterr()
+    assert "$0.0038" in said.out
+    assert "Today, all runs (UTC): $0.0038 spent" in said.err
+    assert "; $0.0038 spent." in said.err
 
 
 def test_a_json_document_says_the_very_text(capsys: pytest.CaptureFixture[str]) -> None:

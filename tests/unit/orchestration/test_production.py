@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ async def written(folder: Path, count: int = 1) -> tuple[Store, Manifest]:
     store, made = open_store(str(folder / "my films")), manifest(count)
     await store.write(f"{FOLDER}/manifest.json", made.model_dump_json(by_alias=True).encode())
     return store, made
+
+
+def test_what_costs_less_than_a_cent_is_no_zero_in_the_message_of_a_run(tmp_path: Path) -> None:
+    spoken = manifest().model_copy(update={"spent_usd": Decimal("0.0038")})
+    made = Production.of(spoken, FOLDER, open_store(str(tmp_path)))
+    assert made.message == "1 of 2 shots stored, 1 unclear, $0.0038 spent"
 
 
 async def test_another_process_gets_the_facts_and_loads_the_manifest(tmp_path: Path) -> None:
