@@ -143,7 +143,7 @@ class _Persisting:
         with suppress(Missing, StoreUnavailable, BadStore):
             if await self.ledger.store.age(record_path(record.key, record.number)) > LINK_SECONDS:
                 handle = f"{record.key}@{record.number}"
-                return f"{LATER}, or, as links end, `prefect-seedance settle {handle} --charged` gives it up"
+                return f"{LATER}, or, as links end, `prefect-seedance settle {handle} --store … --charged` gives it up"
         return LATER
 
     def _link_of(self, record: Record) -> str | None:

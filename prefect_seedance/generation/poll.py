@@ -50,7 +50,7 @@ async def wait(session: RenderSession, history: History, *, deadline: float | No
             raise EndpointGone(
                 f"the endpoint {record.request.model} is not there (404); the job {record.job_id} is kept; run "
                 "again, or, if it was withdrawn for good, "
-                f"`prefect-seedance settle {record.key}@{record.number} --charged`"
+                f"`prefect-seedance settle {record.key}@{record.number} --store … --charged`"
             ) from error
         if answer and answer.ended:
             if answer.ended == "completed" and watch.was_near:
@@ -75,6 +75,6 @@ def refuse_foreign(record: Record, client: RunpodClient) -> None:
     if record.account != client.account.fingerprint:
         raise NeedsAttention(
             f"the job {record.job_id} was submitted with another API key or address ({record.base_url}); it is kept; "
-            f"run again with that one, or, if that one is gone, `prefect-seedance settle {record.key}@{record.number} "
-            "--charged`"
+            "run again with that one, or, if that one is gone, "
+            f"`prefect-seedance settle {record.key}@{record.number} --store … --charged`"
         )

@@ -113,12 +113,14 @@ async def settle(
     """
     named = HANDLE.fullmatch(handle)
     if named is None:
-        raise BadInput(f"{handle!r} is not KEY@NUMBER; `prefect-seedance settle` lists what can be settled.")
+        raise BadInput(f"{handle!r} is not KEY@NUMBER; `prefect-seedance settle --store …` lists what can be settled.")
     key, number = named.groups()
     history = await _observed(ledger, await ledger.load(key), needed=True)
     last = history.last
     if last is None:
-        raise BadInput(f"There is no history of {key} in this store; `prefect-seedance settle` lists what is unclear.")
+        raise BadInput(
+            f"There is no history of {key} in this store; `prefect-seedance settle --store …` lists what is unclear."
+        )
     if last.number != int(number):
         raise BadInput(
             f"{handle} is not what is current: {key}@{last.number} is {last.step}; nothing was changed; list it again."

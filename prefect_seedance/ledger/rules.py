@@ -208,8 +208,8 @@ def remedy(record: Record) -> str:
         case Step.UNCLEAR:
             return (
                 f"nobody knows whether this was submitted{because}; {price} may have been charged; look it up in "
-                f"the Runpod console and settle it: `prefect-seedance settle {handle}` with --job-id ID, --not-charged "
-                "or --charged"
+                f"the Runpod console and settle it: `prefect-seedance settle {handle} --store …` with --job-id ID, "
+                "--not-charged or --charged"
             )
         case Step.LOST if record.kind == FailureReason.SETTLED and record.job_id is None:
             return (
@@ -221,7 +221,7 @@ def remedy(record: Record) -> str:
         case Step.LOST if record.job_id or record.answer:
             return (
                 f"the result is lost{because}; {price} was perhaps charged; look for it once more, for nothing, with "
-                f"`prefect-seedance settle {handle} --retry`, or raise {take} to pay for it again"
+                f"`prefect-seedance settle {handle} --store … --retry`, or raise {take} to pay for it again"
             )
         case Step.LOST:
             return f"the result is lost{because}; {price} was perhaps charged; raise {take} to pay for it once more"

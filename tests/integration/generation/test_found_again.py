@@ -41,7 +41,7 @@ async def test_a_lost_job_whose_id_is_known_comes_home_after_a_person_has_it_ask
     emulator: RunningEmulator, run: RenderSession, store: Store, prompt: str
 ) -> None:
     lost = await a_lost_one(run, await submit(run, small(prompt)), store, emulator, prompt)
-    assert f"settle {lost.key}@{lost.number} --retry" in remedy(lost)
+    assert f"settle {lost.key}@{lost.number} --store … --retry" in remedy(lost)
     with pytest.raises(BadInput, match="not what is current"):
         await settle(run.ledger, f"{lost.key}@{lost.number - 1}", "retry")
     order: list[str] = []
@@ -139,7 +139,7 @@ async def test_a_job_whose_endpoint_was_withdrawn_can_be_given_up_after_the_grac
     assert accepted is not None
     handle, path = f"{accepted.key}@{accepted.number}", record_path(accepted.key, accepted.number)
     emulator.fault("status", "status", code=404, detail="endpoint not found", times=1000, prompt=prompt)
-    with pytest.raises(NeedsAttention, match=f"endpoint .* is not there .*settle {handle} --charged"):
+    with pytest.raises(NeedsAttention, match=f"endpoint .* is not there .*settle {handle} --store … --charged"):
         await wait(run, await run.ledger.load(accepted.key), deadline=0)
     with pytest.raises(BadInput, match="too early to give up"):
         await settle(run.ledger, handle, "charged", client=client)

@@ -169,7 +169,7 @@ async def test_a_dead_link_is_a_clip_lost_only_when_another_run_sees_it_again_ho
     lost = (await persist(another, completed)).last
     assert lost is not None
     assert lost.step is Step.LOST
-    assert f"settle {lost.key}@{lost.number} --retry" in remedy(lost)
+    assert f"settle {lost.key}@{lost.number} --store … --retry" in remedy(lost)
     assert charges(emulator, prompt) == 1
 
 

@@ -215,7 +215,9 @@ async def test_a_clip_that_never_came_home_can_be_given_up_when_its_link_has_end
         with pytest.raises(BadInput, match=f"one in use; nothing was changed.*; in {hours} hours, .* be given up"):
             await settle(run.ledger, handle, "charged", client=client)
     os.utime(Path(store.url) / record, (time.time() - 7 * 86400 - 1,) * 2)
-    with pytest.raises(DownloadFailed, match=f"stays completed.*`prefect-seedance settle {handle} --charged`"):
+    with pytest.raises(
+        DownloadFailed, match=f"stays completed.*`prefect-seedance settle {handle} --store … --charged`"
+    ):
         await persist(run, completed)
     given_up = await settle(run.ledger, handle, "charged", client=client)
     assert (given_up.step, given_up.by, given_up.charged_usd) == (Step.LOST, "person", completed.last.charged_usd)

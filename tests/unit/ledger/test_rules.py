@@ -254,7 +254,7 @@ def test_what_holds_a_key_says_what_happened_what_it_cost_and_what_to_do(
 @pytest.mark.parametrize("known", [{"job_id": "job"}, {}])
 def test_what_a_person_gave_up_can_be_looked_for_for_nothing_where_its_job_is_known(known: dict[str, str]) -> None:
     told = remedy(record(Step.LOST, number=7, kind="settled", reason="settled by a person: charged", **known))
-    assert (f"for nothing, with `prefect-seedance settle {KEY}@7 --retry`" in told) == bool(known)
+    assert (f"for nothing, with `prefect-seedance settle {KEY}@7 --store … --retry`" in told) == bool(known)
     assert ("its job is not known" in told) == (not known)
     assert "raise `take`" in told
 
