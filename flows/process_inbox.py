@@ -67,6 +67,6 @@ async def process_inbox(
     await Display().show(artifacts.inbox(document))
     whole = report.exit_code == 0
     left = "" if whole else ", not all of them complete"
-    message = f"{len(report.boards)} storyboards{left}, {dollars(report.spent_usd)} spent"
+    message = f"{len(report.boards)} productions{left}, {dollars(report.spent_usd)} spent"
     # Prefect hands on what the state holds.
     return cast("dict[str, Any]", final_state(document, message, failed=fail_on_partial and not whole))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csvlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, Any
@@ -101,9 +102,11 @@ def show_settled(record: Record, *, as_json: bool) -> None:
 def show_inbox(report: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         document(report)
+    count = Counter(board["file"] for board in report["boards"])
     for board in report["boards"]:
-        say(f"{board['file']}: {board['status']} {board.get('error') or ''}".rstrip())
-    say(f"{len(report['boards'])} storyboards processed; {dollars(report['spent_usd'])} spent.")
+        title = f" ({printable(board['title'])})" if count[board["file"]] > 1 and board.get("title") else ""
+        say(f"{board['file']}{title}: {board['status']} {board.get('error') or ''}".rstrip())
+    say(f"{len(report['boards'])} productions processed; {dollars(report['spent_usd'])} spent.")
 
 
 def show_report(days: Sequence[Day], usage: Usage, limits: Limits, *, csv: bool, jsonl: bool) -> None:

@@ -96,6 +96,6 @@ async def collected(found: dict[str, Any], ledger: Ledger) -> None:
 async def inbox(report: dict[str, Any]) -> None:
     """What a run over an inbox did, from its report as JSON; nothing when it was empty."""
     if report["boards"]:
-        summary = f"{len(report['boards'])} storyboards, {dollars(report['spent_usd'])} spent"
+        summary = f"{len(report['boards'])} productions, {dollars(report['spent_usd'])} spent"
         boards = [{name: inert(value) for name, value in board.items()} for board in report["boards"]]
         await acreate_table_artifact(table=boards, key="seedance-inbox", description=summary)

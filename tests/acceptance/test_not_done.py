@@ -122,7 +122,7 @@ async def test_an_inbox_or_a_collector_that_counts_as_failed_is_one_sentence_and
     credentials: RunpodCredentials, store: VideoStore, serving: RunningEmulator
 ) -> None:
     await drop(store.open(), "board.yaml", one("Refused"))
-    with pytest.raises(NotDone, match=r"^1 storyboards, not all of them complete, \$0\.00 spent; `result`") as caught:
+    with pytest.raises(NotDone, match=r"^1 productions, not all of them complete, \$0\.00 spent; `result`") as caught:
         await process_inbox(credentials, store, fail_on_partial=True)
     report: Any = caught.value.result
     assert [board["status"] for board in report["boards"]] == ["nothing"]

@@ -79,6 +79,18 @@ def test_what_costs_less_than_a_cent_is_no_zero_in_a_report_or_after_an_inbox(
     assert "; $0.0038 spent." in said.err
 
 
+def test_the_rows_of_one_file_of_an_inbox_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"file": "sale.yaml", "title": f"Sale ({mug})", "status": "complete"} for mug in ("red", "blue")]
+    other = {"file": "one.yaml", "title": "One", "status": "complete"}
+    upkeep_terminal.show_inbox({"boards": [*rows, other], "spent_usd": 0.1}, as_json=False)
+    assert capsys.readouterr().err.splitlines() == [
+        "sale.yaml (Sale (red)): complete",
+        "sale.yaml (Sale (blue)): complete",
+        "one.yaml: complete",
+        "3 productions processed; $0.10 spent.",
+    ]
+
+
 def test_a_json_document_says_the_very_text(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.document({"error": EVIL + "☃ \udc9b"})
     assert json.loads(capsys.readouterr().out) == {"error": EVIL + "☃ \udc9b"}
