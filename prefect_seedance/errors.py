@@ -17,6 +17,7 @@ SeedanceError
 ├── SubmissionUnclear     the job may have been accepted and charged: never submit again, settle it
 ├── ApiUnreachable        no connection to the API
 ├── NeedsAttention        the API no longer takes this key or no longer knows this endpoint; job ids are kept
+│   └── EndpointGone      nobody can ask about the jobs of this endpoint any more
 ├── JobGone               the API says "job not found"
 ├── StillRunning          the deadline passed before the job ended; the job goes on
 ├── LinkDead              the media host no longer has the clip at this link
