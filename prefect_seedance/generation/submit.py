@@ -47,8 +47,8 @@ SEND_WITHIN = 30.0
 """Seconds from the claim to the POST; later than that the claim is given up unsent."""
 ACCOUNT_CODES = (401, 402, 403)
 """Refusals of the key or its balance and not of this request: the run stops asking."""
-RETRIES_WHEN_BUSY = 5
-"""New claims in one run after a 429 or a failed connection: those surely cost nothing."""
+CLAIMS_WHEN_BUSY = 5
+"""So often one request is claimed in one run, where each claim meets a 429 or no connection: that costs nothing."""
 
 
 async def submit(
@@ -232,7 +232,7 @@ def _pause_before_claiming_again(last: Record | None, refusals: int) -> float | 
     """Seconds to wait before a new claim after a refusal that passes by itself; None when it does not, or too often."""
     if last is None or last.step is not Step.REFUSED or last.kind not in (RefusalReason.BUSY, RefusalReason.LATE):
         return None
-    if refusals + 1 >= RETRIES_WHEN_BUSY:
+    if refusals + 1 >= CLAIMS_WHEN_BUSY:
         return None
     asked = (last.answer or {}).get("retry_after")
     return min(float(asked), 120.0) if asked is not None else 2.0**refusals * random.uniform(0.5, 1.0)
