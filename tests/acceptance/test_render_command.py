@@ -214,10 +214,14 @@ def test_a_damaged_record_of_the_money_holds_up_no_paid_clip(
 
 @in_both_ways
 def test_no_secret_is_left_anywhere(desk: Desk) -> None:
-    desk.run("render", desk.board(LIGHTHOUSE))
-    for file in Path(desk.store).rglob("*"):
-        if file.is_file():
-            assert b"k-SECRET" not in file.read_bytes(), file
+    said = desk.run("render", desk.board(LIGHTHOUSE))
+    assert said.code == 0, said.err
+    assert "k-SECRET" not in said.out + said.err
+    home = Path(desk.environment["HOME"])
+    assert Path(desk.store).is_relative_to(home)
+    files = [file for file in home.rglob("*") if file.is_file()]
+    assert any(file.name == "manifest.json" for file in files)
+    assert [file for file in files if b"k-SECRET" in file.read_bytes()] == []
 
 
 def test_a_report_adds_up_to_the_bill(desk: Desk, emulator: RunningEmulator) -> None:

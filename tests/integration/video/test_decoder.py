@@ -120,7 +120,9 @@ def test_a_clip_that_needs_more_memory_than_a_decoder_may_have_is_damaged_and_th
 
 def test_a_decoder_has_a_bound_of_memory_and_goes_first_where_memory_ends(clip: Path) -> None:
     examine(clip)
-    for pid in decoders(os.getpid()):
+    started = decoders(os.getpid())
+    assert started
+    for pid in started:
         assert resource.prlimit(pid, resource.RLIMIT_AS)[0] == decoding.MOST_MEMORY
         assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
 
