@@ -31,7 +31,7 @@ class Check:
 
 
 async def examine(who: Callable[[], Account], store: Callable[[], Store] | None, model: str) -> list[Check]:
-    """Look at everything, whatever fails on the way. Costs nothing and leaves nothing behind.
+    """Look at everything, whatever fails on the way. Costs nothing; of a store that was not there it leaves the folder.
 
     *who* and *store* are asked within the checks, so that what they raise is a finding.
     """

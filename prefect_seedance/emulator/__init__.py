@@ -1,1 +1,1 @@
-"""A pretend Runpod for rehearsals and tests: jobs, faults, clips and a bill. Nothing of the product imports it."""
+"""A pretend Runpod for rehearsals and tests: jobs, faults, clips and a bill. Only the command line imports it."""

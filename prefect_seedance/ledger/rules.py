@@ -1,9 +1,10 @@
 """The table of legal steps, and what to do next. Rules only: no file, no socket, no clock; time is an argument.
 
     nothing ──> claimed ──> accepted ──> completed ──> stored
-                  │ │          │ │           │
-                  │ └> unclear ┘ └> failed   └──> lost ──> accepted, completed, stored, lost
-                  └──> refused
+      claimed ──> unclear ──> accepted, refused, lost
+      claimed ──> refused        accepted ──> failed, lost        completed ──> lost
+      lost ──> accepted, completed, stored, lost
+      nothing, refused, failed ──> claimed, refused
 
 `claimed` stands right before the one line that costs money. What nobody knows is `unclear` and is never submitted
 again by the program; a person settles it. `failed` and `refused` cost nothing. `stored` is for ever.
