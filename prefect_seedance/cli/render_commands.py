@@ -99,17 +99,17 @@ def _inputs(words: list[str]) -> dict[str, JsonValue]:
 def _render(
     read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], *, prefect: bool, as_json: bool
 ) -> int:
-    way = _render_as_flow if uses_prefect(place, wanted=prefect) else _render_directly
-    manifest = way(read, place, money, flow, parameters, as_json)
+    if uses_prefect(place, wanted=prefect):
+        manifest = _render_as_flow(read, place, money, flow, parameters, as_json)
+    else:
+        manifest = _render_directly(read, place, money, as_json)
     if manifest is None:
         return REFUSED
     terminal.show_manifest(manifest, place.store, as_json=as_json)
     return OF_STATUS[manifest.status]
 
 
-def _render_directly(
-    read: Read, place: Place, money: Money, flow: str, parameters: dict[str, object], as_json: bool
-) -> Manifest | None:
+def _render_directly(read: Read, place: Place, money: Money, as_json: bool) -> Manifest | None:
     """The manifest of a run without Prefect; None when the board has problems, which are then on the terminal."""
     from prefect_seedance.cli.run_direct import TerminalHost, render
 
