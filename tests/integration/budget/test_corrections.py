@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.budget.months import OBSERVERS_WAIT_SECONDS, MonthlySpend
-from prefect_seedance.budget.records import OpenReservation, Totals
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.records import Totals
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.catalog.pricing import estimate, upper
 from prefect_seedance.errors import StoreUnavailable
@@ -33,17 +33,10 @@ from prefect_seedance.storage.store import Store
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
 from tests.support.renderer import QUICK, HookedStore, budget_of, small
+from tests.support.spending import charged, day_of, make_older, open_ones
 
 PRICE = upper(small(""), KNOWN[small("").model])
 A_DAY = Limits(per_day=Decimal(5))
-
-
-def charged(emulator: RunningEmulator, prompt: str) -> list[Decimal]:
-    return [Decimal(str(charge["usd"])) for charge in emulator.charges if charge["prompt"].startswith(prompt)]
-
-
-async def day_of(store: Store) -> Totals:
-    return (await MonthlySpend(store).usage(datetime.datetime.now(datetime.UTC))).day
 
 
 @pytest.fixture(autouse=True)
@@ -66,13 +59,6 @@ async def test_a_persons_answer_gives_back_nothing_that_its_run_can_still_spend(
     assert await budget.close() == []
     assert (await day_of(store)).reserved_usd == 0
     assert len(charged(emulator, prompt)) == 1
-
-
-def make_older(store: Store, seconds: float) -> None:
-    """The first record of the month, so that a reservation of *seconds* has ended for everybody."""
-    (record,) = Path(store.url).glob("spending/2*/00001.json")
-    then = time.time() - seconds - OBSERVERS_WAIT_SECONDS - 1  # a file system dates more coarsely
-    os.utime(record, (then, then))
 
 
 async def test_a_claim_counts_at_its_upper_price_until_its_cost_is_known(
@@ -168,10 +154,6 @@ async def test_trouble_with_the_months_after_all_clips_are_home_is_a_sentence_an
     costs = charged(emulator, prompt)
     assert await day_of(store) == Totals(spent_usd=sum(costs, Decimal(0)))
     assert len(costs) == 1
-
-
-async def open_ones(store: Store) -> list[OpenReservation]:
-    return await MonthlySpend(store).open(datetime.datetime.now(datetime.UTC))
 
 
 async def test_a_job_id_that_a_person_names_holds_its_price_until_the_true_cost_is_known(

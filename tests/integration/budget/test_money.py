@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import datetime
 import json
-import os
-import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,8 @@ from typing import Any
 import pytest
 
 from prefect_seedance.budget.limits import Limits
-from prefect_seedance.budget.months import OBSERVERS_WAIT_SECONDS, MonthlySpend
-from prefect_seedance.budget.records import OpenReservation, Totals
+from prefect_seedance.budget.months import MonthlySpend
+from prefect_seedance.budget.records import Totals
 from prefect_seedance.budget.report import daily
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.catalog.pricing import upper
@@ -35,17 +33,10 @@ from tests.support.board_texts import read, shots
 from tests.support.emulating import RunningEmulator
 from tests.support.generating import generate
 from tests.support.renderer import API_KEY, QUICK, HookedStore, budget_of, small
+from tests.support.spending import charged, day_of, make_older, open_ones
 
 PRICE = upper(small(""), KNOWN[small("").model])
 A_DAY = Limits(per_day=Decimal(5))
-
-
-def charged(emulator: RunningEmulator, prompt: str) -> list[Decimal]:
-    return [Decimal(str(charge["usd"])) for charge in emulator.charges if charge["prompt"].startswith(prompt)]
-
-
-async def day_of(store: Store) -> Totals:
-    return (await MonthlySpend(store).usage(datetime.datetime.now(datetime.UTC))).day
 
 
 async def planned(store: Store, prompt: str, *, retry_failed: int = 0, account: Account | None = None) -> Planned:
@@ -224,17 +215,6 @@ async def test_an_end_that_is_put_off_while_it_is_judged_is_none(store: Store, p
     await MonthlySpend(HookedStore(store, meanwhile)).release_ended(Ledger(store).load_whole)
     assert put_off == [True]
     assert [entry.reserved_usd for entry in await spend.open(now)] == [PRICE]
-
-
-def make_older(store: Store, seconds: float) -> None:
-    """The first record of the month, so that a reservation of *seconds* has ended for everybody."""
-    (record,) = Path(store.url).glob("spending/2*/00001.json")
-    then = time.time() - seconds - OBSERVERS_WAIT_SECONDS - 1  # a file system dates more coarsely
-    os.utime(record, (then, then))
-
-
-async def open_ones(store: Store) -> list[OpenReservation]:
-    return await MonthlySpend(store).open(datetime.datetime.now(datetime.UTC))
 
 
 async def test_a_month_record_holds_sums_and_the_keys_of_a_reservation_a_file_of_their_own(store: Store) -> None:
