@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from prefect.blocks.abstract import CredentialsBlock
@@ -110,7 +111,16 @@ class VideoStore(Block):
     )
 
     def open(self) -> Store:
-        """The store itself; raises `BadStore` for an address that can't be one, and for keys that can't be used."""
+        """The store itself; raises `BadStore` for an address that can't be one, and for keys that can't be used.
+
+        A saved block is opened by workers, each in a folder of its own, where a relative one would be new in every run.
+        """
+        is_relative = "://" not in self.url and not self.url.startswith("~") and not Path(self.url).is_absolute()
+        if self._block_document_id is not None and is_relative:
+            raise BadStore(
+                f"This saved store is the relative folder {self.url!r}, another one wherever a worker runs; nothing "
+                "was submitted; save it with the full path of the folder, with ~ or as s3://bucket/prefix."
+            )
         given: dict[str, Any] = {"endpoint_url": self.endpoint_url or None, "region": self.region or None}
         if self.aws_credentials is not None:
             given = self._saved_keys() | {name: value for name, value in given.items() if value}

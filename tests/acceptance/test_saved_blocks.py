@@ -9,10 +9,13 @@ import pytest
 from prefect_aws import AwsCredentials, MinIOCredentials
 from pydantic import SecretStr
 
+from prefect_seedance import storyboard_to_shots
 from prefect_seedance.cli.saved_blocks import load_store
+from prefect_seedance.errors import BadStore
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from tests.support.commanding import Desk
 from tests.support.emulating import RunningEmulator
+from tests.support.flow_boards import make_board
 from tests.support.prefect_server import RunningPrefect
 
 
@@ -34,6 +37,35 @@ def test_a_saved_store_names_saved_credentials_of_either_kind_and_holds_no_key(p
         ]
         assert document["data"].get("key") is None
         assert set(document["block_document_references"]) == {"aws_credentials"}
+
+
+async def test_a_saved_relative_folder_that_each_worker_would_pay_into_anew_is_refused_before_anything_is_paid(
+    prefect_server: RunningPrefect, emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = RunpodCredentials(api_key=SecretStr("k"), base_url=emulator.base_url)
+    monkeypatch.chdir(tmp_path)
+    for url in ("films", "./films", ""):
+        await VideoStore(url=url).asave("relative", overwrite=True)
+        saved: Any = await VideoStore.aload("relative")
+        with pytest.raises(BadStore, match=r"relative folder .*; nothing was submitted; save it with the full path"):
+            await storyboard_to_shots(make_board("Gulls rise."), credentials, saved)
+    for url in ("~/films", str(tmp_path / "films"), "s3://films/x"):
+        await VideoStore(url=url, key="k", secret=SecretStr("s")).asave("relative", overwrite=True)
+        saved = await VideoStore.aload("relative")
+        await saved.open().aclose()
+    assert list(tmp_path.iterdir()) == []
+    assert emulator.charges == []
+
+
+async def test_a_relative_folder_that_was_not_saved_is_below_where_the_program_runs(
+    prefect_server: RunningPrefect, emulator: RunningEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = RunpodCredentials(api_key=SecretStr("k"), base_url=emulator.base_url)
+    monkeypatch.chdir(tmp_path)
+    production = await storyboard_to_shots(make_board("Gulls rise."), credentials, VideoStore(url="films"))
+    assert production.status == "complete"
+    assert (tmp_path / "films" / "clips").is_dir()
+    assert len(emulator.charges) == 1
 
 
 BOARD = """
