@@ -78,7 +78,7 @@ class ShardHost:
     async def approval(self, planned: Planned, money: Sequence[str]) -> None:
         """The campaign was approved: a shard is asked about by nobody."""
 
-    def slots(self, wanted: int) -> AbstractAsyncContextManager[None]:
+    def slots(self, wanted: int) -> AbstractAsyncContextManager[int]:
         return self.inner.slots(wanted)
 
     async def shots_begin(self, total: int) -> None:
@@ -176,8 +176,8 @@ class QuietHost:
         raise not_approved(planned.plan)
 
     @asynccontextmanager
-    async def slots(self, wanted: int) -> AsyncIterator[None]:
-        yield
+    async def slots(self, wanted: int) -> AsyncIterator[int]:
+        yield wanted
 
     async def shots_begin(self, total: int) -> None:
         """Says nothing."""

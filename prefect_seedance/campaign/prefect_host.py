@@ -31,13 +31,14 @@ class FlowHost(QuietHost):
         events.budget_refused(why)
 
     @asynccontextmanager
-    async def slots(self, wanted: int) -> AsyncIterator[None]:
+    async def slots(self, wanted: int) -> AsyncIterator[int]:
+        places = wanted
         async with AsyncExitStack() as stack:
             try:
-                await stack.enter_async_context(global_slots(wanted))
+                places = await stack.enter_async_context(global_slots(wanted))
             except Exception as error:  # the server has gone since the campaign began
                 logs.log().warning("The places of %s could not be asked for: %s", GLOBAL_LIMIT, error)
-            yield
+            yield places
 
 
 class ShardRunHost(FlowHost):

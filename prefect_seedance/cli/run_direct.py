@@ -72,8 +72,8 @@ class TerminalHost:
         raise not_approved(planned.plan)
 
     @asynccontextmanager
-    async def slots(self, wanted: int) -> AsyncIterator[None]:
-        yield
+    async def slots(self, wanted: int) -> AsyncIterator[int]:
+        yield wanted
 
     async def shots_begin(self, total: int) -> None:
         """Says nothing: a line follows for each shot."""

@@ -55,6 +55,7 @@ class RenderSession:
         self.polling = SharedPolling(self.waiting)
         self.notes = Notes(ledger.store, run=secrets.token_hex(8))
         self.max_in_flight = max_in_flight
+        """What is asked for; of a limit that is shared a run may get less."""
         self.retry_failed = retry_failed
         self.writer = writer or this_writer(flow_run_id)
         self.on_step = on_step
@@ -72,6 +73,10 @@ class RenderSession:
         self._finished: set[str] = set()
         self._nothing_to_fetch = asyncio.Event()
         self._nothing_to_fetch.set()
+
+    def take_places(self, places: int) -> None:
+        """Have so many places in flight. Nothing is out yet."""
+        self._slots = asyncio.Semaphore(places)
 
     @contextlib.asynccontextmanager
     async def slot(self, key: str) -> AsyncIterator[None]:

@@ -140,9 +140,9 @@ class PrefectHost:
             await ask(planned, money)
 
     @asynccontextmanager
-    async def slots(self, wanted: int) -> AsyncIterator[None]:
-        async with global_slots(wanted):
-            yield
+    async def slots(self, wanted: int) -> AsyncIterator[int]:
+        async with global_slots(wanted) as places:
+            yield places
 
     async def shots_begin(self, total: int) -> None:
         self.progress = artifacts.Progress(total)
@@ -163,8 +163,11 @@ class PrefectHost:
 
 
 @asynccontextmanager
-async def global_slots(wanted: int) -> AsyncIterator[None]:
-    """One lease of the global limit for the whole run, where there is one. Losing it or the server loses no result."""
+async def global_slots(wanted: int) -> AsyncIterator[int]:
+    """One lease of the global limit for the whole run, where there is one, and its places; else *wanted*.
+
+    Losing it or the server loses no result.
+    """
     limit = await _global_limit()
     slots = min(wanted, limit.limit) if limit else 0
     async with AsyncExitStack() as stack:
@@ -174,7 +177,7 @@ async def global_slots(wanted: int) -> AsyncIterator[None]:
             lease = concurrency(GLOBAL_LIMIT, occupy=slots, lease_duration=LEASE_SECONDS, strict=False)
             await lease.__aenter__()
             stack.push_async_callback(_release, lease)
-        yield
+        yield slots or wanted
 
 
 async def _release(lease: Any) -> None:

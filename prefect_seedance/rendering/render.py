@@ -60,8 +60,8 @@ class Host(Protocol):
     async def approval(self, planned: Planned, money: Sequence[str]) -> None:
         """Return once a person has approved *planned*; raises `NotApproved` for a no, and where nobody can be asked."""
 
-    def slots(self, wanted: int) -> AbstractAsyncContextManager[None]:
-        """*wanted* places among all runs that share this host's limit on jobs in flight."""
+    def slots(self, wanted: int) -> AbstractAsyncContextManager[int]:
+        """Places among all runs that share this host's limit on jobs in flight: *wanted*, or as many as there are."""
 
     async def shots_begin(self, total: int) -> None:
         """*total* clips are about to be rendered or found: nothing refuses the run any more, nothing is paid."""
@@ -170,7 +170,8 @@ async def _render(board: Board, planned: Planned, session: RenderSession, host: 
     ledger, store = session.ledger, session.ledger.store
     unkept = await keep_sounds(board, store)  # before anything is paid: a link may end, a file may move
     try:
-        async with host.slots(min(session.max_in_flight, len(shots))):
+        async with host.slots(min(session.max_in_flight, len(shots))) as places:
+            session.take_places(places)
             await _reserve(session, host)
             await host.shots_begin(len({shot.key for shot in board.asked}))
             await run.render()

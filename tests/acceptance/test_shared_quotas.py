@@ -12,12 +12,15 @@ from pydantic import SecretStr
 
 from prefect_seedance import RunpodCredentials, VideoStore, collect_finished, process_inbox, storyboard_to_shots
 from prefect_seedance.flows.campaign import campaign
+from prefect_seedance.orchestration.render import GLOBAL_LIMIT
 from prefect_seedance.orchestration.shared_limits import STATUS, share_quotas
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.rate_limit import status_calls_of
 from tests.support.campaigns import ONE_SHOT, CampaignDesk, mugs, write_table
 from tests.support.emulating import RunningEmulator
+from tests.support.flow_boards import make_board
 from tests.support.prefect_server import RunningPrefect
+from tests.support.processes import until
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +66,32 @@ async def test_every_flow_takes_its_calls_from_the_limits_that_all_workers_share
     finally:
         prefect_server.delete(f"v2/concurrency_limits/{limit}")
     assert len(serving.charges) == 4
+
+
+@pytest.mark.parametrize("as_campaign", [False, True])
+async def test_a_run_never_has_more_jobs_out_than_the_global_limit_of_jobs_allows(
+    as_campaign: bool, desk: CampaignDesk, prefect_server: RunningPrefect
+) -> None:
+    limit = prefect_server.post("v2/concurrency_limits/", name=GLOBAL_LIMIT, limit=2)["id"]
+    try:
+        with RunningEmulator.start(latency=600) as slow:
+            credentials = RunpodCredentials(api_key=SecretStr("k"), base_url=slow.base_url)
+            store = VideoStore(url=desk.store)
+            if as_campaign:
+                table = write_table(desk.folder / "table.csv", mugs(4))
+                running: Any = campaign(str(desk.folder / "board.yaml"), table, credentials, store)
+            else:
+                running = storyboard_to_shots(make_board("Dawn.", "Noon.", "Dusk.", "Night."), credentials, store)
+            rendering = asyncio.create_task(running)
+            for out in (2, 4):
+                await asyncio.to_thread(until, lambda out=out: slow.calls()["run"] >= out)
+                await asyncio.sleep(2)
+                assert slow.calls()["run"] == out
+                slow.advance(600)
+            await rendering
+            assert len(slow.charges) == 4
+    finally:
+        prefect_server.delete(f"v2/concurrency_limits/{limit}")
 
 
 async def test_a_global_limit_with_slot_decay_is_shared_and_losing_it_stops_no_call(
