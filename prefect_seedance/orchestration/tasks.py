@@ -207,7 +207,10 @@ async def take_last_frame(record: Record, store: VideoStore) -> str:
 
 @task(task_run_name="assemble film", retries=2, retry_delay_seconds=5, cache_policy=NO_CACHE, persist_result=False)
 async def assemble_film(clips: Sequence[str], target: str, store: VideoStore) -> Footage:
-    """Join stored clips, in order, into one silent film at *target*: copied where they agree, re-encoded where not."""
+    """Join stored clips, in order, into one silent film at *target*: copied where they agree, re-encoded where not.
+
+    Raises `BadInput` for a *target* that is one of the clips or what the store has for itself.
+    """
     async with _store_of(store) as opened:
         return await assemble(opened, clips, target)
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from prefect_seedance.errors import BadStore, Missing, StoreUnavailable
+from prefect_seedance.errors import BadInput, BadStore, Missing, StoreUnavailable
 from prefect_seedance.models import Footage
 from prefect_seedance.production.at_hand import AtHand
 from prefect_seedance.production.pictures import Clip, local_files, optional
@@ -18,6 +18,28 @@ from prefect_seedance.storage.store import Store
 from prefect_seedance.video.film import join
 from prefect_seedance.video.sound import Layer, Sound, mix
 from prefect_seedance.video.tracks import SILENT, Beside
+
+OWN = frozenset(
+    [
+        "campaigns",
+        "catalog.yaml",
+        "clips",
+        "films",
+        "inbox-done",
+        "inbox-rejected",
+        "inbox-taken",
+        "ledger",
+        "ledger-open",
+        "ledger-seen",
+        "posters",
+        "productions",
+        "sources",
+        "spending",
+        "stills",
+        "store.json",
+    ]
+)
+"""What a path of the store begins with that is written and removed by this package alone."""
 
 
 async def make_film(
@@ -80,6 +102,14 @@ def _sound(one: Playing, files: Mapping[str, Path]) -> Sound:
 
 
 async def assemble_film(store: Store, clips: Sequence[str], target: str) -> Footage:
-    """Join the *clips* of the store, in this order, into one silent film at *target*, all or nothing."""
+    """Join the *clips* of the store, in this order, into one silent film at *target*, all or nothing.
+
+    Raises `BadInput` for a *target* that is one of the clips or what the store has for itself.
+    """
+    if target in clips or target.split("/")[0].casefold() in OWN:
+        raise BadInput(
+            f"A film at {target} would replace one of its clips or what the store has for itself; nothing was spent or "
+            "changed; choose another path, such as cuts/film.mp4."
+        )
     shown = [Clip(clip, "") for clip in clips]
     return await _make(store, shown, Score((), Fraction(0)), target, AtHand())

@@ -14,7 +14,7 @@ import opentimelineio
 import pytest
 from PIL import Image
 
-from prefect_seedance.errors import StoreUnavailable
+from prefect_seedance.errors import BadInput, StoreUnavailable
 from prefect_seedance.models import Words
 from prefect_seedance.production.film import assemble_film
 from prefect_seedance.production.manifest import Manifest, words_of
@@ -237,16 +237,39 @@ async def test_a_time_that_can_not_be_holds_up_no_newer_production(store: Store,
 
 async def test_a_film_is_joined_in_the_given_order(either_store: Store) -> None:
     shots = [await keep_clip(either_store, "a", seconds=2), await keep_clip(either_store, "b")]
-    footage = await assemble_film(either_store, [shot.clip or "" for shot in (*shots, shots[0])], "films/x.mp4")
+    footage = await assemble_film(either_store, [shot.clip or "" for shot in (*shots, shots[0])], "cuts/x.mp4")
     assert footage.frames == 120
-    assert await either_store.exists("films/x.mp4")
+    assert await either_store.exists("cuts/x.mp4")
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "clips/new.mp4",
+        "CLIPS/new.mp4",
+        "ledger/k/0001.json",
+        "films/x.mp4",
+        "productions/x/film.mp4",
+        "store.json",
+        "catalog.yaml",
+    ],
+)
+async def test_a_film_never_replaces_a_paid_clip_nor_what_the_store_has_for_itself(store: Store, own: str) -> None:
+    paid = (await keep_clip(store, "a")).clip or ""
+    await store.copy(paid, "takes/a.mp4")
+    before = await store.read(paid)
+    for target in (paid, "takes/a.mp4", own):
+        with pytest.raises(BadInput, match=r"nothing was spent or changed; choose another path"):
+            await assemble_film(store, [paid, "takes/a.mp4"], target)
+    assert await store.read(paid) == await store.read("takes/a.mp4") == before
+    assert not await store.exists(own)
 
 
 async def test_the_film_plays_in_board_order(either_store: Store) -> None:
     shots = [await keep_clip(either_store, name) for name in ("zebra", "ant", "mouse")]
     manifest, _ = await leave(either_store, shots)
-    await assemble_film(either_store, [shot.clip or "" for shot in shots], "films/expected.mp4")
-    assert await either_store.read(manifest.film or "") == await either_store.read("films/expected.mp4")
+    await assemble_film(either_store, [shot.clip or "" for shot in shots], "cuts/expected.mp4")
+    assert await either_store.read(manifest.film or "") == await either_store.read("cuts/expected.mp4")
 
 
 def test_names_say_place_and_shot() -> None:
