@@ -9,6 +9,7 @@ from prefect.blocks.core import Block
 from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
 from prefect_seedance.orchestration import logs
+from prefect_seedance.orchestration.approval import is_deployed
 from prefect_seedance.orchestration.blocks import RunpodCredentials, VideoStore
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.text import dollars
@@ -31,6 +32,15 @@ async def cancel_jobs_of_run(flow: Any, flow_run: Any, state: Any) -> None:
         await cancel_jobs(Ledger(opened), credentials, str(flow_run.id))
     finally:
         await opened.aclose()
+
+
+def say_if_it_cancels_none(cancel_jobs: bool) -> None:
+    """Warn where *cancel_jobs* does nothing: Prefect's runner calls the hook of the run that it has started alone."""
+    if cancel_jobs and not is_deployed():
+        logs.log().warning(
+            "cancel_jobs does nothing in this run, which is a subflow or was called from Python: Prefect does not tell "
+            "it that it was cancelled, and its jobs go on and are paid; start a deployment of it with run_deployment."
+        )
 
 
 async def cancel_jobs(ledger: Ledger, credentials: RunpodCredentials, flow_run_id: str) -> list[str]:

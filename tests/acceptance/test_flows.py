@@ -7,6 +7,7 @@ import datetime
 import threading
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect import flow
@@ -32,7 +33,9 @@ from prefect_seedance.production.manifest import Manifest
 from tests.support.emulating import RunningEmulator
 from tests.support.flow_boards import SMALL, credentials, make_board, store
 from tests.support.prefect_server import RunningPrefect
+from tests.support.processes import until
 from tests.support.s3_server import Line, RunningS3
+from tests.support.shown import run_id
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -271,6 +274,41 @@ async def test_limits_budget_and_approval_hold_for_what_is_resumed_and_may_be_pa
     usage = await MonthlySpend(store.open()).usage(datetime.datetime.now(datetime.UTC))
     assert float(usage.day.spent_usd) == emulator.bill()["total_usd"]
     assert len(emulator.charges) == 1
+
+
+async def test_a_flow_leaves_no_connection_to_its_bucket_open_however_it_ends(
+    credentials: RunpodCredentials, emulator: RunningEmulator, s3_server: RunningS3, line: Line, tmp_path: Path
+) -> None:
+    bucket = f"s3://{s3_server.new_bucket()}/x"
+    store = VideoStore(url=bucket, key="k", secret=SecretStr("s"), endpoint_url=line.endpoint_url)
+    ended: list[Any] = []
+    runs: list[Any] = [
+        storyboard_to_shots(make_board("Dawn."), credentials, store, return_state=True),
+        storyboard_to_shots(str(tmp_path / "none.yaml"), credentials, store, return_state=True),
+        image_sequence_animation(str(tmp_path / "*.jpg"), "It turns.", credentials, store, return_state=True),
+    ]
+    for running in runs:
+        asked = len(line.signed_with)
+        ended.append(await running)
+        assert len(line.signed_with) > asked
+        await asyncio.to_thread(until, lambda: line.connections == 0, seconds=3)
+    assert [state.name for state in ended] == ["Completed", "Failed", "Failed"]
+    assert len(emulator.charges) == 1
+
+
+@pytest.mark.parametrize("tried", [storyboard_to_shots, image_sequence_animation])
+async def test_a_subflow_that_prefect_tells_of_no_cancelling_says_at_its_start_that_it_cancels_no_jobs(
+    tried: Any, credentials: RunpodCredentials, store: VideoStore, prefect_server: RunningPrefect, tmp_path: Path
+) -> None:
+    nothing = ("none.yaml",) if tried is storyboard_to_shots else (f"{tmp_path}/*.png", "It turns.")
+
+    @flow
+    async def parent(cancel_jobs: bool) -> str:
+        return run_id(await tried(*nothing, credentials, store, cancel_jobs=cancel_jobs, return_state=True))
+
+    warned, plain = await parent(True), await parent(False)
+    await asyncio.to_thread(until, lambda: "cancel_jobs does nothing in this run" in prefect_server.logs(warned))
+    assert "cancel_jobs does nothing" not in prefect_server.logs(plain)
 
 
 async def test_a_cancelled_run_gives_back_no_money_of_a_claim_on_its_way(

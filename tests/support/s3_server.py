@@ -86,6 +86,7 @@ class Line:
 
     def __init__(self, server: RunningS3) -> None:
         self.strips_conditions = False
+        self.connections = 0
         self.answers_to_drop = 0
         self.breaks_after: int | None = None
         self.answer_instead: tuple[int, str] | None = None
@@ -100,8 +101,12 @@ class Line:
             protocol_version = "HTTP/1.1"
 
             def handle(self) -> None:
-                with contextlib.suppress(ConnectionError):  # who asked may have been killed
-                    super().handle()
+                line.connections += 1
+                try:
+                    with contextlib.suppress(ConnectionError):  # who asked may have been killed
+                        super().handle()
+                finally:
+                    line.connections -= 1
 
             def handle_expect_100(self) -> bool:
                 self.keep_silent()
