@@ -6,6 +6,7 @@ What they hold is not looked at here, but for what tells a store of real clips f
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from prefect_seedance.errors import BadStore
 from prefect_seedance.storage.local import LocalStore
@@ -28,9 +29,15 @@ def open_store(
 
     *signing* says which keys hold now, where they change. *verify* is False for a server whose certificate nobody
     checks, or the file of certificates to check it with.
-    Nothing is written and nobody is asked yet. Raises `BadStore` for an address that is neither.
+    Nothing is written and nobody is asked yet. Raises `BadStore` for an address that is neither, and for a
+    *public_base_url* from which nothing can be fetched.
     """
     place = str(url)
+    if public_base_url and not _serves(public_base_url):
+        raise BadStore(
+            "A store is served from an address like https://host/path, without user, password, ? or #; nothing was "
+            "submitted; correct the public base URL."
+        )
     if place.startswith("s3://"):
         # s3fs costs a third of a second, which a store in a folder need not pay.
         from prefect_seedance.storage.s3 import S3Store
@@ -56,3 +63,14 @@ def open_store(
     except (RuntimeError, ValueError) as error:  # no such user's home, or a name with a null byte
         raise BadStore(f"{place!r} is no folder ({error}); correct its name.") from error
     return LocalStore(folder, public_base_url=public_base_url)
+
+
+def _serves(url: str) -> bool:
+    """Whether the paths of a store can be put behind *url*, for anybody to fetch."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        return False
+    plain = url.isprintable() and not any(mark in url for mark in " ?#\\") and "@" not in parts.netloc
+    return plain and parts.scheme in ("http", "https") and bool(host) and port != 0

@@ -44,3 +44,24 @@ def test_an_address_is_told_without_keys(tmp_path: Path) -> None:
     assert open_store("s3://b/x/", key="k", secret="hidden", endpoint_url="http://127.0.0.1:9").url == "s3://b/x"
     assert open_store("s3://b").url == "s3://b"
     assert open_store(tmp_path).url == str(tmp_path.resolve())
+
+
+@pytest.mark.parametrize("store", ["s3://b/x", "folder"])
+@pytest.mark.parametrize(
+    "served",
+    [
+        *("not-a-url", "ftp://host/x", "https://", "https:///x", "https://host:port/x", "https://ho st/x", "//host/x"),
+        *("https://me:hidden@host/x", "https://hidden@host/x", "https://host/x?key=hidden", "https://host/x#hidden"),
+    ],
+)
+def test_an_address_from_which_no_clip_can_be_fetched_is_refused_and_not_repeated(
+    store: str, served: str, tmp_path: Path
+) -> None:
+    with pytest.raises(BadStore, match="nothing was submitted; correct the public base URL") as refused:
+        open_store(store if "://" in store else tmp_path / store, public_base_url=served)
+    assert "hidden" not in str(refused.value)
+
+
+@pytest.mark.parametrize("served", ["https://host", "http://127.0.0.1:9/files/", "https://[::1]:9/x", "https://é.fr/x"])
+def test_a_store_may_be_served_from_any_host(served: str, tmp_path: Path) -> None:
+    assert open_store(tmp_path, public_base_url=served).public_base_url == served
