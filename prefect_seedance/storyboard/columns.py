@@ -9,7 +9,7 @@ from prefect_seedance.models import Problem
 from prefect_seedance.storyboard.cells import are_numbers
 from prefect_seedance.storyboard.documents import Mistake, Node, Row
 from prefect_seedance.storyboard.hints import near, plain
-from prefect_seedance.storyboard.words import told_of
+from prefect_seedance.storyboard.words import MOST_COMPARED, told_of
 from prefect_seedance.text import printable
 
 FRAMES = ("startframe", "endframe", "firstframe", "lastframe")
@@ -77,12 +77,13 @@ def columns_of(
     """
     fields = _known(headings, known)
     held = {heading for row in rows for heading in row.cells}
-    called = {plain(heading): heading for one in (headings, held) for heading in headings[::-1] if heading in one}
+    called = {plain(heading): heading for one in ({*headings}, held) for heading in headings[::-1] if heading in one}
     for name in sorted(synonyms, key=lambda name: called.get(name) not in held):
         if name in called and synonyms[name] in known and synonyms[name] not in fields.values():
             fields.setdefault(called[name], synonyms[name])
     others = [heading for heading in headings if heading not in fields]
-    slips = {one: near(field_name(one), known) for one in others if not _counts_frames(one, rows)}
+    compared = [one for one in others[:MOST_COMPARED] if not _counts_frames(one, rows)]
+    slips = {one: near(field_name(one), known) for one in compared}
     wrong = [f"column `{printable(one)}` is unknown ({meant[2:]})" for one, meant in slips.items() if meant]
     wrong += [
         f"column `{field}` is missing{'' if wrong else also}"

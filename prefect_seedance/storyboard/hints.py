@@ -28,12 +28,33 @@ OF_THEIR_OWN = ("narration", "narrator")
 """Near to one another, and yet no slip of the pen where the other one is known."""
 FOR_PEOPLE = ("notes", "dialogue", "camera", "transition")
 """Fields that ask for nothing: one of them with a further word, such as dialogue_en, is another remark and no slip."""
+MOST_NAMES = 200
+"""Names that one word is compared with."""
+MOST_PAIRS = 2_000
+"""Words of one storyboard times the names that each is compared with: as many take a second; nobody errs so often."""
 PARTS = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
+
+
+class Hints:
+    """`near` for all of a storyboard: once for each word, and for no more of them than can be compared in a moment."""
+
+    def __init__(self) -> None:
+        self._left = MOST_PAIRS
+        self._told: dict[tuple[str, ...], str] = {}
+
+    def near(self, word: str, known: Collection[str]) -> str:
+        asked = (word, *islice(known, MOST_NAMES))
+        if asked not in self._told:
+            if len(asked) > self._left:
+                return ""
+            self._left -= len(asked)
+            self._told[asked] = near(word, known)
+        return self._told[asked]
 
 
 def near(word: str, known: Collection[str]) -> str:
     """Which of the *known* names was meant; nothing where none comes near."""
-    some = list(islice(known, 200))  # comparing all takes minutes
+    some = list(islice(known, MOST_NAMES))
     found = [name for name in some if plain(name) == plain(word)]
     found += [field for field in (MEANT.get(plain(word)),) if field in some]
     if plain(word) not in OF_THEIR_OWN:

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from prefect_seedance.models import Frozen, Problem
 from prefect_seedance.storyboard.documents import Loc, Node
-from prefect_seedance.storyboard.hints import near
+from prefect_seedance.storyboard.hints import Hints
 from prefect_seedance.storyboard.values import Duration, Inputs, Names, Paths, Sound
 from prefect_seedance.storyboard.words import Camera, Dialogue, Metadata, Narration, Notes, Transition, set_aside
 from prefect_seedance.text import printable
@@ -231,8 +231,9 @@ def outline_of(tree: Node, file: str, mistakes: Iterable[tuple[Loc, int, str]] =
     try:
         board = Storyboard.model_validate(given)
     except ValidationError as error:
+        hints = Hints()
         details = error.errors(include_url=False)
-        sentences = [(detail["loc"], _sentence(detail)) for detail in details]
+        sentences = [(detail["loc"], _sentence(detail, hints)) for detail in details]
         for detail in details:
             _mend(given, detail)
         board = Storyboard.model_validate(given)
@@ -262,7 +263,7 @@ def _mend(given: dict[str, Any], detail: ErrorDetails) -> None:
         del around[loc[-1]]
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(detail: ErrorDetails, hints: Hints) -> str:
     """What is wrong and the remedy, in one sentence."""
     loc, given = detail["loc"], detail["input"]
     field = printable(loc[-1])
@@ -273,7 +274,7 @@ def _sentence(detail: ErrorDetails) -> str:
             return f"field `{field}` has its place below `defaults:`, for all shots; move it there"
         case "extra_forbidden":
             known = _known(loc)
-            return f"field `{field}` is unknown{near(field, known) or '; known are ' + ', '.join(known)}"
+            return f"field `{field}` is unknown{hints.near(field, known) or '; known are ' + ', '.join(known)}"
         case "missing":
             return f"field `{field}` is missing; add it"
         case "model_type" | "model_attributes_type" if loc[0] == "shots":

@@ -10,7 +10,6 @@ from prefect_seedance.sources.images import PictureSource
 from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.checks.pictures import MOST_CAST, MOST_REFERENCES, Pictures, picture_at
 from prefect_seedance.storyboard.documents import Loc
-from prefect_seedance.storyboard.hints import near
 from prefect_seedance.text import printable
 
 Cast = Mapping[str, tuple[PictureSource, ...] | None]
@@ -75,6 +74,6 @@ def _of(name: str, number: int, cast: Cast, found: Findings) -> tuple[PictureSou
     if name in cast or outline.is_broken(("cast", name)):
         found.block(number, f"the pictures of `{printable(name)}` can't be used")
     else:
-        meant = near(name, cast) or "; name it with its pictures in `cast:` of the board"
+        meant = found.hints.near(name, cast) or "; name it with its pictures in `cast:` of the board"
         found.problem(("shots", number, "cast"), f"there is no `{printable(name)}` in the cast{meant}")
     return None

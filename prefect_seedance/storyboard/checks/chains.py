@@ -6,7 +6,6 @@ from collections.abc import Collection
 
 from prefect_seedance.storyboard.chains import Before, circles, in_order, waiting_for
 from prefect_seedance.storyboard.checks.findings import Findings
-from prefect_seedance.storyboard.hints import near
 from prefect_seedance.storyboard.schema import shot_name
 from prefect_seedance.text import printable
 
@@ -74,5 +73,5 @@ def _report_link(found: Findings, number: int, wanted: str, ids: Collection[str]
     if wanted in ids:
         found.problem(loc, "it continues from itself; name another shot, or remove `continue_from`")
     else:
-        meant = near(wanted, ids) or "; name the id of a shot of this storyboard"
+        meant = found.hints.near(wanted, ids) or "; name the id of a shot of this storyboard"
         found.problem(loc, f"there is no shot `{printable(wanted)}` to continue from{meant}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect_seedance.storyboard.documents import Loc
+from prefect_seedance.storyboard.hints import Hints
 from prefect_seedance.storyboard.schema import Outline, shot_name
 
 
@@ -16,6 +17,7 @@ class Findings:
     def __init__(self, outline: Outline) -> None:
         self.outline = outline
         self.problems, self.warnings = list(outline.problems), list(outline.warnings)
+        self.hints = Hints()
         # Where the variables themselves could not be read, a {name} without a value is no mistake of its own.
         self.variables_known = not any(loc[:1] == ("variables",) for loc in outline.broken)
         self.blocked: dict[int, str] = {}

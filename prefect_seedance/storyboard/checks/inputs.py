@@ -11,7 +11,6 @@ from prefect_seedance.catalog.model import Model
 from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.checks.texts import check_names
 from prefect_seedance.storyboard.documents import Loc
-from prefect_seedance.storyboard.hints import near
 from prefect_seedance.storyboard.named import texts_in
 from prefect_seedance.storyboard.texts import filled, text_problem
 from prefect_seedance.text import printable
@@ -65,7 +64,7 @@ def reported_input(
     try:
         return {name: _asked(name, value, model, found)}
     except Wrong as error:
-        meant = near(name, model.inputs) if name not in model.inputs else ""
+        meant = found.hints.near(name, model.inputs) if name not in model.inputs else ""
         found.problem(loc, f"{error}{meant}{suffix}")
         return {}
 

@@ -9,14 +9,13 @@ from prefect_seedance.catalog.options import PROBLEMS_OF, first_offered, is_inpu
 from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.checks.inputs import check_default_inputs
 from prefect_seedance.storyboard.checks.sizes import check_default_size
-from prefect_seedance.storyboard.hints import near
 from prefect_seedance.text import printable
 
 
 def check_defaults(found: Findings, catalog: Catalog) -> None:
     defaults = found.outline.board.defaults
     if not (model := catalog.get(defaults.model)):
-        found.problem(("defaults", "model"), _unknown_model(defaults.model, catalog))
+        found.problem(("defaults", "model"), _unknown_model(defaults.model, catalog, found))
         return
     if model.kind != "video":
         found.problem(("defaults", "model"), _no_clips(model))
@@ -36,7 +35,7 @@ def model_of(number: int, found: Findings, catalog: Catalog) -> Model | None:
     model = catalog.get(slug or found.outline.board.defaults.model)
     if slug and (model is None or model.kind != "video"):
         again = any(shot.model == slug for shot in shots[:number])
-        message = _no_clips(model) if model else _unknown_model(slug, catalog, again=again)
+        message = _no_clips(model) if model else _unknown_model(slug, catalog, found, again=again)
         found.problem(("shots", number, "model"), message)
         return None
     usable = model is not None and model.kind == "video"
@@ -71,7 +70,7 @@ def _no_clips(model: Model) -> str:
     return f"{model.slug} speaks texts and makes no clips; choose a model that makes them"
 
 
-def _unknown_model(slug: str, catalog: Catalog, *, again: bool = False) -> str:
+def _unknown_model(slug: str, catalog: Catalog, found: Findings, *, again: bool = False) -> str:
     known = "; choose one of those named above" if again else "; known are " + ", ".join(catalog)
-    meant = near(slug, catalog) or known
+    meant = found.hints.near(slug, catalog) or known
     return f"model `{printable(slug)}` is not in the catalog{meant}"

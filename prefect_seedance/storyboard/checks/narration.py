@@ -23,7 +23,6 @@ from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.checks.inputs import reported_input
 from prefect_seedance.storyboard.checks.sounds import Sounds, is_sound_file, sound_at
 from prefect_seedance.storyboard.checks.texts import check_names
-from prefect_seedance.storyboard.hints import near
 from prefect_seedance.storyboard.texts import CONTROL, filled, unset
 from prefect_seedance.text import printable
 
@@ -55,7 +54,10 @@ def speaker_of(found: Findings, catalog: Catalog) -> Speaker | None:
     if model is None or model.kind != "speech":
         names = ", ".join(row.slug for row in known) or "none, so add a row"
         what = f"model `{printable(asked.model or NARRATOR)}` speaks no texts"
-        meant = near(asked.model or "", [row.slug for row in known]) or f"; those of the catalog that do: {names}"
+        meant = (
+            found.hints.near(asked.model or "", [row.slug for row in known])
+            or f"; those of the catalog that do: {names}"
+        )
         found.problem(("narrator", "model"), f"{what}{meant}")
         return None
     inputs: dict[str, JsonValue] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from prefect_seedance.storyboard.checks.findings import Findings
 from prefect_seedance.storyboard.documents import Loc
-from prefect_seedance.storyboard.hints import near
 from prefect_seedance.storyboard.texts import (
     LONGEST_TITLE,
     VARIABLE,
@@ -41,7 +40,7 @@ def check_names(found: Findings, loc: Loc, text: str) -> None:
         return
     variables = found.outline.board.variables
     for name in unset(text, variables):
-        remedy = near(name, variables) or "; add it to `variables:`, or write it without braces"
+        remedy = found.hints.near(name, variables) or "; add it to `variables:`, or write it without braces"
         found.problem(loc, f"`{{{printable(name)}}}` has no value{remedy}")
 
 
