@@ -28,6 +28,8 @@ from prefect_seedance.text import printable
 
 TREES = (".yaml", ".yml", ".json")
 LISTS = (".csv",)
+MAY_BE = (*TREES, *LISTS, "")
+"""What a delivery of a name that can't be looked at ends with: storyboards, and folders in which some may lie."""
 LEFT_OUT = "left-out.txt"
 AT_ONCE = 32
 """Storyboards that are read for their `rows:` at once."""
@@ -82,9 +84,10 @@ class Inbox:
 
     async def deliveries(self, quiet_seconds: float = 0) -> list[Delivery]:
         """All that has a storyboard and was not touched for *quiet_seconds*, by name; with what can't be looked at."""
-        names = await self._names(self.prefix)
+        there = await self.store.names(self.prefix)
+        names = list(filter(is_name, there))
         rows = await self._rows(names)
-        found = []
+        found = [self._unnamed(name) for name in there if not is_name(name) and _suffix(name.strip()) in MAY_BE]
         for name in names:
             try:
                 delivery = await self._delivery(name, rows)
@@ -93,6 +96,13 @@ class Inbox:
             except Exception as error:  # whatever it is, the other deliveries go on
                 found.append(Delivery(name, (f"{self.prefix}/{name}",), (), (), (), trouble=error))
         return found
+
+    def _unnamed(self, name: str) -> Delivery:
+        trouble = BadInput(
+            "Its name has a backslash or an unprintable character and can't be part of a path; nothing was submitted; "
+            "rename it."
+        )
+        return Delivery(name, (f"{self.prefix}/{printable(name)}",), (), (), (), trouble=trouble)
 
     async def _names(self, folder: str) -> list[str]:
         """The names in *folder* that can be part of a path: an object in a bucket may have any name."""

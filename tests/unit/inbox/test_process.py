@@ -16,6 +16,7 @@ from prefect_seedance.rendering.options import Options
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.storage.dropped import DroppedOnDisk, Found
 from prefect_seedance.storage.local import LocalStore
+from prefect_seedance.text import printable
 
 BROKEN = "title: A film\nnonsense: 1\n"
 NOWHERE = Account("k", "http://127.0.0.1:9/v2")
@@ -53,6 +54,24 @@ async def test_a_name_that_no_store_takes_is_left_out_and_stops_nothing(
     assert "it stays in the inbox; rename it" in left_out
     assert (inbox / "a-film" / name).read_text() == "dropped"
     assert (await processed(LocalStore(inbox.parent))).boards == ()
+
+
+@pytest.mark.parametrize(
+    "name", ["a\tb.yaml", "film.yaml\r", "a\\b.csv", "a\udcffb.json", "new\nfilm/board.yaml"], ids=ascii
+)
+async def test_a_storyboard_that_is_never_read_for_its_name_is_reported_and_stops_nothing(
+    inbox: Path, name: str
+) -> None:
+    (inbox / name).parent.mkdir(exist_ok=True)
+    (inbox / name).write_text(BROKEN)
+    (inbox / "harbour\tat dawn.png").write_text("no storyboard")
+    report = await processed(LocalStore(inbox.parent))
+    named, *others = sorted(report.boards, key=lambda one: one.status)
+    assert [one.status for one in others] == ["rejected", "rejected"]
+    assert (named.status, named.refused, named.file) == ("nothing", True, printable(name.split("/")[0]))
+    assert "can't be part of a path; nothing was submitted; rename it." in (named.error or "")
+    assert (inbox / name).read_text() == BROKEN
+    assert (await processed(LocalStore(inbox.parent))).exit_code == 2
 
 
 class Surprising(LocalStore):
