@@ -27,13 +27,16 @@ DOWNLOADS = ("timeline.otio", "timeline.edl", "manifest.json")
 
 REMEDIES = {
     "running": "The job goes on. This brings the clip home once it is done, and spends nothing:",
-    "failed": "Rendering again leaves it as it is; with --retry-failed 1 it makes, and pays for, another attempt.",
+    "failed": "Rendering again leaves it as it is.",
     "refused": "Correct what the message names and render again; the stored shots are not paid again.",
     "unclear": "The job may have been accepted and charged, so it is never sent again by itself. List what is open with"
     " its number N, look into your Runpod account, then say what happened (--not-charged, --charged or --job-id ID):",
     "lost": "It may have been charged. A raised take asks, and pays, for it anew.",
     "blocked": "Nothing was submitted for this shot. Clear what stands in its way and render again.",
 }
+
+RETRY = "--retry-failed 1"
+"""What the error of a job that may be tried again names; one that was refused for its prompt or picture never is."""
 
 
 class Remedy(NamedTuple):
@@ -92,6 +95,8 @@ def remedy_for(shot: ShotResult, store_url: str) -> Remedy | None:
     if shot.status == "stored":
         return None
     sentence = REMEDIES[shot.status]
+    if shot.status == "failed" and RETRY in (shot.error or ""):
+        sentence = f"Rendering again leaves it as it is; with {RETRY} it makes, and pays for, another attempt."
     store = shlex.quote(store_url)
     if shot.status == "running":
         return Remedy(sentence, (f"prefect-seedance collect --store {store}",))

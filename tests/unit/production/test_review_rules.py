@@ -119,7 +119,14 @@ def test_an_empty_board_and_one_of_a_thousand_shots_have_a_page() -> None:
     ],
 )
 def test_every_missing_shot_has_its_remedy(status: Any, remedy: str) -> None:
-    assert remedy in page_with(shots=[without_clip("fog", status)])
+    error = "The job failed; try again with --retry-failed 1."
+    assert remedy in page_with(shots=[without_clip("fog", status, error)]).replace(error, "")
+
+
+def test_no_page_promises_another_attempt_at_what_was_refused() -> None:
+    refused = page_with(shots=[without_clip("fog", "failed", "The prompt or picture was refused; change it.")])
+    assert "Rendering again leaves it as it is." in refused
+    assert "--retry-failed" not in refused
 
 
 def test_no_page_offers_an_answer_that_may_be_wrong_or_says_that_a_clip_is_out_of_reach_that_may_be_had() -> None:
