@@ -36,9 +36,9 @@ def cues_of(text: str, begins: Fraction, ends: Fraction) -> list[Cue]:
 
 
 def as_srt(cues: Iterable[Cue]) -> str:
-    """A SubRip file."""
+    """A SubRip file, in which no text passes for a time and none ends before its cue."""
     blocks = (
-        f"{number}\n{_time(cue.begins, ',')} --> {_time(cue.ends, ',')}\n{cue.text}\n"
+        f"{number}\n{_time(cue.begins, ',')} --> {_time(cue.ends, ',')}\n{_plain(cue.text)}\n"
         for number, cue in enumerate(cues, start=1)
     )
     return "\n".join(blocks)
@@ -47,9 +47,15 @@ def as_srt(cues: Iterable[Cue]) -> str:
 def as_vtt(cues: Iterable[Cue]) -> str:
     """A WebVTT file, in which nothing of a text is markup."""
     blocks = (
-        f"{_time(cue.begins, '.')} --> {_time(cue.ends, '.')}\n{html.escape(cue.text, quote=False)}\n" for cue in cues
+        f"{_time(cue.begins, '.')} --> {_time(cue.ends, '.')}\n{html.escape(_plain(cue.text), quote=False)}\n"
+        for cue in cues
     )
     return "\n".join(["WEBVTT\n", *blocks])
+
+
+def _plain(text: str) -> str:
+    """*text* without the arrow that parts two times, and without the blank line that ends a cue."""
+    return "\n".join(line for line in text.replace("-->", "→").splitlines() if line.strip())
 
 
 def _lines(text: str) -> Iterator[str]:

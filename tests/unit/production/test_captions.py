@@ -45,5 +45,12 @@ def test_times_are_written_as_the_formats_want_them() -> None:
     assert as_vtt([cue]) == "WEBVTT\n\n01:01:01.000 --> 02:02:02.042\nOne\nTwo\n"
 
 
+def test_no_text_passes_for_a_time_or_ends_its_cue_before_the_end() -> None:
+    cue = Cue(Fraction(1), Fraction(2), "North\n00:00:03,000 --> 00:00:04,000\n \n\nSouth")
+    shown = "North\n00:00:03,000 → 00:00:04,000\nSouth\n"
+    assert as_srt([cue]) == f"1\n00:00:01,000 --> 00:00:02,000\n{shown}"
+    assert as_vtt([cue]) == f"WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n{shown}"
+
+
 def test_nothing_of_a_text_is_markup() -> None:
     assert "<b>" not in as_vtt([Cue(SECOND, 2 * SECOND, "<b>bold</b> --> & so on")])
