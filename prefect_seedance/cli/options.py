@@ -18,8 +18,14 @@ from prefect_seedance.runpod.account import BASE_URL, Account
 from prefect_seedance.storage import open_store
 from prefect_seedance.storage.store import Store
 
-Dollars = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gte=0))]
-Limit = Annotated[Decimal | None, Parameter(help="In dollars.", validator=Number(gt=0))]
+
+def _finite(_: object, amount: Decimal | None) -> None:
+    if amount is not None and not amount.is_finite():
+        raise ValueError("Name an amount in dollars, such as 25, or leave it out for no bound.")
+
+
+Dollars = Annotated[Decimal | None, Parameter(help="In dollars.", validator=(_finite, Number(gte=0)))]
+Limit = Annotated[Decimal | None, Parameter(help="In dollars.", validator=(_finite, Number(gt=0)))]
 RetryFailed = Annotated[
     int,
     Parameter(

@@ -86,6 +86,16 @@ def test_a_wrong_word_is_exit_code_2(words: list[str], desk: Desk) -> None:
     assert said.out == ""
 
 
+@pytest.mark.parametrize("option", ["--budget", "--per-day", "--per-month", "--approve-above"])
+@pytest.mark.parametrize("amount", ["inf", "Infinity", "nan", "snan"])
+def test_an_amount_without_end_is_one_sentence(option: str, amount: str, desk: Desk) -> None:
+    said = desk.run("render", desk.board(BOARD), option, amount)
+    words = " ".join(said.err.replace("│", " ").split())
+    assert (said.code, said.out) == (2, "")
+    assert f"for {option}. Name an amount in dollars, such as 25, or leave it out for no bound." in words
+    assert "pydantic" not in words
+
+
 @pytest.mark.parametrize("way", [[], ["--prefect"]], ids=["here", "as a flow"])
 @pytest.mark.parametrize(
     "words", [["--retry-failed", "6"], ["--max-in-flight", "1001"], ["--budget", "-1"]], ids=lambda words: words[0]
