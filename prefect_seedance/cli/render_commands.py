@@ -55,7 +55,8 @@ def animate(
     aspect_ratio: Annotated[str | None, Parameter(help="Of the clips, such as 9:16.")] = None,
     duration: Annotated[int | None, Parameter(help="Seconds per clip.")] = None,
     inputs: Annotated[
-        list[str] | None, Parameter(name="--input", help="NAME=VALUE of what the model takes; say it again for more.")
+        list[str] | None,
+        Parameter(name="--input", help="NAME=VALUE of what the model takes; say it again for more.", negative=""),
     ] = None,
     crop: Annotated[bool, Parameter(help="Crop pictures to the ratio of the clips.", negative="")] = False,
     between: Annotated[bool, Parameter(help="From each picture to the next.", negative="")] = False,
