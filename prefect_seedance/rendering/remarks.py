@@ -16,7 +16,7 @@ LETTERS_PER_SECOND = 15
 
 
 def chain_costs(board: Board) -> list[str]:
-    """What changing the first shot of each chain would pay again down that chain."""
+    """What changing the first shot of each chain would pay again down that chain, where all of it has a price."""
     followers: dict[str, list[BoardShot]] = {}
     for shot in board.shots:
         if shot.continue_from:
@@ -25,6 +25,8 @@ def chain_costs(board: Board) -> list[str]:
     for shot in board.shots:
         if shot.continue_from is None and shot.id in followers:
             below = _below(shot.id, followers)
+            if any(s.request is None for s in below):
+                continue
             cost = dollars(sum((s.estimated_usd for s in below), Decimal(0)))
             lines.append(f"A change of {shot.id} also pays again for {', '.join(s.id for s in below)}: {cost}.")
     return lines

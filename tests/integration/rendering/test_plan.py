@@ -88,3 +88,14 @@ async def test_equal_shots_are_planned_as_one_payment_of_the_first(tmp_path: Pat
     ]
     assert len(found.to_pay) == 1
     assert found.plan.estimated_usd == next(iter(found.to_pay.values()))
+
+
+@pytest.mark.parametrize(("duration", "told"), [(2, 1), (99, 0)], ids=["whole", "blocked"])
+async def test_a_change_is_said_to_pay_again_only_where_that_has_a_price(
+    tmp_path: Path, duration: int, told: int
+) -> None:
+    shots = (ShotSpec(id="a", prompt="Dawn."), ShotSpec(id="b", prompt="Dusk.", continue_from="a", duration=duration))
+    written = Storyboard(title="Chain", defaults=Defaults(size="640x640", duration=2), shots=shots)
+    said = (await planned(await read_board(written, catalog=KNOWN, store=None), tmp_path)).warnings
+    assert len([line for line in said if "also pays again for b" in line]) == told
+    assert not any("$0.00" in line for line in said)
