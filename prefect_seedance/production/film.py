@@ -24,22 +24,17 @@ OWN = frozenset(
         "campaigns",
         "catalog.yaml",
         "clips",
-        "films",
-        "inbox-done",
-        "inbox-rejected",
-        "inbox-taken",
         "ledger",
         "ledger-open",
         "ledger-seen",
         "posters",
-        "productions",
         "sources",
         "spending",
         "stills",
         "store.json",
     ]
 )
-"""What a path of the store begins with that is written and removed by this package alone."""
+"""What a path of the store begins with where a film in its place would cost money or its records."""
 
 
 async def make_film(

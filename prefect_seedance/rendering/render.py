@@ -34,6 +34,7 @@ from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import open_client
 from prefect_seedance.storage.store import Store, refuse_other_kind
 from prefect_seedance.storyboard.board import Board
+from prefect_seedance.text import dollars
 from prefect_seedance.video import decoder
 
 
@@ -147,15 +148,16 @@ def _refuse_above_budget(planned: Planned, session: RenderSession, host: Host) -
     taken = sum(spent, Decimal(0))
     least = min(planned.to_pay.values())
     if taken + planned.plan.estimated_usd > budget:
-        after = f" after ${taken:.2f} spent by this run before" if taken else ""
+        after = f" after {dollars(taken)} spent by this run before" if taken else ""
         why = (
-            f"The plan costs ${planned.plan.estimated_usd:.2f}{after}, more than the budget of ${budget:.2f}; nothing "
-            "was submitted; raise the budget or render fewer shots."
+            f"The plan costs {dollars(planned.plan.estimated_usd)}{after}, more than the budget of {dollars(budget)}; "
+            "nothing was submitted; raise the budget or render fewer shots."
         )
     elif taken + least > budget and not any(shot.action == "resume" for shot in planned.plan.asked):
         why = (
-            f"The cheapest clip of the plan may cost ${least:.2f}, the most that was ever billed for one, and of the "
-            f"budget of ${budget:.2f} ${budget - taken:.2f} is left; nothing was submitted; raise the budget a little."
+            f"The cheapest clip of the plan may cost {dollars(least)}, the most that was ever billed for one, and of "
+            f"the budget of {dollars(budget)} {dollars(budget - taken)} is left; nothing was submitted; raise the "
+            "budget a little."
         )
     else:
         return
