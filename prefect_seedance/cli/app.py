@@ -112,7 +112,8 @@ for into, commands in ((app, LATER), (campaign, CAMPAIGN)):
     for place, words in commands.items():
         into.command(f"prefect_seedance.cli.{place}", name=place.partition(":")[2], help=words)
 for command in (doctor, demo, emulator):
-    app.command(command)
+    # By its place: the help of what is given itself would name the module that runs, such as `-m mkdocs`.
+    app.command(f"{__name__}:{command.__name__}", name=command.__name__, help=command.__doc__)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

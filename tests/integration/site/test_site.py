@@ -96,6 +96,13 @@ def test_the_pages_say_every_field_of_a_storyboard_and_every_model(site: Path) -
     assert "generated: " not in page + models
 
 
+def test_every_command_is_written_as_it_is_typed(site: Path) -> None:
+    """Where the pages are built by `python -m`, a command without a name of its own would be shown with that module."""
+    page = (site / "commands.html").read_text(encoding="utf-8")
+    assert "prefect-seedance doctor" in page
+    assert " -m " not in page
+
+
 def test_every_public_name_has_its_place_on_the_page_of_the_python_api(site: Path) -> None:
     page = (site / "python.html").read_text(encoding="utf-8")
     assert [name for name in prefect_seedance.__all__ if f'id="prefect_seedance.{name}"' not in page] == []
