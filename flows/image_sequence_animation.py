@@ -9,7 +9,7 @@ from prefect import flow
 
 from prefect_seedance.orchestration import logs
 from prefect_seedance.orchestration.blocks import RunpodCredentials, SpendingLimits, VideoStore
-from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run, say_if_it_cancels_none
+from prefect_seedance.orchestration.cancellation import cancel_jobs_of_run, say_if_it_may_cancel_none
 from prefect_seedance.orchestration.production import KEPT_AS, Production
 from prefect_seedance.orchestration.render import options_of, render_board
 from prefect_seedance.orchestration.shared_limits import share_quotas
@@ -61,11 +61,11 @@ async def image_sequence_animation(
         max_in_flight: How many jobs may be out at Runpod at once.
         retry_failed: How many new attempts a failed job gets; failed jobs are not charged.
         wait_minutes: How many minutes to wait for a job; after that the collector brings its clip home.
-        cancel_jobs: Whether cancelling this run also cancels its jobs at Runpod, which may still charge them. Only a
-            deployment's own run: Prefect tells neither a subflow nor a flow called from Python that it was cancelled.
+        cancel_jobs: Whether cancelling this run also cancels its jobs at Runpod, which may still charge them. Sure
+            only of a deployment's own run: a subflow, or a flow called from Python, may not hear of it.
         fail_on_partial: Whether a run that stores some of its shots and not all counts as failed; its clips stay.
     """
-    say_if_it_cancels_none(cancel_jobs)
+    say_if_it_may_cancel_none(cancel_jobs)
     options = options_of(limits, budget, approve, max_in_flight, retry_failed, wait_minutes)
     async with aclosing(store.open()) as opened:
         catalog = await catalog_of(opened)

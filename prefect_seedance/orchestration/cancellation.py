@@ -34,12 +34,12 @@ async def cancel_jobs_of_run(flow: Any, flow_run: Any, state: Any) -> None:
         await opened.aclose()
 
 
-def say_if_it_cancels_none(cancel_jobs: bool) -> None:
-    """Warn where *cancel_jobs* does nothing: Prefect's runner calls the hook of the run that it has started alone."""
+def say_if_it_may_cancel_none(cancel_jobs: bool) -> None:
+    """Warn where *cancel_jobs* may do nothing: Prefect's runner calls the hook of the run that it has started alone."""
     if cancel_jobs and not is_deployed():
         logs.log().warning(
-            "cancel_jobs does nothing in this run, which is a subflow or was called from Python: Prefect does not tell "
-            "it that it was cancelled, and its jobs go on and are paid; start a deployment of it with run_deployment."
+            "cancel_jobs may do nothing in this run, which is a subflow or was called from Python: where Prefect does "
+            "not tell it of its cancelling, its jobs go on and are paid; start a deployment of it with run_deployment."
         )
 
 

@@ -297,7 +297,7 @@ async def test_a_flow_leaves_no_connection_to_its_bucket_open_however_it_ends(
 
 
 @pytest.mark.parametrize("tried", [storyboard_to_shots, image_sequence_animation])
-async def test_a_subflow_that_prefect_tells_of_no_cancelling_says_at_its_start_that_it_cancels_no_jobs(
+async def test_a_subflow_that_may_not_be_told_of_its_cancelling_says_at_its_start_that_its_jobs_may_go_on(
     tried: Any, credentials: RunpodCredentials, store: VideoStore, prefect_server: RunningPrefect, tmp_path: Path
 ) -> None:
     nothing = ("none.yaml",) if tried is storyboard_to_shots else (f"{tmp_path}/*.png", "It turns.")
@@ -307,8 +307,8 @@ async def test_a_subflow_that_prefect_tells_of_no_cancelling_says_at_its_start_t
         return run_id(await tried(*nothing, credentials, store, cancel_jobs=cancel_jobs, return_state=True))
 
     warned, plain = await parent(True), await parent(False)
-    await asyncio.to_thread(until, lambda: "cancel_jobs does nothing in this run" in prefect_server.logs(warned))
-    assert "cancel_jobs does nothing" not in prefect_server.logs(plain)
+    await asyncio.to_thread(until, lambda: "cancel_jobs may do nothing in this run" in prefect_server.logs(warned))
+    assert "cancel_jobs may do nothing" not in prefect_server.logs(plain)
 
 
 async def test_a_cancelled_run_gives_back_no_money_of_a_claim_on_its_way(
