@@ -2,12 +2,14 @@
 
 A delivery is a storyboard in `inbox/`, or a folder there with storyboards and all that they need. A lease is the file
 `inbox-taken/NAME@0001.json`, which only one run can create. A delivery is copied to `inbox-done/NAME/` or
-`inbox-rejected/NAME/`, and only then removed. Should two runs ever work at one delivery, the ledger still pays once.
+`inbox-rejected/NAME/`, and only then removed; one that was changed since it was read stays for the next run. Should two
+runs ever work at one delivery, the ledger still pays once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import itertools
 import re
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +22,7 @@ from prefect_seedance.errors import BadInput, Missing, Taken
 from prefect_seedance.ledger.record import Writer
 from prefect_seedance.ledger.writer import is_gone, new_claim_id
 from prefect_seedance.models import Frozen
+from prefect_seedance.sources import sounds
 from prefect_seedance.sources.folder import DeliveryFolder, inside
 from prefect_seedance.storage.dropped import dropped, is_name
 from prefect_seedance.storage.store import Store
@@ -33,6 +36,8 @@ MAY_BE = (*TREES, *LISTS, "")
 LEFT_OUT = "left-out.txt"
 AT_ONCE = 32
 """Storyboards that are read for their `rows:` at once."""
+LOOKED_AT_ONCE = 2
+"""Files of which the digest is taken at once: a sound may have 200 MB."""
 
 ABANDONED_SECONDS = 6 * 3600
 """A lease that old is free again, even where nobody can tell whether its run is alive."""
@@ -63,6 +68,10 @@ class Delivery:
         return self.files if self.rows is None else (*self.files, self.rows)
 
 
+class Replaced(BadInput):
+    """A file of a delivery is another one than was read."""
+
+
 class Lease(Frozen):
     """Which run works at a delivery. The nonce makes each lease a file of its own, as `Store.create` wants it."""
 
@@ -81,6 +90,8 @@ class Inbox:
         self.store = store
         self.dropped = dropped(store, self.prefix)
         self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._looking = asyncio.Semaphore(LOOKED_AT_ONCE)
+        self._remembered: dict[str, dict[str, str | None]] = {}
 
     async def deliveries(self, quiet_seconds: float = 0) -> list[Delivery]:
         """All that has a storyboard and was not touched for *quiet_seconds*, by name; with what can't be looked at."""
@@ -199,12 +210,33 @@ class Inbox:
         for path in lease:
             await self.store.delete(path)
 
+    async def remember(self, delivery: Delivery) -> None:
+        """Note what the files of *delivery* are, before they are read: `archive` puts no others away."""
+        self._remembered[delivery.name] = {path: await self._digest(path) for path in delivery.all_files}
+
+    async def _refuse_replaced(self, delivery: Delivery) -> None:
+        for path, before in self._remembered.get(delivery.name, {}).items():
+            if await self._digest(path) not in (before, None):
+                name = printable(path.removeprefix(f"{self.prefix}/"), 300)
+                raise Replaced(f"{name} was replaced since this run has read it.")
+
+    async def _digest(self, path: str) -> str | None:
+        """Of as much of a file as anything reads of it; None for what has gone or can't be read."""
+        async with self._looking:
+            try:
+                content = await self.dropped.read(path, sounds.MOST_BYTES)
+            except (Missing, BadInput):
+                return None
+            return (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
+
     async def archive(self, delivery: Delivery, outcome: str, documents: Mapping[str, str]) -> str:
         """Move *delivery* to `inbox-done/NAME/` or `inbox-rejected/NAME/`, beside *documents*, which come first.
 
         An earlier delivery of the name keeps its place: this one gets `NAME-2`, and so on. What can't be kept is named
-        in `left-out.txt` there. Returns its folder.
+        in `left-out.txt` there. Returns its folder. Raises `Replaced`, and removes nothing, where a file is another one
+        than was remembered: the next run has to read it, and all that lies beside it.
         """
+        await self._refuse_replaced(delivery)
         target = await self._free_place(f"{self.prefix}-{outcome}", delivery.name)
         for name, text in documents.items():
             await self.store.write(f"{target}/{name}", text.encode(), "text/plain; charset=utf-8")
@@ -231,6 +263,7 @@ class Inbox:
             )
             lines = [printable(line, 500) for line in left_out]
             await self.store.write(f"{target}/{LEFT_OUT}", "\n".join([head, "", *lines, ""]).encode())
+        await self._refuse_replaced(delivery)  # the copies may have taken a while
         # Storyboards go first: a storyboard without its pictures would look broken to whoever comes after a crash.
         for path in (*delivery.boards, *everything):
             await self.dropped.delete(path)

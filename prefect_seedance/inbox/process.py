@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from prefect_seedance.catalog.endpoints import Catalog
 from prefect_seedance.errors import BadInput, BadStore, OverBudget, StoreUnavailable, summary
-from prefect_seedance.inbox.folder import Delivery, Inbox
+from prefect_seedance.inbox.folder import Delivery, Inbox, Replaced
 from prefect_seedance.inbox.report import ZERO, Outcome, Report, Status
 from prefect_seedance.inbox.same import is_made_of
 from prefect_seedance.ledger.ledger import Ledger
@@ -154,6 +154,7 @@ class InboxRun:
             self._note(delivery, "skipped", "another run works at it")
             return []
         leases.push_async_callback(self._release, lease)
+        await self.inbox.remember(delivery)
         no_files = [f"{self._named(path)}: it is no file but a named pipe or a device" for path in delivery.others]
         if no_files:
             lines = [f"{printable(line, 300)}; nothing was spent; drop plain files." for line in no_files]
@@ -242,8 +243,11 @@ class InboxRun:
             try:
                 await self.inbox.archive(delivery, "done", {"report.json": Report.on(outcomes).as_json()})
             except Exception as error:  # the clips are stored; the other deliveries go on
-                why = summary(error)
-                stays = f"It could not be put away and stays in the inbox, to be done again for nothing: {why}"
+                stays = (
+                    f"It could not be put away and stays in the inbox, to be done again for nothing: {summary(error)}"
+                )
+                if isinstance(error, Replaced):
+                    stays = f"{error} It stays in the inbox for the next run, which pays for nothing twice."
                 outcomes = [one.model_copy(update={"error": f"{one.error or ''} {stays}".strip()}) for one in outcomes]
         self.outcomes += outcomes
 

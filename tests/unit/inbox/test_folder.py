@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.errors import BadInput, Missing
-from prefect_seedance.inbox.folder import Inbox
+from prefect_seedance.inbox.folder import Inbox, Replaced
 from prefect_seedance.storage import open_store
-from prefect_seedance.storage.dropped import dropped
+from prefect_seedance.storage.dropped import DroppedOnDisk, dropped
 from prefect_seedance.storage.store import Store
 
 
@@ -124,3 +124,38 @@ async def test_an_inbox_that_its_owner_made_a_link_is_read(store: Store, inbox: 
     [delivery] = await Inbox(store, "inbox").deliveries()
     await Inbox(store, "inbox").archive(delivery, "done", {})
     assert sorted(kept(store, "done")) == ["film/board.yaml", "film/notes.txt", "film/references/keeper.png"]
+
+
+@pytest.mark.parametrize("name", ["board.yaml", "notes.txt", "references/keeper.png"])
+async def test_nothing_is_put_away_where_a_file_is_another_one_than_was_read(
+    store: Store, inbox: Path, name: str
+) -> None:
+    place = Inbox(store, "inbox")
+    [delivery] = await place.deliveries()
+    await place.remember(delivery)
+    (inbox / "film" / name).write_text("another one")
+    with pytest.raises(Replaced, match=f"film/{name} was replaced since this run has read it."):
+        await place.archive(delivery, "rejected", {"report.json": "{}"})
+    assert kept(store, "rejected") == {}
+    assert (inbox / "film" / name).read_text() == "another one"
+    assert len([path for path in inbox.rglob("*") if path.is_file()]) == 3
+
+
+class ReplacedAfterItsCopy(DroppedOnDisk):
+    """A folder where somebody drops the notes anew as soon as they were copied."""
+
+    async def copy(self, path: str, target: str) -> None:
+        await super().copy(path, target)
+        if path.endswith("notes.txt"):
+            Path(self.store.url, path).write_text("another one")
+
+
+async def test_a_file_that_is_replaced_while_it_is_copied_is_not_removed(store: Store, inbox: Path) -> None:
+    place = Inbox(store, "inbox")
+    [delivery] = await place.deliveries()
+    await place.remember(delivery)
+    place.dropped = ReplacedAfterItsCopy(store, "inbox")
+    with pytest.raises(Replaced):
+        await place.archive(delivery, "done", {"report.json": "{}"})
+    assert (inbox / "film" / "notes.txt").read_text() == "another one"
+    assert (inbox / "film" / "board.yaml").exists()
