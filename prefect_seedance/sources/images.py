@@ -27,6 +27,8 @@ LOWEST_RATIO, HIGHEST_RATIO = 0.4, 2.5
 AT_ONCE = 8
 DECODERS = 2  # at once: a picture of 6000 x 6000 takes 144 MB while it is decoded
 MODES = {"JPEG": ("L", "RGB"), "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")}
+GREY_16 = ("I;16B", "I;16L", "I;16N", "I")
+"""16 bits of grey as they come from files; "I" is that of a PNG, since no other picture with it is taken."""
 TURNED = (5, 6, 7, 8)  # EXIF orientations that swap the sides
 
 
@@ -80,6 +82,8 @@ def _seen(content: bytes, source: str) -> Picture:
             _check_sides(width, height)  # before decoding, so that no small file fills the memory
             image.load()
             kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: two pictures of a camera in one JPEG
+            if image.mode in ("I", "F") and kind != "PNG":  # no PNG has 32 bits
+                raise BadInput("it has 32 bits a channel; save it with 8 or 16 bits a channel")
     except UnidentifiedImageError as error:
         raise BadInput(f"it is not a picture that can be read; save it as {kinds}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -172,7 +176,10 @@ def sides_after_crop(width: int, height: int, size: str) -> tuple[int, int]:
 
 
 def crop_to(content: bytes, size: str) -> bytes:
-    """The middle of the picture in the ratio of *size*. A JPEG stays a JPEG, all else becomes a PNG."""
+    """The middle of the picture in the ratio of *size*. A JPEG stays a JPEG, all else becomes a PNG.
+
+    What would be too large for the endpoint is scaled down.
+    """
     from PIL import Image, ImageOps
 
     with Image.open(BytesIO(content), formats=FORMATS) as opened:
@@ -184,8 +191,19 @@ def crop_to(content: bytes, size: str) -> bytes:
         left, top = (image.width - box[0]) // 2, (image.height - box[1]) // 2
         image = image.crop((left, top, left + box[0], top + box[1]))
         profile = opened.info.get("icc_profile")
+        if image.mode in GREY_16:
+            image = image.convert("I").convert("I;16")
         if image.mode not in MODES[kind]:
             image, profile = image.convert("RGB"), None
+    encoded = _encoded(image, kind, profile)
+    while len(encoded) > MOST_BYTES:  # as PNG a photo takes several times its bytes; no clip shows so many pixels
+        factor = 0.95 * (MOST_BYTES / len(encoded)) ** 0.5
+        image = image.resize((round(image.width * factor), round(image.height * factor)))
+        encoded = _encoded(image, kind, profile)
+    return encoded
+
+
+def _encoded(image: Image.Image, kind: Literal["JPEG", "PNG"], profile: bytes | None) -> bytes:
     target = BytesIO()
     if kind == "JPEG":
         image.save(target, kind, quality=95, subsampling=0, icc_profile=profile)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import random
 import threading
 import time
 import zlib
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from PIL import Image
@@ -20,7 +21,7 @@ from PIL import Image
 from prefect_seedance.catalog.endpoints import KNOWN
 from prefect_seedance.errors import BadInput
 from prefect_seedance.sources.folder import Folder
-from prefect_seedance.sources.images import PictureSource, crop_to, examine_picture
+from prefect_seedance.sources.images import MOST_BYTES, PictureSource, crop_to, examine_picture
 from prefect_seedance.storage import open_store
 from prefect_seedance.storyboard.reading import Board, Defaults, ShotSpec, Storyboard, read_board, read_boards
 from tests.support.pictures import picture, shade_at
@@ -41,6 +42,12 @@ def bomb() -> bytes:
     content[16:24] = (60_000).to_bytes(4, "big") * 2
     content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
     return bytes(content)
+
+
+def saved(image: Image.Image, kind: str, **how: Any) -> bytes:
+    target = BytesIO()
+    image.save(target, kind, **how)
+    return target.getvalue()
 
 
 FORMATS = "JPEG, PNG, WEBP, BMP, TIFF or GIF"
@@ -225,6 +232,40 @@ def test_a_jpeg_stays_a_jpeg_and_all_else_becomes_a_png(kind: str, mode: str, ex
     image = Image.open(BytesIO(crop_to(picture(kind=kind, mode=mode), "640x640")))
     image.load()
     assert (image.format, image.size) == (expected, (640, 640))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B"])
+async def test_a_crop_of_a_grey_picture_of_16_bits_keeps_its_shades(tmp_path: Path, mode: str) -> None:
+    order: Literal["big", "little"] = "big" if mode == "I;16B" else "little"
+    row = b"".join((column * 68).to_bytes(2, order) for column in range(960))
+    (tmp_path / "x.tiff").write_bytes(content := saved(Image.frombytes(mode, (960, 640), row * 640), "TIFF"))
+    assert Image.open(BytesIO(content)).mode == mode
+    assert (await examine_picture("x.tiff", folder=Folder(str(tmp_path)))).picture.format == "TIFF"
+    image = Image.open(BytesIO(crop_to(content, "640x640")))
+    assert [image.getpixel((x, 300)) for x in (0, 320, 639)] == [160 * 68, 480 * 68, 799 * 68]
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+async def test_a_picture_of_32_bits_a_channel_is_refused_and_not_ruined(tmp_path: Path, mode: str) -> None:
+    (tmp_path / "x.tiff").write_bytes(saved(Image.new(mode, (960, 640), 40_000), "TIFF"))
+    refused = await refusal("x.tiff", folder=Folder(str(tmp_path)))
+    assert refused == "it has 32 bits a channel; save it with 8 or 16 bits a channel"
+
+
+@pytest.mark.parametrize(
+    ("mode", "sides", "how"),
+    [("RGB", (4500, 3000), {"compression": "jpeg", "quality": 60}), ("RGBA", (4000, 2500), {}),
+     ("I;16", (6000, 3600), {})],
+)  # fmt: skip
+def test_a_crop_that_the_endpoint_would_refuse_as_too_large_is_scaled_down(
+    mode: str, sides: tuple[int, int], how: dict[str, Any]
+) -> None:
+    noise = random.Random(1).randbytes(sides[0] * sides[1] * {"RGB": 3, "RGBA": 4, "I;16": 2}[mode])
+    made = crop_to(saved(Image.frombytes(mode, sides, noise), "TIFF", **how), "1920x1080")
+    assert 20_000_000 < len(made) <= MOST_BYTES
+    image = Image.open(BytesIO(made))
+    assert (image.format, image.mode) == ("PNG", mode)
+    assert image.width / image.height == pytest.approx(16 / 9, rel=0.001)
 
 
 def test_a_picture_of_the_right_ratio_is_sent_as_it_is() -> None:
