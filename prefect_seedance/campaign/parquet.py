@@ -8,6 +8,7 @@ from io import BytesIO
 from typing import Any
 
 from prefect_seedance.errors import BadInput
+from prefect_seedance.text import printable
 
 try:
     import pyarrow
@@ -32,11 +33,22 @@ def rows_of_parquet(content: bytes, most: int) -> list[dict[str, Any]]:
     try:
         if (count := pyarrow.parquet.read_metadata(BytesIO(content)).num_rows) > most:  # a few kB can hold millions
             raise BadInput(f"it has {count:,} rows; the most is {most:,}; split it")
-        rows: list[dict[str, Any]] = pyarrow.parquet.read_table(BytesIO(content)).to_pylist()
+        names = pyarrow.parquet.read_schema(BytesIO(content)).names
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise BadInput(f"several columns are called `{printable(twice[0])}`; give each column a name of its own")
+        table = pyarrow.parquet.read_table(BytesIO(content))
     except (pyarrow.ArrowException, OSError, ValueError, TypeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise BadInput(f"it is damaged or no Parquet file ({reason}); write it anew") from error
+        raise BadInput(f"it is damaged or no Parquet file ({_reason(error)}); write it anew") from error
+    try:
+        rows: list[dict[str, Any]] = table.to_pylist()
+    except (pyarrow.ArrowException, ValueError, TypeError, OverflowError) as error:
+        remedy = "write dates as texts, or in microseconds and of the years 1 to 9999"
+        raise BadInput(f"it holds what can't be read here ({_reason(error)}); {remedy}") from error
     return rows
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
 
 
 def parquet_of(rows: Sequence[Mapping[str, object]], types: Mapping[str, type]) -> bytes:

@@ -56,7 +56,11 @@ async def read_table(location: str, store: Store | None, beside: Folder | None =
     except Mistake as mistake:
         raise BadInput(f"{name}:{mistake.line}: {mistake}; nothing was submitted.") from mistake
     except BadInput as error:
-        raise BadInput(f"The table {name} can't be read: {error}; nothing was submitted.") from error
+        raise _refused(name, error) from error
+
+
+def _refused(name: str, why: BadInput) -> BadInput:
+    return BadInput(f"The table {name} can't be read: {why}; nothing was submitted.")
 
 
 async def _found(location: str, store: Store | None, beside: Folder | None) -> tuple[str, bytes]:
@@ -88,7 +92,7 @@ def _may_lie_beside(location: str) -> bool:
 
 def _table(name: str, content: bytes, kind: str) -> Table:
     if kind == ".parquet":
-        return table_of(rows_of_parquet(content, MOST_ROWS), name)
+        return _bounded(name, (), _rows(rows_of_parquet(content, MOST_ROWS)))
     text = text_of(content, MOST_BYTES)
     if kind == ".csv":
         columns, rows = read_csv(text)
@@ -99,19 +103,25 @@ def _table(name: str, content: bytes, kind: str) -> Table:
 
 def table_of(rows: Iterable[Mapping[str, object]], name: str) -> Table:
     """The table of *rows*, as a program has them; *name* stands for them in messages."""
-    return _bounded(name, (), [_row(number, row.items()) for number, row in enumerate(rows, start=1)])
+    try:
+        return _bounded(name, (), _rows(rows))
+    except BadInput as error:
+        raise _refused(name, error) from error
+
+
+def _rows(rows: Iterable[Mapping[str, object]]) -> list[Row]:
+    return [_row(number, row.items()) for number, row in enumerate(rows, start=1)]
 
 
 def _bounded(name: str, columns: tuple[str, ...], rows: list[Row]) -> Table:
-    """*rows* as a table, with the columns that any of them has."""
+    """*rows* as a table, with the columns that any of them names; `BadInput` with the reason where it can't be one."""
     if not rows:
-        raise BadInput(f"The table {name} has no rows; nothing was submitted; add at least one.")
+        raise BadInput("it has no rows; add at least one")
     if len(rows) > MOST_ROWS:
-        most = f"the most is {MOST_ROWS:,}; nothing was submitted; split the table"
-        raise BadInput(f"The table {name} has {len(rows):,} rows; {most}.")
+        raise BadInput(f"it has {len(rows):,} rows; the most is {MOST_ROWS:,}; split it")
     named = dict.fromkeys(columns)
     for row in rows:
-        named |= dict.fromkeys(row.cells)
+        named |= dict.fromkeys((*row.cells, *row.unfilled))
     return Table(name, tuple(named), tuple(rows))
 
 
@@ -137,7 +147,7 @@ def _row(number: int, given: Iterable[tuple[str, object]]) -> Row:
             wrong.append(f"`{printable(column)}`")
         cells[column] = text or ""
     filled = {column: text for column, text in cells.items() if text}
-    return Row(number, filled, _mistake(wrong, twice))
+    return Row(number, filled, _mistake(wrong, twice), tuple(column for column in cells if column not in filled))
 
 
 def _mistake(wrong: list[str], twice: list[str]) -> str | None:

@@ -40,7 +40,9 @@ from prefect_seedance.text import printable
 Id = Annotated[str, Parameter(name="id", help="The id of the campaign, as its plan says it.")]
 BoardOrId = Annotated[str, Parameter(help="The storyboard; without --table, the id of a campaign that was frozen.")]
 StorePlace = Annotated[str, Parameter(help="s3://bucket/prefix, a folder, or block:NAME.")]
-Percent = Annotated[float | None, Parameter(help="Of all clips that have ended.", validator=Number(gte=0, lte=100))]
+PERCENT = Number(gte=0, lte=100)
+FAILED = "Percent of all clips that have ended; a job that moderation refuses has failed."
+REFUSED = "Percent of all clips that have ended; what the API refuses when it is submitted (4xx) counts."
 
 
 @Parameter(name="*")
@@ -76,8 +78,8 @@ class Words:
 class Stops:
     """What stops new shards."""
 
-    stop_failed: Percent = None
-    stop_refused: Percent = None
+    stop_failed: Annotated[float | None, Parameter(help=FAILED, validator=PERCENT)] = None
+    stop_refused: Annotated[float | None, Parameter(help=REFUSED, validator=PERCENT)] = None
     stop_usd_per_clip: Limit = None
 
     def rules(self) -> StopRules:

@@ -197,6 +197,8 @@ class Row:
     line: int
     cells: dict[str, str]
     mistake: str | None = None
+    unfilled: tuple[str, ...] = ()
+    """Columns that it names, and of which it has no value."""
 
 
 def read_csv(text: str) -> tuple[tuple[str, ...], list[Row]]:

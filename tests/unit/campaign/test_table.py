@@ -106,7 +106,8 @@ async def test_a_table_may_be_a_file_of_the_store(tmp_path: Path) -> None:
     [
         ("t.parquet", b"PAR1 no more of it", "is damaged or no Parquet file"),
         ("t.csv", b"", "the file is empty"),
-        ("t.csv", b"id,product\n", "has no rows"),
+        ("t.csv", b"id,product\n", "t.csv can't be read: it has no rows; add at least one; nothing was submitted."),
+        ("t.jsonl", b"\n", "t.jsonl can't be read: it has no rows; add at least one; nothing was submitted."),
         ("t.csv", b"id,id\na,b\n", "each column needs a name of its own"),
         ("t.csv", b'id,product\na,"mug\n', "the CSV can't be read here"),
         ("t.jsonl", b"\xff\xfe", "is not UTF-8"),
@@ -168,3 +169,43 @@ async def test_a_row_that_names_a_column_twice_says_so_and_no_cell_is_taken_for_
     table = await read_table(str(tmp_path / "t.jsonl"), None)
     assert [row.mistake for row in table.rows] == [twice, twice, twice, None]
     assert [row.mistake for row in table_of([{"p": "x", "p ": "z"}, {"p": "x"}], "the rows").rows] == [twice, None]
+
+
+def test_no_rows_of_a_program_are_one_sentence() -> None:
+    with pytest.raises(BadInput) as told:
+        table_of([], "the rows")
+    assert str(told.value) == (
+        "The table the rows can't be read: it has no rows; add at least one; nothing was submitted."
+    )
+
+
+FAR = pyarrow.table({"day": pyarrow.array([2**60], pyarrow.timestamp("us"))})
+FINE = pyarrow.table({"day": pyarrow.array([1_700_000_000_123_456_789], pyarrow.timestamp("ns"))})
+
+
+@pytest.mark.parametrize("table", [FAR, FINE], ids=["far dates", "nanoseconds"])
+async def test_dates_of_a_parquet_table_that_python_can_not_hold_are_one_sentence_with_the_remedy(
+    tmp_path: Path, table: pyarrow.Table
+) -> None:
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(BadInput, match="it holds what can't be read here") as told:
+        await read_table(str(tmp_path / "t.parquet"), None)
+    remedy = "write dates as texts, or in microseconds and of the years 1 to 9999"
+    assert str(told.value).endswith(f"); {remedy}; nothing was submitted.")
+
+
+async def test_two_columns_of_one_name_in_a_parquet_table_are_no_damage(tmp_path: Path) -> None:
+    twice = pyarrow.Table.from_arrays([pyarrow.array(["a"]), pyarrow.array(["b"])], names=["mug", "mug"])
+    pyarrow.parquet.write_table(twice, tmp_path / "t.parquet")
+    with pytest.raises(BadInput) as told:
+        await read_table(str(tmp_path / "t.parquet"), None)
+    why = "several columns are called `mug`; give each column a name of its own"
+    assert str(told.value) == f"The table {tmp_path}/t.parquet can't be read: {why}; nothing was submitted."
+
+
+async def test_columns_that_no_row_fills_with_a_plain_value_are_there(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [{"id": "a", "note": None, "sizes": ["s", "m"], "town": ""}]
+    for ending in (".jsonl", ".parquet"):
+        table = await read_table(write_table(tmp_path / f"t{ending}", rows), None)
+        assert set(table.columns) == {"id", "note", "sizes", "town"}
+        assert [row.mistake for row in table.rows] == ["`sizes` holds no plain value; write a text or a number"]
