@@ -89,7 +89,7 @@ async def campaign(
         approve: The hash of a campaign that you have seen and approve; without it the limits decide.
         go_on: Whether you have looked at the canary, where nobody can be asked.
         stop_failed: The percentage of failed, lost or unclear clips above which no new shard begins.
-        stop_refused: The percentage of refused clips above which no new shard begins.
+        stop_refused: The percentage of clips refused by the API at the submit above which no new shard begins.
         stop_usd_per_clip: The dollars that a stored clip may cost on average, above which no new shard begins.
         max_in_flight: How many jobs may be out at Runpod at once, of all shards together.
         retry_failed: How many new attempts a failed job gets; failed jobs are not charged.

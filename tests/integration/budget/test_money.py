@@ -25,9 +25,11 @@ from prefect_seedance.ledger.ledger import Ledger
 from prefect_seedance.ledger.record import Step
 from prefect_seedance.ledger.rules import History
 from prefect_seedance.ledger.writer import this_writer
+from prefect_seedance.models import Picture
 from prefect_seedance.rendering.plan import Planned, PlannedShot, make_plan
 from prefect_seedance.runpod.account import Account
 from prefect_seedance.runpod.client import RunpodClient
+from prefect_seedance.storage.local import LocalStore
 from prefect_seedance.storage.store import Store
 from tests.support.board_texts import read, shots
 from tests.support.emulating import RunningEmulator
@@ -123,16 +125,19 @@ async def test_a_run_that_has_been_reconciled_admits_no_claim(
     emulator: RunningEmulator, store: Store, client: RunpodClient, prompt: str
 ) -> None:
     """Also one that was on its way: it is asked once more right before it would be written."""
-    budget = budget_of(store, small(prompt), limits=A_DAY)
+    picture = Picture(sha256="a" * 64, format="PNG", width=480, height=864, bytes=9, source="a.png")
+    request = small(prompt, image=picture)
+    budget = budget_of(store, request, limits=A_DAY)
     await budget.reserve()
 
     async def marking(moment: str, path: str) -> None:
         if moment == "before link":
             await budget.close()
 
-    run = RenderSession(client, Ledger(HookedStore(store, marking)), waiting=QUICK, budget=budget)
+    served = LocalStore(Path(store.url), public_base_url="https://films.example")
+    run = RenderSession(client, Ledger(HookedStore(served, marking)), waiting=QUICK, budget=budget)
     with pytest.raises(OverBudget, match="the run has ended"):
-        await submit(run, small(prompt), image="stills/a.png")
+        await submit(run, request, image="stills/a.png")
     assert (await Ledger(store).load(key_of(small(prompt)))).records == ()
     assert (await day_of(store)).taken_usd == 0
     assert charged(emulator, prompt) == []
