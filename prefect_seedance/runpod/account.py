@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from prefect_seedance.errors import BadInput
-from prefect_seedance.storage.store import Kind, kind_of_api
+from prefect_seedance.storage.store import Kind, is_address, kind_of_api
 
 
 def account_fingerprint(api_key: str, base_url: str) -> str:
@@ -43,19 +43,9 @@ class Account:
         problems = []
         if not re.fullmatch(r"[!-~]+", self.api_key):  # as it goes into a header, which quotes a bad one in its error
             problems.append("There is no usable Runpod API key; set RUNPOD_API_KEY or name a saved one with --account.")
-        if not _is_address(self.base_url):
+        if not is_address(self.base_url):
             problems.append(f"{self.base_url!r} is not an address; RUNPOD_BASE_URL is usually {BASE_URL}.")
         elif urlsplit(self.base_url).scheme == "http" and self.kind == "real":
             problems.append(f"{self.base_url} would send the API key unencrypted; use https.")
         if problems:
             raise BadInput(*problems)
-
-
-def _is_address(url: str) -> bool:
-    """Whether *url* has a host that can be looked up, and a port, if any, that there can be."""
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").encode("idna"), parts.port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(host) and port != 0 and url.isprintable() and " " not in url

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from prefect_seedance.errors import BadStore
 from prefect_seedance.storage.local import LocalStore
 from prefect_seedance.storage.signing import Signing
-from prefect_seedance.storage.store import Store
+from prefect_seedance.storage.store import Store, is_address
 
 
 def open_store(
@@ -67,10 +67,4 @@ def open_store(
 
 def _serves(url: str) -> bool:
     """Whether the paths of a store can be put behind *url*, for anybody to fetch."""
-    try:
-        parts = urlsplit(url)
-        host, port = (parts.hostname or "").encode("idna"), parts.port
-    except ValueError:
-        return False
-    plain = url.isprintable() and not any(mark in url for mark in " ?#\\") and "@" not in parts.netloc
-    return plain and parts.scheme in ("http", "https") and bool(host) and port != 0
+    return is_address(url) and not any(mark in url for mark in "?#\\") and "@" not in urlsplit(url).netloc

@@ -238,6 +238,16 @@ def kind_of_api(base_url: str) -> Kind:
         return "pretend" if host == "localhost" or host.endswith(".localhost") else "real"
 
 
+def is_address(url: str) -> bool:
+    """Whether *url* has a host that can be looked up, and a port, if any, that there can be."""
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").encode("idna"), parts.port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(host) and port != 0 and url.isprintable() and " " not in url
+
+
 def _kind_file(kind: Kind) -> bytes:
     return json.dumps({"schema": STORE_SCHEMA, "kind": kind}).encode()
 
